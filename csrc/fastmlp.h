@@ -1,0 +1,113 @@
+/* The kernel table: all that the engine (fastmlp/_engine.pyx) sees of the C code.
+ *
+ * A table holds the kernels of one ISA and one dtype; every function of it has the same type in every table, so that
+ * the engine is written once. Buffers are `void *` to elements of the table's dtype. Sizes and strides are counted in
+ * elements, never in bytes unless the name ends in `_bytes`. A `stride` of a panel matrix is the distance between the
+ * first elements of two panels. csrc/README.md explains panels, buffers and how to add a kernel or an ISA. */
+#ifndef FASTMLP_H
+#define FASTMLP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The registry: one line here adds a kernel to every table, to Python's lists, to the tests and to the benches. The
+ * kernel is FM(name) in csrc/kernels/, its twin `name` in fastmlp/_reference.py. */
+#define FM_ACTIVATIONS(X)                                                                                              \
+    X(identity) X(relu) X(leaky_relu) X(elu) X(selu) X(gelu) X(gelu_tanh) X(silu) X(mish) X(tanh) X(sigmoid)           \
+    X(softplus) X(hard_sigmoid) X(hard_tanh)
+#define FM_LOSSES(X)                                                                                                   \
+    X(softmax_cross_entropy) X(softmax_cross_entropy_labels) X(binary_cross_entropy) X(squared_error)
+#define FM_OPTIMIZERS(X) X(sgd) X(momentum) X(nesterov) X(rmsprop) X(adam) X(adamw)
+#define FM_GATHERS(X) X(f32, float) X(f64, double) X(u8, uint8_t)
+
+#define FM_ENUM(name, ...) FM_##name,
+enum fm_activation_id { FM_ACTIVATIONS(FM_ENUM) FM_N_ACTIVATIONS };
+enum fm_loss_id { FM_LOSSES(FM_ENUM) FM_N_LOSSES };
+enum fm_optimizer_id { FM_OPTIMIZERS(FM_ENUM) FM_N_OPTIMIZERS };
+enum fm_gather_id { FM_GATHERS(FM_ENUM) FM_N_GATHERS };
+#undef FM_ENUM
+
+/* Hyper-parameters of one update, computed once for a step; each optimizer reads those that it knows. */
+typedef struct fm_hyper {
+    double rate;             /* learning rate of this step */
+    double momentum;         /* momentum; beta_1 of Adam; rho of RMSprop is beta_2 */
+    double beta_2;
+    double epsilon;
+    double epsilon_in_root;  /* RMSprop: added below the root instead of to it */
+    double correction_1;     /* Adam: 1 / (1 - beta_1^t), or 1 without bias correction */
+    double correction_2;     /* Adam: 1 / sqrt(1 - beta_2^t), or 1 */
+    double weight_decay;     /* AdamW: decoupled, times the rate */
+} fm_hyper;
+
+/* Rows of a batch in blocks: `rows` in all, `block_rows` in every block but the last; a matrix keeps its blocks
+ * `block` elements apart, and the panels within a block `stride` apart. */
+typedef struct fm_blocks {
+    const void *base;
+    ptrdiff_t block, stride;
+} fm_blocks;
+
+typedef void fm_dense_forward(ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_panels, const void *x, ptrdiff_t x_stride,
+                              const void *w, const void *b, void *y, ptrdiff_t y_stride);
+typedef void fm_dense_input_gradient(ptrdiff_t rows, ptrdiff_t n_out, ptrdiff_t n_panels, const void *dz,
+                                     ptrdiff_t dz_stride, const void *wt, int multiply, void *dx, ptrdiff_t dx_stride);
+typedef void fm_dense_weight_gradient(ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t first_in, ptrdiff_t n_in,
+                                      ptrdiff_t n_panels, const fm_blocks *x, const fm_blocks *dz, void *dw,
+                                      ptrdiff_t dw_stride);
+typedef void fm_dense_bias_gradient(ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t n_panels, const fm_blocks *dz,
+                                    void *db);
+typedef void fm_transpose(ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t first_panel,
+                          ptrdiff_t n_panels, ptrdiff_t w_stride, void *wt);
+typedef void fm_gather(ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_t row_stride_bytes,
+                       ptrdiff_t column_stride_bytes, const int64_t *index, const void *scale, const void *shift,
+                       void *x, ptrdiff_t x_stride);
+typedef void fm_scatter(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, void *target,
+                        ptrdiff_t row_stride);
+typedef void fm_multiply(ptrdiff_t n, const void *a, void *b);
+typedef void fm_activation(ptrdiff_t n, const void *z, void *y, void *d, double alpha);
+typedef void fm_softmax(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t stride);
+typedef ptrdiff_t fm_loss(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,
+                          ptrdiff_t target_stride, double row_scale, double gradient_scale, void *losses,
+                          void *dscores);
+typedef void fm_update(ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper);
+typedef double fm_sum(ptrdiff_t n, const void *x);
+
+typedef struct fm_kernels {
+    const char *isa;
+    const char *dtype;
+    ptrdiff_t line;    /* elements of a cache line, the width of a panel */
+    ptrdiff_t lanes;   /* elements of a register */
+    ptrdiff_t itemsize_bytes;
+    ptrdiff_t group;   /* panels that one weight-gradient tile holds in registers */
+    fm_dense_forward *dense_forward;
+    fm_dense_input_gradient *dense_input_gradient;
+    fm_dense_weight_gradient *dense_weight_gradient;
+    fm_dense_bias_gradient *dense_bias_gradient;
+    fm_transpose *transpose;
+    fm_gather *gather[FM_N_GATHERS];
+    fm_scatter *scatter;
+    fm_multiply *multiply;
+    fm_activation *activation[FM_N_ACTIVATIONS];
+    fm_softmax *softmax;
+    fm_loss *loss[FM_N_LOSSES];
+    fm_update *update[FM_N_OPTIMIZERS];
+    fm_sum *sum;
+} fm_kernels;
+
+/* ISAs from the best to the most portable; fm_isa_name(i) is NULL past the last. */
+const char *fm_isa_name(int i);
+/* NULL where this build has it and this processor and system run it, otherwise the reason why not. */
+const char *fm_isa_missing(const char *isa);
+/* The table of an available ISA; NULL where fm_isa_missing(isa) is not. */
+const fm_kernels *fm_kernels_of(const char *isa, int is_f64);
+
+extern const char *const fm_activation_names[], *const fm_loss_names[], *const fm_optimizer_names[],
+    *const fm_gather_names[];
+
+/* Fisher-Yates shuffle of 0 ... n-1 into index by Philox4x64-10 with the given key and stream: csrc/random.c. */
+void fm_shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream, int64_t *index);
+
+/* Flush subnormals to zero in the calling thread; returns the mode to hand back to fm_restore_subnormals. */
+unsigned long long fm_flush_subnormals(void);
+void fm_restore_subnormals(unsigned long long mode);
+
+#endif

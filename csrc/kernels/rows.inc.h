@@ -1,0 +1,78 @@
+/* Between the user's row-major arrays and the engine's panels. */
+
+/* Gather rows into panels:  x[r, k] = source[index[r], k] * scale[k] + shift[k]
+ *   source   n columns of the given type at any stride, negative ones included     read
+ *   index    rows to take; NULL: 0 ... rows-1                                       read
+ *   scale, shift  (n,) padded to a multiple of LINE, or both NULL: only converted   read
+ *   x        panels (n, rows), x_stride apart; padding columns become 0             written
+ * Twin: gather */
+#define GATHER(type, source_t)                                                                                         \
+    static void FM(gather_##type)(ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_t row_stride_bytes,         \
+                                  ptrdiff_t column_stride_bytes, const int64_t *index, const void *scale,              \
+                                  const void *shift, void *x, ptrdiff_t x_stride) {                                    \
+        for (ptrdiff_t r = 0; r < rows; r++) {                                                                         \
+            const char *row = (const char *)source + (index ? (ptrdiff_t)index[r] : r) * row_stride_bytes;             \
+            real *to = (real *)x + r * LINE;                                                                           \
+            for (ptrdiff_t k = 0; k < n; k += LINE, to += x_stride) {                                                  \
+                const ptrdiff_t columns = MIN(LINE, n - k);                                                            \
+                const char *from = row + k * column_stride_bytes;                                                      \
+                if (column_stride_bytes == sizeof(source_t) && columns == LINE)                                        \
+                    line_##type(from, to);                                                                             \
+                else                                                                                                   \
+                    line_strided_##type(from, column_stride_bytes, columns, to);                                       \
+                if (scale) line_scale((const real *)scale + k, (const real *)shift + k, to);                           \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+/* A whole line of contiguous elements: the constant trip count lets the compiler vectorise the conversion. */
+#define GATHER_LINE(type, source_t)                                                                                    \
+    INLINE void line_##type(const char *from, real *to) {                                                              \
+        source_t e[LINE];                                                                                              \
+        memcpy(e, from, sizeof e);                                                                                     \
+        for (int i = 0; i < LINE; i++) to[i] = (real)e[i];                                                             \
+    }                                                                                                                  \
+    static void line_strided_##type(const char *from, ptrdiff_t stride_bytes, ptrdiff_t columns, real *to) {           \
+        for (ptrdiff_t i = 0; i < columns; i++) {                                                                      \
+            source_t e;                                                                                                \
+            memcpy(&e, from + i * stride_bytes, sizeof e);                                                             \
+            to[i] = (real)e;                                                                                           \
+        }                                                                                                              \
+        for (ptrdiff_t i = columns; i < LINE; i++) to[i] = 0;                                                          \
+    }
+
+INLINE void line_scale(const real *scale, const real *shift, real *to) {
+    UNROLL for (int v = 0; v < VECS; v++)
+        v_store(to + v * LANES, v_fma(v_load(to + v * LANES), v_load(scale + v * LANES), v_load(shift + v * LANES)));
+}
+
+FM_GATHERS(GATHER_LINE)
+FM_GATHERS(GATHER)
+#undef GATHER_LINE
+#undef GATHER
+
+/* Panels into rows of a row-major array, row_stride apart.  Twin: scatter */
+static void FM(scatter)(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, void *target,
+                        ptrdiff_t row_stride) {
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const real *from = (const real *)x + r * LINE;
+        real *to = (real *)target + r * row_stride;
+        for (ptrdiff_t k = 0; k < n; k += LINE, from += x_stride)
+            memcpy(to + k, from, (size_t)MIN(LINE, n - k) * sizeof(real));
+    }
+}
+
+/* b *= a, for n elements, a multiple of LINE.  Twin: multiply */
+static void FM(multiply)(ptrdiff_t n, const void *a, void *b) {
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        v_store((real *)b + i, v_load((const real *)a + i) * v_load((real *)b + i));
+}
+
+/* Sum of n values in float64: eight partial sums, element i in sum i mod 8, then a tree over them. The order is a
+ * function of n alone.  Twin: sum */
+static double FM(sum)(ptrdiff_t n, const void *x) {
+    double part[8] = {0};
+    const real *e = x;
+    for (ptrdiff_t i = 0; i < n; i++) part[i % 8] += (double)e[i];
+    return ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+}

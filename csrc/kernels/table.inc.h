@@ -1,0 +1,42 @@
+/* Every kernel, and the table of them: included once by each csrc/isa/<isa>.c, which is compiled once per dtype. */
+#include <string.h>
+
+#include "../fastmlp.h"
+#include "vec.h"
+
+#include "math.inc.h"
+
+#include "activations.inc.h"
+#include "dense.inc.h"
+#include "losses.inc.h"
+#include "optimizers.inc.h"
+#include "rows.inc.h"
+
+#define FM_STRING2(text) #text
+#define FM_STRING(text) FM_STRING2(text)
+
+const fm_kernels FM(kernels) = {
+    .isa = FM_STRING(FM_ISA),
+    .dtype = FM_F64 ? "float64" : "float32",
+    .line = LINE,
+    .lanes = LANES,
+    .itemsize_bytes = sizeof(real),
+    .group = GRADIENT_N,
+    .dense_forward = FM(dense_forward),
+    .dense_input_gradient = FM(dense_input_gradient),
+    .dense_weight_gradient = FM(dense_weight_gradient),
+    .dense_bias_gradient = FM(dense_bias_gradient),
+    .transpose = FM(transpose),
+    .scatter = FM(scatter),
+    .multiply = FM(multiply),
+    .softmax = FM(softmax),
+    .sum = FM(sum),
+#define ENTRY(name) [FM_##name] = FM(name),
+    .activation = {FM_ACTIVATIONS(ENTRY)},
+    .loss = {FM_LOSSES(ENTRY)},
+    .update = {FM_OPTIMIZERS(ENTRY)},
+#undef ENTRY
+#define ENTRY(type, source_t) [FM_##type] = FM(gather_##type),
+    .gather = {FM_GATHERS(ENTRY)},
+#undef ENTRY
+};

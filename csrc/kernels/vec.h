@@ -1,0 +1,239 @@
+/* Portable vectors: the only file with intrinsics.
+ *
+ * The build compiles each csrc/isa/<isa>.c twice, with -DFM_F64=0 and -DFM_F64=1. The stub defines FM_VEC_BYTES,
+ * the width of the machine's registers (a wider type is a trap: gcc splits it through memory). From these follow
+ *
+ *   real, integer   float and int32_t, or double and int64_t
+ *   vec, ivec       LANES of them, one register; arithmetic by the operators of the GNU vector extension
+ *   vmask           the result of a comparison, for v_select
+ *   LINE            elements of one cache line (64 bytes): 16 float32 or 8 float64, VECS registers of LANES
+ *
+ * Contraction is off, so a multiply-add is fused where v_fma is written and nowhere else. Every operation here gives
+ * the same bits on every ISA with FMA: v_max and v_min are defined by comparison for that reason (NaN, -0). */
+#ifndef FM_VEC_H
+#define FM_VEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if FM_F64
+typedef double real;
+typedef int64_t integer;
+typedef uint64_t natural;
+#define FM_DTYPE f64
+#define FM_MANTISSA_BITS 52
+#define FM_EXPONENT_BIAS 1023
+#else
+typedef float real;
+typedef int32_t integer;
+typedef uint32_t natural;
+#define FM_DTYPE f32
+#define FM_MANTISSA_BITS 23
+#define FM_EXPONENT_BIAS 127
+#endif
+
+#define FM_LINE_BYTES 64
+enum {
+    LANES = FM_VEC_BYTES / sizeof(real),
+    LINE = FM_LINE_BYTES / sizeof(real),
+    VECS = FM_LINE_BYTES / FM_VEC_BYTES
+};
+
+/* fm_<name>_<dtype>_<isa>: the names that a debugger or profiler shows. */
+#define FM_PASTE(name, dtype, isa) fm_##name##_##dtype##_##isa
+#define FM_PASTE2(name, dtype, isa) FM_PASTE(name, dtype, isa)
+#define FM(name) FM_PASTE2(name, FM_DTYPE, FM_ISA)
+
+#define INLINE static inline __attribute__((always_inline))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Loop bounds in the kernels are compile-time constants of at most a few dozen: unroll them whole. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 64")
+#endif
+
+typedef real vec __attribute__((vector_size(FM_VEC_BYTES)));
+typedef integer ivec __attribute__((vector_size(FM_VEC_BYTES)));
+
+/* ---- x86: one definition for the three widths by pasting the intrinsics' prefix and suffix ---- */
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#if FM_F64
+#define SUFFIX(prefix, op) prefix##op##_pd
+#else
+#define SUFFIX(prefix, op) prefix##op##_ps
+#endif
+#if FM_VEC_BYTES == 64
+#define X86(op) SUFFIX(_mm512_, op)
+#elif FM_VEC_BYTES == 32
+#define X86(op) SUFFIX(_mm256_, op)
+#else
+#define X86(op) SUFFIX(_mm_, op)
+#endif
+
+INLINE vec v_set(real s) { return X86(set1)(s); }
+INLINE vec v_load(const real *p) { return X86(load)(p); }
+INLINE vec v_loadu(const real *p) { return X86(loadu)(p); }
+INLINE void v_store(real *p, vec a) { X86(store)(p, a); }
+INLINE void v_storeu(real *p, vec a) { X86(storeu)(p, a); }
+INLINE vec v_sqrt(vec a) { return X86(sqrt)(a); }
+/* a > b ? a : b, so b where either is NaN or both are zeros */
+INLINE vec v_max(vec a, vec b) { return X86(max)(a, b); }
+INLINE vec v_min(vec a, vec b) { return X86(min)(a, b); }
+#if FM_VEC_BYTES > 16
+INLINE vec v_fma(vec a, vec b, vec c) { return X86(fmadd)(a, b, c); }
+#else /* the x86-64 baseline has no fused multiply-add: rounded twice, other bits */
+INLINE vec v_fma(vec a, vec b, vec c) { return a * b + c; }
+#endif
+
+#if FM_VEC_BYTES == 64
+#if FM_F64
+typedef __mmask8 vmask;
+#else
+typedef __mmask16 vmask;
+#endif
+#if FM_F64
+#define COMPARE(a, b, op) _mm512_cmp_pd_mask(a, b, op)
+#else
+#define COMPARE(a, b, op) _mm512_cmp_ps_mask(a, b, op)
+#endif
+INLINE vmask v_lt(vec a, vec b) { return COMPARE(a, b, _CMP_LT_OQ); }
+INLINE vmask v_le(vec a, vec b) { return COMPARE(a, b, _CMP_LE_OQ); }
+INLINE vmask v_eq(vec a, vec b) { return COMPARE(a, b, _CMP_EQ_OQ); }
+#if FM_F64
+INLINE vec v_select(vmask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
+#else
+INLINE vec v_select(vmask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
+#endif
+INLINE unsigned v_bits(vmask m) { return m; } /* bit i is lane i */
+#else
+typedef ivec vmask;
+INLINE vmask v_lt(vec a, vec b) { return (vmask)(a < b); }
+INLINE vmask v_le(vec a, vec b) { return (vmask)(a <= b); }
+INLINE vmask v_eq(vec a, vec b) { return (vmask)(a == b); }
+#if FM_VEC_BYTES == 32
+INLINE vec v_select(vmask m, vec a, vec b) { return X86(blendv)(b, a, (vec)m); }
+#else
+INLINE vec v_select(vmask m, vec a, vec b) { return (vec)((m & (ivec)a) | (~m & (ivec)b)); }
+#endif
+INLINE unsigned v_bits(vmask m) { return (unsigned)X86(movemask)((vec)m); }
+#endif
+
+/* ---- aarch64: NEON, with fused multiply-add, is the baseline ---- */
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#if FM_F64
+#define NEON(op) op##_f64
+#define NEON_BSL(m, a, b) vbslq_f64((uint64x2_t)(m), a, b)
+#else
+#define NEON(op) op##_f32
+#define NEON_BSL(m, a, b) vbslq_f32((uint32x4_t)(m), a, b)
+#endif
+typedef ivec vmask;
+INLINE vec v_set(real s) { return (vec)NEON(vdupq_n)(s); }
+INLINE vec v_load(const real *p) { return (vec)NEON(vld1q)(p); }
+INLINE vec v_loadu(const real *p) { return (vec)NEON(vld1q)(p); }
+INLINE void v_store(real *p, vec a) { NEON(vst1q)(p, a); }
+INLINE void v_storeu(real *p, vec a) { NEON(vst1q)(p, a); }
+INLINE vec v_sqrt(vec a) { return (vec)NEON(vsqrtq)(a); }
+INLINE vec v_fma(vec a, vec b, vec c) { return (vec)NEON(vfmaq)(c, a, b); }
+INLINE vmask v_lt(vec a, vec b) { return (vmask)(a < b); }
+INLINE vmask v_le(vec a, vec b) { return (vmask)(a <= b); }
+INLINE vmask v_eq(vec a, vec b) { return (vmask)(a == b); }
+INLINE vec v_select(vmask m, vec a, vec b) { return (vec)NEON_BSL(m, a, b); }
+INLINE vec v_max(vec a, vec b) { return v_select(v_lt(b, a), a, b); } /* vmaxq differs on NaN and -0 */
+INLINE vec v_min(vec a, vec b) { return v_select(v_lt(a, b), a, b); }
+INLINE unsigned v_bits(vmask m) {
+    unsigned bits = 0;
+    UNROLL for (int i = 0; i < LANES; i++) bits |= (unsigned)(m[i] & 1) << i;
+    return bits;
+}
+#else
+#error "fastmlp has kernels for x86-64 and aarch64: see csrc/README.md, 'add an ISA'"
+#endif
+
+/* ---- on top of these, for every ISA ---- */
+INLINE vec v_zero(void) { return v_set(0); }
+INLINE ivec v_iset(integer s) {
+    ivec a;
+    UNROLL for (int i = 0; i < LANES; i++) a[i] = s;
+    return a;
+}
+INLINE vec v_abs(vec a) { return (vec)((ivec)a & v_iset((integer)(((natural)-1) >> 1))); }
+INLINE vec v_copysign(vec a, vec sign) {
+    const ivec magnitude = v_iset((integer)(((natural)-1) >> 1));
+    return (vec)(((ivec)a & magnitude) | ((ivec)sign & ~magnitude));
+}
+
+/* 1.5 * 2^mantissa: adding it rounds to the nearest integer, kept in the low bits; plain arithmetic, so every ISA agrees */
+#define FM_ROUND_MAGIC ((real)(FM_F64 ? 6755399441055744.0 : 12582912.0))
+INLINE vec v_round(vec a) { return (a + v_set(FM_ROUND_MAGIC)) - v_set(FM_ROUND_MAGIC); } /* |a| < 2^(mantissa-1) */
+/* An integral a as integers; |a| < 2^(mantissa-1) */
+INLINE ivec v_to_integer(vec a) { return (ivec)(a + v_set(FM_ROUND_MAGIC)) - (ivec)v_set(FM_ROUND_MAGIC); }
+INLINE vec v_from_integer(ivec a) { return (vec)(a + (ivec)v_set(FM_ROUND_MAGIC)) - v_set(FM_ROUND_MAGIC); }
+/* 2^n for integral n in the range of normal numbers */
+INLINE vec v_power_of_two(vec n) { return (vec)((v_to_integer(n) + v_iset(FM_EXPONENT_BIAS)) << FM_MANTISSA_BITS); }
+
+/* Sum and maximum over a line of VECS registers by one fixed tree: element i with i + LINE/2, then i + LINE/4, ... */
+#if defined(__x86_64__) || defined(_M_X64)
+#define X86_128(op) SUFFIX(_mm_, op)
+#define X86_256(op) SUFFIX(_mm256_, op)
+#if FM_F64
+typedef __m128d vec128;
+#define FOLD_128(op, a) _mm_cvtsd_f64(X86_128(op)(a, _mm_unpackhi_pd(a, a)))
+#define LOW_128(a) _mm256_castpd256_pd128(a)
+#define HIGH_128(a) _mm256_extractf128_pd(a, 1)
+#define LOW_256(a) _mm512_castpd512_pd256(a)
+#define HIGH_256(a) _mm512_extractf64x4_pd(a, 1)
+typedef __m256d vec256;
+#else
+typedef __m128 vec128;
+#define PAIR_128(op, a) X86_128(op)(a, _mm_movehl_ps(a, a))
+#define FOLD_128(op, a) _mm_cvtss_f32(X86_128(op)(PAIR_128(op, a), SWAP_PAIR(PAIR_128(op, a))))
+#define SWAP_PAIR(a) _mm_shuffle_ps(a, a, 1)
+#define LOW_128(a) _mm256_castps256_ps128(a)
+#define HIGH_128(a) _mm256_extractf128_ps(a, 1)
+#define LOW_256(a) _mm512_castps512_ps256(a)
+#define HIGH_256(a) _mm512_extractf32x8_ps(a, 1)
+typedef __m256 vec256;
+#endif
+#if FM_VEC_BYTES == 64
+#define FOLD(op, line)                                                                                                 \
+    const vec256 half = X86_256(op)(LOW_256(line[0]), HIGH_256(line[0]));                                              \
+    const vec128 quarter = X86_128(op)(LOW_128(half), HIGH_128(half));                                                 \
+    return FOLD_128(op, quarter)
+#elif FM_VEC_BYTES == 32
+#define FOLD(op, line)                                                                                                 \
+    const vec256 half = X86_256(op)(line[0], line[1]);                                                                 \
+    const vec128 quarter = X86_128(op)(LOW_128(half), HIGH_128(half));                                                 \
+    return FOLD_128(op, quarter)
+#else
+#define FOLD(op, line)                                                                                                 \
+    const vec128 quarter = X86_128(op)(X86_128(op)(line[0], line[2]), X86_128(op)(line[1], line[3]));                  \
+    return FOLD_128(op, quarter)
+#endif
+INLINE real v_line_sum(const vec *line) { FOLD(add, line); }
+INLINE real v_line_max(const vec *line) { FOLD(max, line); }
+#else
+INLINE real v_line_sum(const vec *line) {
+    const vec v = (line[0] + line[2]) + (line[1] + line[3]);
+    return LANES == 4 ? (v[0] + v[LANES - 2]) + (v[1] + v[LANES - 1]) : v[0] + v[1];
+}
+INLINE real v_line_max(const vec *line) {
+    const vec v = v_max(v_max(line[0], line[2]), v_max(line[1], line[3]));
+    real e[2] = {v[0], v[1]};
+    for (int i = 0; LANES == 4 && i < 2; i++) e[i] = e[i] > v[LANES / 2 + i] ? e[i] : v[LANES / 2 + i];
+    return e[0] > e[1] ? e[0] : e[1];
+}
+#endif
+
+/* Lanes of register v of a line that lie before column n of it. */
+INLINE vmask v_before(int v, ptrdiff_t n) {
+    static const _Alignas(64) real lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return v_lt(v_load(lane + v * LANES), v_set((real)MIN(n, LINE)));
+}
+
+#endif

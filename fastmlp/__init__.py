@@ -1,0 +1,66 @@
+"""fastmlp: multilayer perceptrons on CPUs, fast, exact to the bit, small.
+
+>>> import numpy as np
+>>> import fastmlp as fm
+>>> X, y = fm.datasets.load_digits()
+>>> model = fm.Model([fm.Dense(64, "relu"), fm.Dense(10)], loss="softmax_cross_entropy", optimizer=fm.Adam())
+>>> history = model.fit(X / 16, y, epochs=20, verbose=0)
+>>> bool(model.evaluate(X / 16, y)["accuracy"] > 0.97)
+True
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fastmlp._version import __version__
+
+try:
+    from fastmlp import _engine as _engine
+except ModuleNotFoundError as error:
+    if error.name != "fastmlp._engine":
+        raise
+    raise ImportError(
+        "fastmlp is not compiled here: Python found its sources before the installed package. Run `pip install .` in "
+        "the checkout, then start Python in another folder (or use the `fastmlp` command, or pytest)."
+    ) from error
+
+from fastmlp.callbacks import Callback
+from fastmlp.config import show_config
+from fastmlp.layers import Dense
+from fastmlp.model import DivergedError, History, Model, load
+from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
+
+if TYPE_CHECKING:
+    from fastmlp import datasets, gradcheck, initializers, losses, optimizers
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Callback",
+    "Dense",
+    "DivergedError",
+    "History",
+    "Model",
+    "RMSprop",
+    "__version__",
+    "datasets",
+    "gradcheck",
+    "initializers",
+    "load",
+    "losses",
+    "optimizers",
+    "show_config",
+]
+
+_LAZY = ("datasets", "gradcheck")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"fastmlp.{name}")
+    raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,77 @@
+# The C side as Cython sees it, and the table lookup that fastmlp._kernels shares.
+
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+cdef extern from "fastmlp.h" nogil:
+    ctypedef struct fm_hyper:
+        double rate, momentum, beta_2, epsilon, epsilon_in_root, correction_1, correction_2, weight_decay
+
+    ctypedef struct fm_blocks:
+        const void *base
+        ptrdiff_t block, stride
+
+    ctypedef void fm_dense_forward(
+        ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_panels, const void *x, ptrdiff_t x_stride, const void *w,
+        const void *b, void *y, ptrdiff_t y_stride) noexcept nogil
+    ctypedef void fm_dense_input_gradient(
+        ptrdiff_t rows, ptrdiff_t n_out, ptrdiff_t n_panels, const void *dz, ptrdiff_t dz_stride, const void *wt,
+        int multiply, void *dx, ptrdiff_t dx_stride) noexcept nogil
+    ctypedef void fm_dense_weight_gradient(
+        ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_panels,
+        const fm_blocks *x, const fm_blocks *dz, void *dw, ptrdiff_t dw_stride) noexcept nogil
+    ctypedef void fm_dense_bias_gradient(
+        ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t n_panels, const fm_blocks *dz, void *db) noexcept nogil
+    ctypedef void fm_transpose(
+        ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t first_panel,
+        ptrdiff_t n_panels, ptrdiff_t w_stride, void *wt) noexcept nogil
+    ctypedef void fm_gather(
+        ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_t row_stride_bytes, ptrdiff_t column_stride_bytes,
+        const int64_t *index, const void *scale, const void *shift, void *x, ptrdiff_t x_stride) noexcept nogil
+    ctypedef void fm_scatter(
+        ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, void *target,
+        ptrdiff_t row_stride) noexcept nogil
+    ctypedef void fm_multiply(ptrdiff_t n, const void *a, void *b) noexcept nogil
+    ctypedef void fm_activation(ptrdiff_t n, const void *z, void *y, void *d, double alpha) noexcept nogil
+    ctypedef void fm_softmax(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t stride) noexcept nogil
+    ctypedef ptrdiff_t fm_loss(
+        ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,
+        ptrdiff_t target_stride, double row_scale, double gradient_scale, void *losses, void *dscores) noexcept nogil
+    ctypedef void fm_update(
+        ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper) noexcept nogil
+    ctypedef double fm_sum(ptrdiff_t n, const void *x) noexcept nogil
+
+    ctypedef struct fm_kernels:
+        const char *isa
+        const char *dtype
+        ptrdiff_t line, lanes, itemsize_bytes, group
+        fm_dense_forward *dense_forward
+        fm_dense_input_gradient *dense_input_gradient
+        fm_dense_weight_gradient *dense_weight_gradient
+        fm_dense_bias_gradient *dense_bias_gradient
+        fm_transpose *transpose
+        fm_gather **gather
+        fm_scatter *scatter
+        fm_multiply *multiply
+        fm_activation **activation
+        fm_softmax *softmax
+        fm_loss **loss
+        fm_update **update
+        fm_sum *sum
+
+    const char *fm_isa_name(int i)
+    const char *fm_isa_missing(const char *isa)
+    const fm_kernels *fm_kernels_of(const char *isa, int is_f64)
+    const char *const *fm_activation_names
+    const char *const *fm_loss_names
+    const char *const *fm_optimizer_names
+    const char *const *fm_gather_names
+    void fm_shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream, int64_t *index)
+    unsigned long long fm_flush_subnormals()
+    void fm_restore_subnormals(unsigned long long mode)
+
+cdef const fm_kernels *table_of(str isa, str dtype) except NULL
+cdef int position(list known, str name) except -1
+
+cdef class Memory:
+    cdef object owner
+    cdef char *data

@@ -1,0 +1,295 @@
+# cython: language_level=3
+"""Every kernel of every instruction set as a function on NumPy arrays, for the tests and the benches.
+
+Arrays are row-major; packing into panels happens here. Each function takes `isa` last, and where a bench needs it
+`repeat`: the kernel runs so many times on the same buffers, without the GIL. Twins: fastmlp._reference.
+"""
+
+import numpy as np
+
+cimport numpy as cnp
+
+from fastmlp._engine cimport *
+
+from fastmlp import _engine
+
+cnp.import_array()
+
+
+cdef void *pointer(array) except? NULL:
+    return NULL if array is None else cnp.PyArray_DATA(array)
+
+
+def aligned(shape, dtype):
+    """Zeros that start at a cache line."""
+    cdef ptrdiff_t n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return Memory(max(n_bytes, 64)).owner[:n_bytes].view(dtype).reshape(shape)
+
+
+def copied(array):
+    """A copy that starts at a cache line."""
+    found = aligned(array.shape, array.dtype)
+    found[...] = array
+    return found
+
+
+def line_of(dtype):
+    """Elements of a cache line."""
+    return 64 // np.dtype(dtype).itemsize
+
+
+def table(isa, dtype):
+    """What a table of kernels says of itself; sizes in elements."""
+    cdef const fm_kernels *k = table_of(isa, np.dtype(dtype).name)
+    return {"isa": k.isa.decode(), "dtype": k.dtype.decode(), "line": k.line, "lanes": k.lanes,
+            "itemsize_bytes": k.itemsize_bytes, "group": k.group}
+
+
+def to_panels(a, extra_rows=0):
+    """A matrix (rows, n) as panels (ceil(n / line), rows + extra_rows, line), padding zero."""
+    rows, n = a.shape
+    line = line_of(a.dtype)
+    panels = aligned((-(-n // line), rows + extra_rows, line), a.dtype)
+    for p in range(panels.shape[0]):
+        part = a[:, p * line:(p + 1) * line]
+        panels[p, :rows, :part.shape[1]] = part
+    return panels
+
+
+def from_panels(panels, rows, n):
+    """The matrix (rows, n) of some panels."""
+    return panels[:, :rows].transpose(1, 0, 2).reshape(rows, -1)[:, :n].copy()
+
+
+def padded(vector):
+    """A vector with zeros up to a multiple of a line."""
+    found = aligned(-(-len(vector) // line_of(vector.dtype)) * line_of(vector.dtype), vector.dtype)
+    found[:len(vector)] = vector
+    return found
+
+
+def dense_forward(x, w, b, isa=None, ptrdiff_t repeat=1):
+    """b + x w."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
+    cdef ptrdiff_t rows = x.shape[0], n_in = x.shape[1], i
+    xp, wp, bp = to_panels(x, 1), to_panels(w), padded(b)
+    y = aligned((wp.shape[0], rows + 1, k.line), x.dtype)
+    cdef ptrdiff_t n_panels = wp.shape[0], stride = (rows + 1) * k.line
+    cdef void *px = pointer(xp)
+    cdef void *pw = pointer(wp)
+    cdef void *pb = pointer(bp)
+    cdef void *py = pointer(y)
+    with nogil:
+        for i in range(repeat):
+            k.dense_forward(rows, n_in, n_panels, px, stride, pw, pb, py, stride)
+    return from_panels(y, rows, w.shape[1])
+
+
+def dense_input_gradient(dz, w, isa=None, derivative=None, ptrdiff_t repeat=1):
+    """dz w^T, times the derivative where one is given."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, dz.dtype.name)
+    cdef ptrdiff_t rows = dz.shape[0], n_out = w.shape[1], n_panels, i, stride = (rows + 1) * k.line
+    cdef bint multiply = derivative is not None
+    dzp, wt = to_panels(dz, 1), to_panels(np.ascontiguousarray(w.T))
+    n_panels = wt.shape[0]
+    dx = to_panels(derivative, 1) if multiply else aligned((n_panels, rows + 1, k.line), dz.dtype)
+    cdef void *pdz = pointer(dzp)
+    cdef void *pwt = pointer(wt)
+    cdef void *pdx = pointer(dx)
+    with nogil:
+        for i in range(repeat):
+            k.dense_input_gradient(rows, n_out, n_panels, pdz, stride, pwt, multiply, pdx, stride)
+    return from_panels(dx, rows, w.shape[0])
+
+
+cdef tuple blocks_of(a, ptrdiff_t block_rows):
+    """Rows in blocks of panels, one panel line apart from the next block's, and the distances."""
+    cdef ptrdiff_t n_blocks = -(-a.shape[0] // block_rows)
+    first = to_panels(a[:block_rows], 1)
+    found = aligned((n_blocks, first.shape[0], block_rows + 1, first.shape[2]), a.dtype)
+    for i in range(n_blocks):
+        part = to_panels(a[i * block_rows:(i + 1) * block_rows])
+        found[i, :, :part.shape[1]] = part
+    return found, found[0].size, (block_rows + 1) * first.shape[2]
+
+
+def dense_weight_gradient(x, dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
+    """x^T dz, the rows in blocks of block_rows."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
+    cdef ptrdiff_t rows = x.shape[0], n_in = x.shape[1], per_block = block_rows or max(rows, 1), n_panels, i
+    cdef fm_blocks xb, dzb
+    x_blocks, xb.block, xb.stride = blocks_of(x, per_block)
+    dz_blocks, dzb.block, dzb.stride = blocks_of(dz, per_block)
+    xb.base, dzb.base = pointer(x_blocks), pointer(dz_blocks)
+    n_panels = dz_blocks.shape[1]
+    dw = aligned((n_panels, n_in, k.line), x.dtype)
+    cdef void *pdw = pointer(dw)
+    with nogil:
+        for i in range(repeat):
+            k.dense_weight_gradient(rows, per_block, 0, n_in, n_panels, &xb, &dzb, pdw, n_in * k.line)
+    return from_panels(dw, n_in, dz.shape[1])
+
+
+def dense_bias_gradient(dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
+    """Sum of dz over its rows."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, dz.dtype.name)
+    cdef ptrdiff_t rows = dz.shape[0], per_block = block_rows or max(rows, 1), n_panels, i
+    cdef fm_blocks dzb
+    dz_blocks, dzb.block, dzb.stride = blocks_of(dz, per_block)
+    dzb.base = pointer(dz_blocks)
+    n_panels = dz_blocks.shape[1]
+    db = aligned(n_panels * k.line, dz.dtype)
+    cdef void *pdb = pointer(db)
+    with nogil:
+        for i in range(repeat):
+            k.dense_bias_gradient(rows, per_block, n_panels, &dzb, pdb)
+    return db[:dz.shape[1]].copy()
+
+
+def transpose(w, isa=None, ptrdiff_t repeat=1):
+    """w^T, one panel of w at a time."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, w.dtype.name)
+    cdef ptrdiff_t n_in = w.shape[0], n_out = w.shape[1], i
+    wp = to_panels(w)
+    wt = aligned((-(-n_in // k.line), n_out, k.line), w.dtype)
+    cdef ptrdiff_t n_panels = wp.shape[0]
+    cdef void *pw = pointer(wp)
+    cdef void *pwt = pointer(wt)
+    with nogil:
+        for i in range(repeat):
+            k.transpose(0, n_in, n_out, pw, 0, n_panels, n_in * k.line, pwt)
+    return from_panels(wt, n_out, n_in)
+
+
+def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_t repeat=1):
+    """Rows of an array of float32, float64 or uint8 as dtype, times scale plus shift where given."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, np.dtype(dtype).name)
+    cdef ptrdiff_t rows = len(source) if index is None else len(index), n = source.shape[1], i
+    cdef ptrdiff_t row_bytes = source.strides[0], column_bytes = source.strides[1], stride = (rows + 1) * k.line
+    cdef fm_gather *kernel = k.gather[position(_engine.gathers, _engine.GATHER_OF_DTYPE[source.dtype.name])]
+    if index is not None:
+        index = np.ascontiguousarray(index, np.int64)
+    if scale is not None:
+        scale, shift = padded(np.asarray(scale, dtype)), padded(np.asarray(shift, dtype))
+    x = aligned((-(-n // k.line), rows + 1, k.line), dtype)
+    x[...] = -1
+    cdef void *pointers[5]
+    pointers[0], pointers[1], pointers[2] = pointer(source), pointer(index), pointer(scale)
+    pointers[3], pointers[4] = pointer(shift), pointer(x)
+    with nogil:
+        for i in range(repeat):
+            kernel(rows, n, pointers[0], row_bytes, column_bytes, <const int64_t *>pointers[1], pointers[2],
+                   pointers[3], pointers[4], stride)
+    padding = x.transpose(1, 0, 2).reshape(rows + 1, -1)[:rows, n:]
+    if scale is None and padding.any():
+        raise AssertionError("gather left something in the padding")
+    return from_panels(x, rows, n)
+
+
+def scatter(x, isa=None, ptrdiff_t repeat=1):
+    """x by way of panels."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
+    cdef ptrdiff_t rows = x.shape[0], n = x.shape[1], i
+    xp, out = to_panels(x, 1), np.empty(x.shape, x.dtype)
+    cdef void *px = pointer(xp)
+    cdef void *pout = pointer(out)
+    with nogil:
+        for i in range(repeat):
+            k.scatter(rows, n, px, (rows + 1) * k.line, pout, n)
+    return out
+
+
+def multiply(a, b, isa=None, ptrdiff_t repeat=1):
+    """a * b."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, a.dtype.name)
+    pa, pb = padded(a), padded(b)
+    cdef void *va = pointer(pa)
+    cdef void *vb = pointer(pb)
+    cdef ptrdiff_t n = len(pa), i
+    with nogil:
+        for i in range(repeat):
+            k.multiply(n, va, vb)
+    return pb[:len(a)].copy()
+
+
+def sum(x, isa=None, ptrdiff_t repeat=1):
+    """Sum of a vector as float64."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
+    xp = copied(x)
+    cdef void *px = pointer(xp)
+    cdef ptrdiff_t n = len(x), i
+    cdef double found = 0
+    with nogil:
+        for i in range(repeat):
+            found = k.sum(n, px)
+    return found
+
+
+def activation(str name, z, double alpha=0, isa=None, derivative=True, ptrdiff_t repeat=1):
+    """(y, derivative or None) of a vector."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, z.dtype.name)
+    cdef fm_activation *kernel = k.activation[position(_engine.activations, name)]
+    zp = padded(z)
+    y, d = aligned(zp.shape, z.dtype), aligned(zp.shape, z.dtype) if derivative else None
+    cdef void *pz = pointer(zp)
+    cdef void *py = pointer(y)
+    cdef void *pd = pointer(d)
+    cdef ptrdiff_t n = len(zp), i
+    with nogil:
+        for i in range(repeat):
+            kernel(n, pz, py, pd, alpha)
+    return y[:len(z)].copy(), d[:len(z)].copy() if derivative else None
+
+
+def softmax(scores, isa=None, ptrdiff_t repeat=1):
+    """Softmax of each row."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, scores.dtype.name)
+    cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], i
+    panels = to_panels(scores, 1)
+    cdef void *pz = pointer(panels)
+    with nogil:
+        for i in range(repeat):
+            k.softmax(rows, n, pz, (rows + 1) * k.line)
+    return from_panels(panels, rows, n)
+
+
+def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1, isa=None, gradient=True,
+         in_place=False, ptrdiff_t repeat=1):
+    """(losses of the rows, right predictions, gradient or None)."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, scores.dtype.name)
+    cdef fm_loss *kernel = k.loss[position(_engine.losses, name)]
+    cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], i, right = 0, stride = (rows + 1) * k.line
+    z = to_panels(scores, 1)
+    t = np.ascontiguousarray(targets, np.int32) if name.endswith("_labels") else to_panels(
+        np.asarray(targets, scores.dtype), 1)
+    dz = z if in_place else aligned(z.shape, scores.dtype)
+    row_losses = aligned(rows, scores.dtype)
+    if not in_place:
+        dz[...] = -1
+    cdef void *pz = pointer(z)
+    cdef void *pt = pointer(t)
+    cdef void *pl = pointer(row_losses)
+    cdef void *pd = pointer(dz) if gradient else NULL
+    with nogil:
+        for i in range(repeat):
+            right = kernel(rows, n, pz, stride, pt, stride, row_scale, gradient_scale, pl, pd)
+    padding = dz.transpose(1, 0, 2).reshape(rows + 1, -1)[:rows, n:]
+    if gradient and padding[~np.isnan(row_losses)].any():
+        raise AssertionError(f"{name} left something in the padding of its gradient")
+    return row_losses.copy(), right, from_panels(dz, rows, n) if gradient else None
+
+
+def update(str name, g, w, m, v, dict hyper, isa=None, ptrdiff_t repeat=1):
+    """(w, m, v) after one update; m or v may be None."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, w.dtype.name)
+    cdef fm_update *kernel = k.update[position(_engine.optimizers, name)]
+    cdef fm_hyper h = hyper
+    arrays = [None if a is None else padded(a) for a in (g, w, m, v)]
+    cdef void *pointers[4]
+    cdef ptrdiff_t n = len(arrays[0]), i
+    for i in range(4):
+        pointers[i] = pointer(arrays[i])
+    with nogil:
+        for i in range(repeat):
+            kernel(n, pointers[0], pointers[1], pointers[2], pointers[3], &h)
+    return tuple(None if a is None else a[:len(w)].copy() for a in arrays[1:])

@@ -1,0 +1,445 @@
+"""The twin in plain NumPy of every kernel in csrc/kernels/, and of the whole training: read this first.
+
+Each function has the name of its kernel and computes the same numbers, as shortly as the mathematics allows; the tests
+hold the two together. Matrices are row-major here: x of shape (rows, n_in), w (n_in, n_out), b (n_out,), and a gradient
+d... has the shape of what it belongs to. Nothing else of the package is imported.
+
+The order of the file is that of a training step: gather a batch, forward, loss, gradients, update. `Network` at the end
+puts it together, step for step as fastmlp/_engine.pyx does.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array: TypeAlias = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _in_float64(function: Function) -> Function:
+    """Evaluate a function in float64, and round its results once to the dtype of its first argument."""
+
+    @functools.wraps(function)
+    def evaluate(first: Array, *arguments: Any) -> Any:
+        with np.errstate(all="ignore"):
+            found = function(np.asarray(first, np.float64), *arguments)
+            rounded = tuple(a.astype(first.dtype) if isinstance(a, np.ndarray) else a for a in found)
+        return rounded
+
+    return cast(Function, evaluate)
+
+
+# ---- rows of a batch ----
+
+
+def shuffle(n: int, seed: int, stream: int) -> Array:
+    """Order in which epoch number `stream` visits n samples: a Fisher-Yates shuffle by Philox4x64-10, int64 (n,)."""
+    index = np.arange(n)
+    random = np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(max(n - 1, 0))
+    for i, bits in zip(range(n - 1, 0, -1), random.tolist(), strict=True):
+        j = bits * (i + 1) >> 64  # uniform in 0 ... i
+        index[[i, j]] = index[[j, i]]
+    return index
+
+
+def gather(
+    source: Array, dtype: DTypeLike, index: Array | None = None, scale: Array | None = None, shift: Array | None = None
+) -> Array:
+    """Rows `index` of source (samples, n) as dtype, columns times scale (n,) plus shift (n,) where given: (rows, n)."""
+    x = (source if index is None else source[index]).astype(dtype)
+    return x if scale is None else x * scale + shift
+
+
+def scatter(x: Array) -> Array:
+    """Rows of a batch in the caller's row-major order, which they have here already: (rows, n)."""
+    return x.copy()
+
+
+def multiply(a: Array, b: Array) -> Array:
+    """a b, element by element: (n,)."""
+    return a * b
+
+
+def sum(x: Array) -> float:
+    """Sum of x (n,) in float64."""
+    return float(np.sum(x, dtype=np.float64))
+
+
+# ---- the dense layer ----
+
+
+def dense_forward(x: Array, w: Array, b: Array) -> Array:
+    """z = x w + b: (rows, n_in), (n_in, n_out), (n_out,) -> (rows, n_out)."""
+    return x @ w + b
+
+
+def dense_input_gradient(dz: Array, w: Array, derivative: Array | None = None) -> Array:
+    """dx = dz w^T, times the derivative (rows, n_in) of the activation that made x: (rows, n_out) -> (rows, n_in)."""
+    dx = dz @ w.T
+    return dx if derivative is None else dx * derivative
+
+
+def dense_weight_gradient(x: Array, dz: Array) -> Array:
+    """dw = x^T dz: (rows, n_in), (rows, n_out) -> (n_in, n_out)."""
+    return x.T @ dz
+
+
+def dense_bias_gradient(dz: Array) -> Array:
+    """db = sum of dz over its rows: (rows, n_out) -> (n_out,)."""
+    return dz.sum(axis=0)
+
+
+def transpose(w: Array) -> Array:
+    """w^T: (n_in, n_out) -> (n_out, n_in)."""
+    return w.T.copy()
+
+
+# ---- activations: (z, alpha) -> (y, dy/dz), all of the shape of z ----
+# NaN gives NaN in y, infinities give the limits, and at a kink the derivative is the one stated.
+
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+Pair: TypeAlias = tuple[Array, Array]
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def _sigmoid(x: Array) -> Pair:
+    """1 / (1 + exp(-x)) and its derivative; never the difference of two numbers close to 1."""
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1.0) / (1.0 + e), e / (1.0 + e) ** 2
+
+
+def _limited(z: Array) -> Pair:
+    """z limited to where exp(-|z|) is 0 in float64: infinity times 0 would be NaN. First from below only."""
+    return np.maximum(z, -1000.0), np.clip(z, -1000.0, 1000.0)
+
+
+@_in_float64
+def identity(z: Array, alpha: float = 0.0) -> Pair:
+    """y = z."""
+    return z, np.ones_like(z)
+
+
+@_in_float64
+def relu(z: Array, alpha: float = 0.0) -> Pair:
+    """y = max(z, 0); the derivative at 0 is 0."""
+    return np.maximum(z, 0.0), np.where(z > 0, 1.0, 0.0)
+
+
+@_in_float64
+def leaky_relu(z: Array, alpha: float = 0.0) -> Pair:
+    """y = z above 0, alpha z below; the derivative at 0 is alpha."""
+    return np.where(z > 0, z, alpha * z), np.where(z > 0, 1.0, alpha)
+
+
+@_in_float64
+def elu(z: Array, alpha: float = 0.0) -> Pair:
+    """y = z above 0, alpha (e^z - 1) below; the derivative at 0 is alpha.  Clevert et al. 2016, eq. 13"""
+    return np.where(z > 0, z, alpha * np.expm1(z)), np.where(z > 0, 1.0, alpha * np.exp(z))
+
+
+@_in_float64
+def selu(z: Array, alpha: float = 0.0) -> Pair:
+    """elu of SELU_ALPHA, times SELU_SCALE; the derivative at 0 is the left one.  Klambauer et al. 2017, eq. 2 and 14"""
+    y = np.where(z > 0, z, SELU_ALPHA * np.expm1(z))
+    return SELU_SCALE * y, SELU_SCALE * np.where(z > 0, 1.0, SELU_ALPHA * np.exp(z))
+
+
+@_in_float64
+def gelu(z: Array, alpha: float = 0.0) -> Pair:
+    """y = z Phi(z), Phi the cumulative normal distribution.  Hendrycks, Gimpel 2016"""
+    above, x = _limited(z)
+    phi = 0.5 * _erfc(-x / math.sqrt(2.0))
+    return above * phi, phi + x * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+
+
+@_in_float64
+def gelu_tanh(z: Array, alpha: float = 0.0) -> Pair:
+    """y = z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))), which is z sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3))."""
+    above, x = _limited(z)
+    scale = 2.0 * math.sqrt(2.0 / math.pi)
+    s, ds = _sigmoid(scale * (x + 0.044715 * x**3))
+    return above * s, s + x * scale * (1.0 + 3 * 0.044715 * x**2) * ds
+
+
+@_in_float64
+def silu(z: Array, alpha: float = 0.0) -> Pair:
+    """y = z sigmoid(z)."""
+    above, x = _limited(z)
+    s, ds = _sigmoid(x)
+    return above * s, s + x * ds
+
+
+@_in_float64
+def mish(z: Array, alpha: float = 0.0) -> Pair:
+    """y = z tanh(softplus(z)).  Misra 2019"""
+    above, x = _limited(z)
+    softplus_x = np.logaddexp(x, 0.0)
+    t = np.tanh(softplus_x)
+    return above * t, t + x * _sigmoid(x)[0] / np.cosh(softplus_x) ** 2
+
+
+@_in_float64
+def tanh(z: Array, alpha: float = 0.0) -> Pair:
+    """y = tanh(z); the derivative is written as 1 / cosh^2."""
+    e = np.exp(-2.0 * np.abs(z))
+    return np.tanh(z), 4.0 * e / (1.0 + e) ** 2
+
+
+@_in_float64
+def sigmoid(z: Array, alpha: float = 0.0) -> Pair:
+    """y = 1 / (1 + exp(-z))."""
+    return _sigmoid(z)
+
+
+@_in_float64
+def softplus(z: Array, alpha: float = 0.0) -> Pair:
+    """y = log(1 + exp(z))."""
+    return np.logaddexp(z, 0.0), _sigmoid(z)[0]
+
+
+@_in_float64
+def hard_sigmoid(z: Array, alpha: float = 0.0) -> Pair:
+    """y = min(max(z + 3, 0), 6) / 6 as in Keras 3 and PyTorch; the derivative at the kinks is 0."""
+    return np.clip(z + 3.0, 0.0, 6.0) / 6.0, np.where(np.abs(z) < 3, 1.0 / 6.0, 0.0)
+
+
+@_in_float64
+def hard_tanh(z: Array, alpha: float = 0.0) -> Pair:
+    """y = min(max(z, -1), 1); the derivative at the kinks is 0."""
+    return np.clip(z, -1.0, 1.0), np.where(np.abs(z) < 1, 1.0, 0.0)
+
+
+def _by_name(*functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    return {f.__name__: f for f in functions}
+
+
+ACTIVATIONS = _by_name(
+    *(identity, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, mish),
+    *(tanh, sigmoid, softplus, hard_sigmoid, hard_tanh),
+)
+
+# ---- losses: (scores, targets, row_scale, gradient_scale) -> (losses, right, dscores) ----
+# scores (rows, n) are raw, before the link. losses (rows,) is row_scale times each row's loss, right how many
+# predictions are right, dscores (rows, n) gradient_scale times the derivative of the row's loss.
+
+Loss: TypeAlias = tuple[Array, int, Array]
+
+
+def softmax(scores: Array) -> Array:
+    """exp(z_j) / sum_k exp(z_k) over each row: (rows, n) -> (rows, n)."""
+    e = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return cast(Array, e / e.sum(axis=1, keepdims=True))
+
+
+@_in_float64
+def softmax_cross_entropy(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
+    """-sum_j t_j log softmax_j(z) = log sum_j exp(z_j) - sum_j t_j z_j for targets (rows, n) that sum to 1."""
+    shifted = scores - scores.max(axis=1, keepdims=True)  # changes no softmax, and exp cannot overflow
+    losses = np.log(np.exp(shifted).sum(axis=1)) - np.where(targets == 0, 0.0, targets * shifted).sum(axis=1)
+    right = int(np.count_nonzero(scores.argmax(axis=1) == targets.argmax(axis=1)))
+    return row_scale * losses, right, gradient_scale * (softmax(scores) - targets)
+
+
+def softmax_cross_entropy_labels(
+    scores: Array, labels: Array, row_scale: float = 1.0, gradient_scale: float = 1.0
+) -> Loss:
+    """softmax_cross_entropy of integer labels (rows,) in 0 ... n-1: the target is 1 at the label, 0 elsewhere."""
+    one_hot = np.eye(scores.shape[1])[labels]
+    return softmax_cross_entropy(scores, one_hot, row_scale, gradient_scale)
+
+
+@_in_float64
+def binary_cross_entropy(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
+    """log(1 + exp(z)) - t z, summed over the outputs: -t log s - (1 - t) log(1 - s) for s = sigmoid(z)."""
+    losses = np.maximum(scores, 0.0) - targets * scores + np.log1p(np.exp(-np.abs(scores)))
+    right = int(np.count_nonzero((scores > 0) == (targets > 0.5)))
+    dscores = (1.0 - targets) * _sigmoid(scores)[0] - targets * _sigmoid(-scores)[0]  # = sigmoid(z) - t
+    return row_scale * losses.sum(axis=1), right, gradient_scale * dscores
+
+
+@_in_float64
+def squared_error(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
+    """(z - t)^2, summed over the outputs."""
+    error = scores - targets
+    return row_scale * (error**2).sum(axis=1), 0, gradient_scale * 2.0 * error
+
+
+LOSSES = _by_name(softmax_cross_entropy, softmax_cross_entropy_labels, binary_cross_entropy, squared_error)
+
+# ---- optimizers: (g, w, m, v, hyper) -> (w, m, v), all of one shape ----
+# hyper has the fields of fm_hyper in csrc/fastmlp.h. States m and v start at zero.
+
+Hyper: TypeAlias = dict[str, float]
+Update: TypeAlias = tuple[Array, Array, Array]
+
+
+def sgd(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+    """Gradient descent: w - rate g."""
+    return w - hyper["rate"] * g, m, v
+
+
+def momentum(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+    """m = momentum m + rate g;  w - m.  Polyak 1964, with the rate inside the velocity as in Keras"""
+    m = hyper["momentum"] * m + hyper["rate"] * g
+    return w - m, m, v
+
+
+def nesterov(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+    """The same m;  w - (momentum m + rate g): the weights kept are those looked ahead.  Sutskever et al. 2013, eq. 3"""
+    m = hyper["momentum"] * m + hyper["rate"] * g
+    return w - (hyper["momentum"] * m + hyper["rate"] * g), m, v
+
+
+def rmsprop(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+    """v = rho v + (1 - rho) g^2;  w - rate g / (sqrt(v) + epsilon).  rho is called beta_2.  Tieleman, Hinton 2012"""
+    v = hyper["beta_2"] * v + (1 - hyper["beta_2"]) * g * g
+    return w - hyper["rate"] * g / (np.sqrt(v + hyper["epsilon_in_root"]) + hyper["epsilon"]), m, v
+
+
+def adam(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+    """Kingma and Ba 2015, algorithm 1; correction_1 = 1 / (1 - beta_1^t), correction_2 = 1 / sqrt(1 - beta_2^t)."""
+    m = hyper["momentum"] * m + (1 - hyper["momentum"]) * g
+    v = hyper["beta_2"] * v + (1 - hyper["beta_2"]) * g * g
+    step = hyper["rate"] * hyper["correction_1"] * m / (np.sqrt(v) * hyper["correction_2"] + hyper["epsilon"])
+    return w - step, m, v
+
+
+def adamw(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+    """adam on weights first shrunk by rate * weight_decay.  Loshchilov, Hutter 2019, algorithm 2"""
+    return adam(g, w * (1 - hyper["rate"] * hyper["weight_decay"]), m, v, hyper)
+
+
+OPTIMIZERS = _by_name(sgd, momentum, nesterov, rmsprop, adam, adamw)
+
+
+def hyper_of_step(hyper: dict[str, Any], rate: float, powers: tuple[float, float]) -> tuple[Hyper, tuple[float, float]]:
+    """Constants of the next update, and (beta_1^t, beta_2^t) from those of the step before, by multiplication."""
+    constants: Hyper = {name: 0.0 for name in ("momentum", "beta_2", "epsilon", "epsilon_in_root", "weight_decay")}
+    constants.update(hyper, rate=rate, correction_1=1.0, correction_2=1.0)
+    if constants.pop("bias_correction", False):
+        powers = powers[0] * constants["momentum"], powers[1] * constants["beta_2"]
+        constants.update(correction_1=1 / (1 - powers[0]), correction_2=1 / math.sqrt(1 - powers[1]))
+    return constants, powers
+
+
+# ---- the whole training ----
+
+
+class Layer(NamedTuple):
+    """One dense layer: w (n_in, n_out), b (n_out,), the name of its activation and the parameter of that."""
+
+    w: Array
+    b: Array
+    activation: str = "identity"
+    alpha: float = 0.0
+
+
+class Network:
+    """A stack of dense layers in training: the twin of the engine's Network and Run.
+
+    Parameters
+    ----------
+    layers : iterable of Layer, or of tuples (w, b, activation, alpha)
+        All arrays of one dtype, in which everything is computed.
+    loss : str
+        One of LOSSES.
+    row_scale : float, default 1.0
+        Factor of each row's loss: 1 / n_outputs makes a mean of a sum.
+    """
+
+    def __init__(self, layers: Iterable[Any], loss: str = "squared_error", row_scale: float = 1.0) -> None:
+        self.layers = [Layer(*layer) for layer in layers]
+        self.loss, self.row_scale = loss, row_scale
+        self.epoch = self.batch = 0
+        self.set_optimizer("sgd")
+
+    def set_optimizer(self, name: str) -> None:
+        """Start afresh with one of OPTIMIZERS: states m and v zero, step 0. The shuffles go on."""
+        self.optimizer, self.powers = name, (1.0, 1.0)
+        self.states = [[(np.zeros_like(a), np.zeros_like(a)) for a in layer[:2]] for layer in self.layers]
+
+    def forward(self, x: Array) -> tuple[Array, list[Array], list[Array]]:
+        """Scores (rows, n_outputs), each layer's input, and the derivative of each layer's activation."""
+        inputs, derivatives = [], []
+        for w, b, activation, alpha in self.layers:
+            inputs.append(x)
+            x, derivative = ACTIVATIONS[activation](dense_forward(x, w, b), alpha)
+            derivatives.append(derivative)
+        return x, inputs, derivatives
+
+    def predict(self, x: Array, link: str = "identity") -> Array:
+        """Link of the scores (rows, n_outputs); link: "softmax" or one of ACTIVATIONS."""
+        scores = self.forward(x)[0]
+        return softmax(scores) if link == "softmax" else cast(Array, ACTIVATIONS[link](scores)[0])
+
+    def evaluate(self, x: Array, targets: Array) -> tuple[float, int]:
+        """Mean loss of the rows, and how many predictions are right."""
+        losses, right, _ = LOSSES[self.loss](self.forward(x)[0], targets, self.row_scale)
+        return sum(losses) / len(x), right
+
+    def loss_and_gradients(self, x: Array, targets: Array) -> tuple[float, int, list[Pair]]:
+        """Mean loss of one batch, right predictions, and the gradients [(dw, db), ...] of that mean."""
+        scores, inputs, derivatives = self.forward(x)
+        losses, right, dscores = LOSSES[self.loss](scores, targets, self.row_scale, self.row_scale / len(x))
+        dz = dscores * derivatives[-1]
+        gradients = []
+        for i in range(len(self.layers) - 1, -1, -1):
+            gradients.append((dense_weight_gradient(inputs[i], dz), dense_bias_gradient(dz)))
+            if i > 0:
+                dz = dense_input_gradient(dz, self.layers[i].w, derivatives[i - 1])
+        return sum(losses) / len(x), right, gradients[::-1]
+
+    def apply_gradients(self, gradients: list[Pair], hyper: dict[str, Any], rate: float) -> None:
+        """One update of all weights; hyper as from fastmlp.optimizers."""
+        constants, self.powers = hyper_of_step(hyper, rate, self.powers)
+        for i, (layer, pair) in enumerate(zip(self.layers, gradients, strict=True)):
+            updated = []
+            for j, (g, (m, v)) in enumerate(zip(pair, self.states[i], strict=True)):
+                w, m, v = OPTIMIZERS[self.optimizer](g, layer[j], m, v, constants)
+                self.states[i][j] = m, v
+                updated.append(w)
+            self.layers[i] = Layer(updated[0], updated[1], layer.activation, layer.alpha)
+
+    def train_step(self, x: Array, targets: Array, hyper: dict[str, Any], rate: float) -> tuple[float, int]:
+        """One update on one batch; its mean loss and right predictions before the update."""
+        loss, right, gradients = self.loss_and_gradients(x, targets)
+        self.apply_gradients(gradients, hyper, rate)
+        return loss, right
+
+    def fit(
+        self, x: Array, targets: Array, batch_rows: int, rates: Iterable[float], hyper: dict[str, Any] | None = None,
+        shuffled: bool = False, seed: int = 0,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """One training step for each rate, epoch after epoch; the last batch of an epoch may be smaller.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_samples, n_inputs)
+        targets : ndarray of shape (n_samples, n_outputs), or (n_samples,) for labels
+        batch_rows : int
+        rates : iterable of float
+            Learning rate of each step; an epoch has ceil(n_samples / batch_rows) steps.
+        hyper : dict, optional
+            Constants of the optimizer.
+        shuffled : bool, default False
+            Visit the samples of each epoch in the order shuffle(n_samples, seed, number of the epoch).
+        seed : int, default 0
+
+        Returns
+        -------
+        losses, right : ndarray, one entry for each step
+        """
+        steps = []
+        for rate in rates:
+            order = shuffle(len(x), seed, self.epoch) if shuffled else np.arange(len(x))
+            rows = order[self.batch * batch_rows : (self.batch + 1) * batch_rows]
+            steps.append(self.train_step(gather(x, self.layers[0].w.dtype, rows), targets[rows], hyper or {}, rate))
+            self.batch += 1
+            if self.batch * batch_rows >= len(x):
+                self.batch, self.epoch = 0, self.epoch + 1
+        return np.array([loss for loss, _ in steps]), np.array([right for _, right in steps])

@@ -1,0 +1,126 @@
+"""Checks of what users pass in. Every error names the value and the remedy; nothing has changed when one is raised."""
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+# Rows checked at a time: the temporary stays small beside a data set that may be a memory map.
+_CHECK_BYTES = 1 << 22
+
+
+def finite_number(
+    name: str,
+    value: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """A finite real number within bounds, as a float."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, not {value!r} of type {type(value).__name__}")
+    number = float(value)
+    bounds = [
+        f"{word} {bound}"
+        for word, bound in (("at least", at_least), ("above", above), ("below", below), ("at most", at_most))
+        if bound is not None
+    ]
+    inside = (
+        math.isfinite(number)
+        and (at_least is None or number >= at_least)
+        and (above is None or number > above)
+        and (below is None or number < below)
+        and (at_most is None or number <= at_most)
+    )
+    if not inside:
+        raise ValueError(f"{name} must be a finite number {' and '.join(bounds)}, not {value!r}".replace("  ", " "))
+    return number
+
+
+def positive_integer(name: str, value: Any, *, at_least: int = 1, below: int = 2**62) -> int:
+    """An integer within bounds."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, not {value!r} of type {type(value).__name__}")
+    if value < at_least or value >= below:
+        raise ValueError(f"{name} must be at least {at_least} and below {below}, not {value}")
+    return int(value)
+
+
+def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of some strings."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+    return value
+
+
+def numeric_array(name: str, value: Any) -> Array:
+    """Any array-like of real numbers as an ndarray; no copy where it is one already."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array: {error}; give rows of equal length") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, not {array.dtype} ({_example(array)}); convert it first")
+    return array
+
+
+def _example(array: Array) -> str:
+    return f"for example {array.flat[0]!r}" if array.size else "empty"
+
+
+def all_finite(name: str, array: Array) -> None:
+    """Raise where an array of floats holds NaN or infinity, and say where."""
+    if array.dtype.kind != "f" or array.size == 0:
+        return
+    rows = max(1, _CHECK_BYTES // max(1, array[0].nbytes))
+    for first in range(0, len(array), rows):
+        part = array[first : first + rows]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(part.sum()):  # NaN and infinity survive a sum; a sum may overflow, so look closer then
+                continue
+        wrong = np.argwhere(~np.isfinite(part))
+        if len(wrong):
+            where = (first + int(wrong[0][0]), *map(int, wrong[0][1:]))
+            raise ValueError(
+                f"{name} holds {part[tuple(wrong[0])]} at index {where if len(where) > 1 else where[0]}; "
+                "drop or fill missing values first"
+            )
+
+
+def engine_dtype(array: Array, dtype: str) -> Array:
+    """The array itself where the engine reads its dtype (float32, float64, uint8), otherwise a converted copy."""
+    if array.dtype == bool:
+        return array.view(np.uint8)
+    if array.dtype.name in ("float32", "float64", "uint8") and array.dtype.isnative:
+        return array
+    return array.astype(dtype)
+
+
+def samples(name: str, value: Any, n_inputs: int | None, dtype: str) -> Array:
+    """Samples of any rank as a matrix (n, n_inputs) that the engine reads, without a copy where that can be."""
+    array = numeric_array(name, value)
+    if array.ndim == 0:
+        raise ValueError(f"{name} must be an array of shape (n_samples, ...), not the single number {value!r}")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} of shape {array.shape} holds no sample")
+    if array.ndim != 2:
+        if array.ndim == 1 and n_inputs not in (None, 1):
+            raise ValueError(
+                f"{name} has shape {array.shape}, but this model takes {n_inputs} inputs; a single sample is "
+                f"{name}[None, :], of shape (1, {len(array)})"
+            )
+        array = array.reshape(len(array), -1)
+    if array.shape[1] == 0:
+        raise ValueError(f"{name} of shape {array.shape} has no columns")
+    if n_inputs is not None and array.shape[1] != n_inputs:
+        raise ValueError(f"{name} has {array.shape[1]} columns (shape {np.shape(value)}), but this model takes {n_inputs}")
+    all_finite(name, array)
+    return engine_dtype(array, dtype)

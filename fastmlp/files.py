@@ -1,0 +1,155 @@
+"""Model files: one safetensors file, the architecture as JSON in its metadata. Nothing in it is ever executed."""
+
+import dataclasses
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastmlp import losses, optimizers
+from fastmlp._version import __version__
+from fastmlp.layers import Dense
+from fastmlp.model import Model
+
+# Raised when a file of today could not be read by yesterday's code.
+FORMAT = 1
+
+
+def save(model: Model, path: Any) -> None:
+    """Write a model: to a temporary file beside the target, then renamed, so that a whole file is always there.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    path : str or path-like
+    """
+    from safetensors.numpy import save as to_bytes
+
+    target = Path(path)
+    state = model.__getstate__()
+    if "weights" not in state:
+        raise ValueError("this model has no weights to save yet; call build(n_inputs) or fit first")
+    training = state["training"]
+    tensors = _named("weights", state["weights"])
+    for moment in ("m", "v"):
+        if training[moment] is not None:
+            tensors |= _named(moment, training[moment])
+    described = {
+        "format": FORMAT,
+        "fastmlp": __version__,
+        "n_inputs": state["n_inputs"],
+        "dtype": model.dtype,
+        "seed": model.seed,
+        "n_threads": model.n_threads,
+        "layers": [dataclasses.asdict(layer) for layer in model.layers],
+        "loss": _described(model.loss, losses.BY_NAME),
+        "optimizer": _described(model.optimizer, optimizers.BY_NAME),
+        "training": {name: training[name] for name in ("optimizer", "step", "epoch")}
+        | {"powers": [power.hex() for power in training["powers"]]},
+    }
+    content = to_bytes(tensors, metadata={"fastmlp": json.dumps(described)})
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load(path: Any) -> Model:
+    """Read a model that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Model
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if "fastmlp" not in metadata:
+                raise ValueError(f"{path} is a safetensors file, but holds no fastmlp model")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file: {error}") from None
+    try:
+        described = json.loads(metadata["fastmlp"])
+        version = described["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: the description of the model is damaged: {error!r}") from None
+    if version != FORMAT:
+        raise ValueError(f"{path} has format {version!r}; this fastmlp {__version__} reads format {FORMAT}: update it")
+    try:
+        return _model(described, tensors)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path}: the description does not fit the model: {error}") from error
+
+
+def _model(described: dict[str, Any], tensors: dict[str, Any]) -> Model:
+    layers = [Dense(**layer) for layer in described["layers"]]
+    model = Model(
+        layers,
+        loss=_made(described["loss"], losses.BY_NAME),
+        optimizer=_made(described["optimizer"], optimizers.BY_NAME),
+        seed=described["seed"],
+        dtype=described["dtype"],
+        n_threads=described["n_threads"],
+    )
+    widths = [described["n_inputs"], *(layer.units for layer in layers)]
+    shapes = list(zip(widths, widths[1:], strict=False))
+    pairs = _pairs("weights", tensors, shapes, model.dtype)  # before build: a hostile width must not allocate
+    model.build(widths[0])
+    model.weights = pairs
+    training = described["training"]
+    powers = tuple(float.fromhex(power) for power in training["powers"])
+    expected = model.optimizer.kernel_states
+    state = {
+        "optimizer": model.optimizer.kernel,
+        "step": int(training["step"]),
+        "epoch": int(training["epoch"]),
+        "powers": powers,
+        "m": _pairs("m", tensors, shapes, model.dtype) if expected & 1 else None,
+        "v": _pairs("v", tensors, shapes, model.dtype) if expected & 2 else None,
+    }
+    if training["optimizer"] != state["optimizer"] or len(powers) != 2 or state["step"] < 0 or state["epoch"] < 0:
+        raise ValueError(f"the state of training is {training!r}")
+    model._network.set_state(state)
+    return model
+
+
+def _named(kind: str, pairs: Any) -> dict[str, Any]:
+    return {f"layers.{i}.{part}.{kind}": np.ascontiguousarray(array)
+            for i, pair in enumerate(pairs) for part, array in zip(("W", "b"), pair, strict=True)}  # fmt: skip
+
+
+def _pairs(kind: str, tensors: dict[str, Any], shapes: list[tuple[int, int]], dtype: str) -> list[tuple[Any, Any]]:
+    pairs = []
+    for i, shape in enumerate(shapes):
+        W, b = (tensors[f"layers.{i}.{part}.{kind}"] for part in ("W", "b"))
+        if W.shape != shape or b.shape != shape[1:] or W.dtype != dtype or b.dtype != dtype:
+            raise ValueError(f"layer {i} holds {kind} of shapes {W.shape} and {b.shape}, not {shape} and {shape[1:]}")
+        pairs.append((W, b))
+    return pairs
+
+
+def _described(thing: Any, by_name: dict[str, Any]) -> dict[str, Any]:
+    name = next(name for name, kind in by_name.items() if kind is type(thing))
+    return {"name": name, **thing.get_config()}
+
+
+def _made(described: dict[str, Any], by_name: dict[str, Any]) -> Any:
+    arguments = dict(described)
+    return by_name[arguments.pop("name")](**arguments)

@@ -1,0 +1,75 @@
+"""What training left behind."""
+
+from typing import Any
+
+
+class History:
+    """Losses and metrics of a call of `fit`, epoch by epoch.
+
+    Attributes
+    ----------
+    epoch : list of int
+        From 0.
+    history : dict of str to list of float
+        "loss", "accuracy", "val_loss", "val_accuracy", as far as there are; also as ``history["loss"]``.
+    """
+
+    def __init__(self) -> None:
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+
+    def append(self, epoch: int, logs: dict[str, float]) -> None:
+        """Add an epoch."""
+        self.epoch.append(epoch)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self.history:
+            raise KeyError(f"{name!r} was not recorded; there are {', '.join(self.history) or 'no entries'}")
+        return self.history[name]
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
+        return f"<fastmlp.History: {len(self.epoch)} epochs{', ' if last else ''}{last}>"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw losses and accuracies over the epochs (needs matplotlib: the extra "plot").
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default None
+            Where to draw the losses; None makes a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from fastmlp import plotting
+
+        return plotting.plot_history(self, ax)
+
+
+class DivergedError(ArithmeticError):
+    """The loss became NaN or infinite.
+
+    Attributes
+    ----------
+    step : int
+        Training step, from 1, at which it did.
+    learning_rate : float
+    history : History
+        Up to the last good epoch; the model's weights are those of its end.
+    """
+
+    def __init__(self, step: int, learning_rate: float, history: History) -> None:
+        super().__init__(
+            f"the loss became NaN or infinite at step {step} (learning rate {learning_rate:g}); the weights are those of "
+            "the last good epoch. A smaller learning rate or scaled inputs usually help"
+        )
+        self.step = step
+        self.learning_rate = learning_rate
+        self.history = history
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step, self.learning_rate, self.history)

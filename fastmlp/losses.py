@@ -1,0 +1,250 @@
+"""Losses, all on raw scores. Each says which targets it takes, which C kernel (csrc/kernels/losses.inc.h) computes it
+with its gradient, and which link turns scores into predictions.
+
+A model's loss is the mean over the samples of a batch of the loss of a sample, in nats for the cross-entropies.
+Targets of a sample may be given for every output, of shape (n, n_outputs); for one output also of shape (n,).
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastmlp._validation import Array, all_finite, choice, engine_dtype, numeric_array
+
+# How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """Base of all losses.
+
+    To add one: a kernel and its line in csrc/fastmlp.h, its twin in _reference.py, and a subclass here with a line in
+    BY_NAME.
+    """
+
+    # Turns scores into predictions: "identity", "softmax", or an activation.
+    link: ClassVar[str] = "identity"
+    # Whether the kernel counts right predictions.
+    has_accuracy: ClassVar[bool] = False
+
+    def kernel(self, targets: Array) -> str:
+        """Name of the C kernel for such targets."""
+        raise NotImplementedError
+
+    def row_scale(self, n_outputs: int) -> float:
+        """Factor from the kernel's sum over outputs to the loss of a sample."""
+        return 1.0
+
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
+        """Targets as the kernel reads them, checked; no copy where that can be."""
+        array = numeric_array(name, y)
+        if array.ndim == 1 and n_outputs == 1:
+            array = array.reshape(-1, 1)
+        if array.shape[:1] != (n_samples,):
+            raise ValueError(f"{name} has shape {np.shape(y)}, but X holds {n_samples} samples")
+        if array.ndim != 2:
+            array = array.reshape(n_samples, -1)
+        if array.shape[1] != n_outputs:
+            raise ValueError(
+                f"{name} of shape {np.shape(y)} does not fit the model's {n_outputs} outputs: {type(self).__name__} "
+                f"wants shape ({n_samples}, {n_outputs})" + (" (class labels belong to softmax_cross_entropy)"
+                if np.ndim(y) == 1 and array.dtype.kind in "iu" else "")  # fmt: skip
+            )
+        all_finite(name, array)
+        return engine_dtype(array, dtype)
+
+    def check_outputs(self, n_outputs: int, activation: str) -> None:
+        """Whether the last layer suits the loss."""
+        if self.link != "identity" and activation != "identity":
+            raise ValueError(
+                f"{type(self).__name__} takes raw scores: the last layer must have no activation, not {activation!r}; "
+                "predict returns probabilities all the same"
+            )
+
+    def accuracy(self, right: int, n_samples: int, n_outputs: int) -> float:
+        """Share of right predictions."""
+        return right / n_samples
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal loss."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    """Softmax with cross-entropy for one class of several: ``log(sum_j exp(z_j)) - sum_j t_j z_j``.
+
+    Targets: integer labels of shape (n,) in [0, n_outputs), one-hot rows, or rows of probabilities that sum to 1.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.SoftmaxCrossEntropy().link
+    'softmax'
+    """
+
+    link = "softmax"
+    has_accuracy = True
+
+    def kernel(self, targets: Array) -> str:
+        """Labels and rows of probabilities have a kernel each."""
+        return "softmax_cross_entropy_labels" if targets.ndim == 1 else "softmax_cross_entropy"
+
+    def check_outputs(self, n_outputs: int, activation: str) -> None:
+        """At least two outputs, no activation."""
+        super().check_outputs(n_outputs, activation)
+        if n_outputs < 2:
+            raise ValueError(
+                "softmax_cross_entropy needs at least 2 outputs, one for each class; for a single output use "
+                "loss='binary_cross_entropy'"
+            )
+
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
+        """Labels as int32, or rows of probabilities."""
+        array = numeric_array(name, y)
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        if array.ndim != 1:
+            rows = super().targets(array, n_samples, n_outputs, dtype, name)
+            sums = rows.sum(axis=1, dtype=np.float64)
+            wrong = np.flatnonzero(~(np.abs(sums - 1) <= _SUM_TOLERANCE) | (rows.min(axis=1) < 0))
+            if len(wrong):
+                raise ValueError(
+                    f"{name}[{wrong[0]}] is no distribution over {n_outputs} classes: it sums to {sums[wrong[0]]:g}, "
+                    f"its smallest entry is {rows[wrong[0]].min():g}; give integer labels, one-hot rows or probabilities"
+                )
+            return rows
+        if len(array) != n_samples:
+            raise ValueError(f"{name} has shape {np.shape(y)}, but X holds {n_samples} samples")
+        all_finite(name, array)
+        fractional = array != np.floor(array) if array.dtype.kind == "f" else np.zeros(0)
+        if fractional.any():
+            raise ValueError(
+                f"{name} holds {array[fractional][0]}, which is no class label; a regression takes "
+                "loss='mean_squared_error'"
+            )
+        low, high = array.min(), array.max()
+        if low < 0 or high >= n_outputs:
+            raise ValueError(
+                f"{name} holds the label {low if low < 0 else high}, but a model with {n_outputs} outputs takes labels "
+                f"0 to {n_outputs - 1}"
+            )
+        return array.astype(np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class BinaryCrossEntropy(Loss):
+    """Sigmoid with cross-entropy for every output on its own: ``log(1 + exp(z)) - t z``.
+
+    Parameters
+    ----------
+    outputs : {"mean", "sum"}, default "mean"
+        How the outputs of a sample make its loss.
+
+    Notes
+    -----
+    Targets lie in [0, 1]. The accuracy is the share of single outputs on the right side of 0.5.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.BinaryCrossEntropy(outputs="sum").row_scale(3)
+    1.0
+    """
+
+    link = "sigmoid"
+    has_accuracy = True
+    outputs: str = "mean"
+
+    def __post_init__(self) -> None:
+        choice("outputs", self.outputs, ("mean", "sum"))
+
+    def kernel(self, targets: Array) -> str:
+        """Name of the C kernel."""
+        return "binary_cross_entropy"
+
+    def row_scale(self, n_outputs: int) -> float:
+        """1, or 1 / n_outputs for the mean."""
+        return 1.0 if self.outputs == "sum" else 1.0 / n_outputs
+
+    def accuracy(self, right: int, n_samples: int, n_outputs: int) -> float:
+        """Share of right outputs."""
+        return right / (n_samples * n_outputs)
+
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
+        """Targets in [0, 1]."""
+        array = super().targets(y, n_samples, n_outputs, dtype, name)
+        low, high = array.min(), array.max()
+        if low < 0 or high > 1:
+            raise ValueError(f"{name} holds {low if low < 0 else high}, but binary_cross_entropy takes targets in [0, 1]")
+        return array
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """Squared error, mean over the outputs: ``mean_j (z_j - t_j)**2``.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.MeanSquaredError().row_scale(4)
+    0.25
+    """
+
+    def kernel(self, targets: Array) -> str:
+        """Name of the C kernel."""
+        return "squared_error"
+
+    def row_scale(self, n_outputs: int) -> float:
+        """1 / n_outputs."""
+        return 1.0 / n_outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class HalfSquaredError(Loss):
+    """Half the squared error, summed over the outputs: ``0.5 * sum_j (z_j - t_j)**2``; its gradient is ``z - t``.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.HalfSquaredError().row_scale(4)
+    0.5
+    """
+
+    def kernel(self, targets: Array) -> str:
+        """Name of the C kernel."""
+        return "squared_error"
+
+    def row_scale(self, n_outputs: int) -> float:
+        """One half."""
+        return 0.5
+
+
+BY_NAME: dict[str, type[Loss]] = {
+    "softmax_cross_entropy": SoftmaxCrossEntropy,
+    "binary_cross_entropy": BinaryCrossEntropy,
+    "mean_squared_error": MeanSquaredError,
+    "half_squared_error": HalfSquaredError,
+}
+
+
+def get(loss: "str | Loss") -> Loss:
+    """A loss from its name or from itself.
+
+    Parameters
+    ----------
+    loss : {"softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "half_squared_error"} or Loss
+
+    Returns
+    -------
+    Loss
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str) and loss in BY_NAME:
+        return BY_NAME[loss]()
+    if isinstance(loss, str):
+        raise ValueError(f"loss {loss!r} is unknown; choose {', '.join(map(repr, BY_NAME))}")
+    raise TypeError(f"loss must be a name or a loss such as fastmlp.losses.BinaryCrossEntropy(), not {loss!r}")

@@ -1,0 +1,613 @@
+"""The model: layers, a loss and an optimizer on the compiled engine. Everything that users pass in is checked here or
+in _validation.py, before anything changes; C is only reached by arrays that it can work on."""
+
+import contextlib
+import math
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmlp import _engine, initializers
+from fastmlp import losses as losses_module
+from fastmlp import optimizers as optimizers_module
+from fastmlp._validation import Array, all_finite, numeric_array, positive_integer, samples
+from fastmlp.callbacks import Callback, ProgressBar
+from fastmlp.config import cores
+from fastmlp.history import DivergedError, History
+from fastmlp.layers import Dense
+
+Pairs = list[tuple[Array, Array]]
+
+# Time between two visits of Python during training: short enough for Ctrl-C, long enough to cost nothing.
+_CHUNK_SECONDS = 0.03
+
+
+class Model:
+    """A multilayer perceptron.
+
+    Parameters
+    ----------
+    layers : sequence of Dense
+        From the first hidden layer to the output layer.
+    loss : str or Loss, default "mean_squared_error"
+        {"softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "half_squared_error"} or an object
+        from `fastmlp.losses`. All take raw scores.
+    optimizer : str or Optimizer, default "sgd"
+        {"sgd", "rmsprop", "adam", "adamw"} or an object such as ``fastmlp.Adam(1e-3)``.
+    seed : int or None, default 0
+        In [0, 2**64). Same seed and same data give the same bits for any number of threads and on every instruction
+        set with fused multiply-add. None draws one; it is then in ``model.seed``.
+    n_inputs : int or None, default None
+        Columns of X. None: `build` or the first `fit` tells.
+    dtype : {"float32", "float64"}, default "float32"
+        Of weights, activations and predictions.
+    n_threads : int or None, default None
+        None: what the work deserves, up to the cores that this process may use. A number: exactly so many.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument is out of its range or of the wrong type.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X, y = fm.datasets.load_digits()
+    >>> model = fm.Model([fm.Dense(32, "relu"), fm.Dense(10)], loss="softmax_cross_entropy", optimizer="adam")
+    >>> history = model.fit(X / 16, y, epochs=5, verbose=0)
+    >>> model.predict(X[:3] / 16).shape
+    (3, 10)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Dense],
+        loss: str | losses_module.Loss = "mean_squared_error",
+        optimizer: str | optimizers_module.Optimizer = "sgd",
+        seed: int | None = 0,
+        n_inputs: int | None = None,
+        dtype: npt.DTypeLike = "float32",
+        n_threads: int | None = None,
+    ) -> None:
+        if isinstance(layers, Dense) or not isinstance(layers, Sequence):
+            raise TypeError(f"layers must be a list of layers such as [fastmlp.Dense(10)], not {layers!r}")
+        self.layers = tuple(layers)
+        for layer in self.layers:
+            if not isinstance(layer, Dense):
+                raise TypeError(f"layers must hold fastmlp.Dense objects, not {layer!r}")
+        if not self.layers:
+            raise ValueError("layers is empty; a model needs at least an output layer, for example [fastmlp.Dense(1)]")
+        self.loss = losses_module.get(loss)
+        self.loss.check_outputs(self.layers[-1].units, self.layers[-1].activation or "identity")
+        self.optimizer = optimizers_module.get(optimizer)
+        self.optimizer.kernel  # noqa: B018  (the base class is no optimizer to train with, and says so)
+        self.seed = secrets.randbits(64) if seed is None else positive_integer("seed", seed, at_least=0, below=2**64)
+        self.dtype = _dtype(dtype)
+        self.n_threads = None if n_threads is None else positive_integer("n_threads", n_threads, below=1025)
+        self.stop_training = False
+        self._network: Any = None
+        self._lock = threading.Lock()
+        self._runs: dict[Any, Any] = {}
+        if n_inputs is not None:
+            self.build(n_inputs)
+
+    # ---- weights ----
+
+    def build(self, n_inputs: int) -> "Model":
+        """Give the layers their weights, from the seed.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Columns of X, at least 1.
+
+        Returns
+        -------
+        Model
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If it was built with another number of inputs.
+        """
+        n_inputs = positive_integer("n_inputs", n_inputs, below=2**31)
+        if self._network is not None:
+            if n_inputs != self.n_inputs:
+                raise ValueError(f"this model has {self.n_inputs} inputs already; make a new one for {n_inputs}")
+            return self
+        widths = [n_inputs, *(layer.units for layer in self.layers)]
+        if sum(math.prod(pair) for pair in zip(widths, widths[1:], strict=False)) > 2**40:
+            raise ValueError(f"a model of widths {widths} has more weights than memory can hold; make its layers smaller")
+        plan = [(layer.units, layer.activation, layer.slope, layer.use_bias) for layer in self.layers]
+        network = _engine.Network(n_inputs, plan, self.dtype)
+        pairs = []
+        for i, (layer, n_in) in enumerate(zip(self.layers, widths, strict=False)):
+            W = initializers.initialize(layer.chosen_initializer, n_in, layer.units, self.dtype, self.seed, i)
+            pairs.append((W, np.zeros(layer.units, self.dtype)))
+        network.set_weights(pairs)
+        network.set_optimizer(self.optimizer.kernel, self.optimizer.kernel_states)
+        self._network = network
+        return self
+
+    @property
+    def built(self) -> bool:
+        """Whether the layers have their weights."""
+        return self._network is not None
+
+    @property
+    def n_inputs(self) -> int | None:
+        """Columns of X, None before the model is built."""
+        return None if self._network is None else int(self._network.n_inputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the predictions."""
+        return self.layers[-1].units
+
+    @property
+    def weights(self) -> Pairs:
+        """[(W, b), ...], one pair a layer: W of shape (n_in, n_out), b of shape (n_out,).
+
+        Copies, read-only so that nobody writes into them in vain; assign a whole list to change the weights.
+        """
+        pairs: Pairs = self._built().get_weights()
+        for array in (array for pair in pairs for array in pair):
+            array.flags.writeable = False
+        return pairs
+
+    @weights.setter
+    def weights(self, pairs: Sequence[Sequence[npt.ArrayLike]]) -> None:
+        checked = self._pairs("weights", pairs)
+        for i, (layer, (_, b)) in enumerate(zip(self.layers, checked, strict=True)):
+            if not layer.use_bias and b.any():
+                raise ValueError(f"weights[{i}][1] holds {b[b != 0][0]}, but layer {i} has use_bias=False; give zeros")
+        with self._training():
+            self._built().set_weights(checked)
+
+    def _built(self) -> Any:
+        if self._network is None:
+            raise ValueError("this model has no weights yet; call build(n_inputs) or fit first, or pass n_inputs")
+        return self._network
+
+    def _pairs(self, name: str, pairs: Sequence[Sequence[npt.ArrayLike]]) -> Pairs:
+        """Arrays in the shapes of the weights, finite, of the model's dtype."""
+        expected = self._built().shapes()
+        if isinstance(pairs, str | np.ndarray) or not isinstance(pairs, Sequence):
+            raise TypeError(f"{name} must be a list of pairs (W, b), not {type(pairs).__name__}")
+        if len(pairs) != len(expected):
+            raise ValueError(f"{name} holds {len(pairs)} pairs, but the model has {len(expected)} layers")
+        checked = []
+        for i, (pair, shapes) in enumerate(zip(pairs, expected, strict=True)):
+            if len(pair) != 2:
+                raise ValueError(f"{name}[{i}] must be a pair (W, b), not {len(pair)} arrays")
+            arrays = [numeric_array(f"{name}[{i}][{j}]", array) for j, array in enumerate(pair)]
+            for j, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
+                if array.shape != shape:
+                    raise ValueError(f"{name}[{i}][{j}] has shape {array.shape}, but layer {i} wants {shape}")
+                all_finite(f"{name}[{i}][{j}]", array)
+            checked.append((arrays[0].astype(self.dtype), arrays[1].astype(self.dtype)))
+        return checked
+
+    @contextlib.contextmanager
+    def _training(self) -> Iterator[None]:
+        """Only one thread may change the weights."""
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError("this model is being trained by another call; wait for it, or train a copy")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    # ---- training ----
+
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        batch_size: int = 32,
+        epochs: int = 1,
+        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        shuffle: bool = True,
+        callbacks: Sequence[Callback] = (),
+        verbose: int = 1,
+    ) -> History:
+        """Train for some epochs; a second call goes on where the first stopped.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+            Flattened to (n_samples, n_inputs). float32, float64 and uint8 arrays, memory maps and strided views
+            included, are read in place, other dtypes converted first.
+        y : array_like
+            Targets: see the loss. Integer labels of shape (n_samples,) for softmax_cross_entropy, for example.
+        batch_size : int, default 32
+            Samples of a step; the last step of an epoch takes what is left. More than n_samples means all.
+        epochs : int, default 1
+            Passes over the data.
+        validation_data : tuple (X, y) or None, default None
+            Evaluated after every epoch.
+        shuffle : bool, default True
+            Visit the samples in a new order in each epoch.
+        callbacks : sequence of Callback, default ()
+        verbose : {0, 1, 2}, default 1
+            0 silent, 1 a line for each epoch and on a terminal a progress bar, 2 lines alone.
+
+        Returns
+        -------
+        History
+            Of this call: "loss" and for a classification "accuracy", means over the steps of an epoch while the
+            weights moved; "val_loss" and "val_accuracy" at its end.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before anything has changed.
+        DivergedError
+            The loss became NaN or infinite; the weights are those before the epoch in which it did.
+        """
+        epochs = positive_integer("epochs", epochs)
+        batch_size = positive_integer("batch_size", batch_size)
+        if verbose not in (0, 1, 2):
+            raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}")
+        X, targets = self._data(X, y)
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+                raise TypeError(f"validation_data must be a pair (X, y), not {type(validation_data).__name__}")
+            width = X.shape[1]
+            validation_data = self._data(*validation_data, names=("validation_data[0]", "validation_data[1]"), n_inputs=width)
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {callback!r}")
+        self.build(X.shape[1])
+        with self._training():
+            everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
+            return self._fit(X, targets, min(batch_size, len(X)), epochs, validation_data, bool(shuffle), everyone)
+
+    def _fit(
+        self,
+        X: Array,
+        targets: Array,
+        batch_size: int,
+        epochs: int,
+        validation: Any,
+        shuffle: bool,
+        callbacks: list[Callback],
+    ) -> History:
+        network, history = self._network, History()
+        steps = -(-len(X) // batch_size)
+        run = self._run(batch_size, training=True, targets=targets)
+        run.bind(X, targets)
+        run.start_epoch()
+        self.stop_training = False
+        for callback in callbacks:
+            callback.model = self
+            callback.params = {"epochs": epochs, "steps": steps, "verbose": 0}
+        # Without anybody to tell, small epochs go through in one chunk.
+        by_epoch = bool(callbacks) or validation is not None
+        pace = _Pace()
+        epoch, first_steps = 0, _Steps(len(X), batch_size)
+        _call(callbacks, "on_train_begin")
+        try:
+            while epoch < epochs and not self.stop_training:
+                last_good = network.snapshot()
+                _call(callbacks, "on_epoch_begin", epoch)
+                recorded, many = first_steps, 1
+                if not by_epoch:
+                    many = max(1, min(epochs - epoch, pace.steps // steps))
+                recorded.clear()
+                while recorded.n < steps * many:
+                    chunk = min(pace.steps, steps * many - recorded.n)
+                    rates = np.full(chunk, float(self.optimizer.learning_rate))
+                    with pace.measure(chunk):
+                        losses, right = run.train(rates, self.optimizer.hyper(), shuffle, self.seed)
+                    recorded.add(losses, right)
+                    if not np.isfinite(losses).all():
+                        step = int(network.step) + 1  # the engine stops before it would update the weights
+                        network.restore(last_good)
+                        raise DivergedError(step, float(self.optimizer.learning_rate), history)
+                    if callbacks:
+                        _call(callbacks, "on_train_batch_end", recorded.n - 1, recorded.logs(self, recorded.n)[-1])
+                for logs in recorded.logs(self, steps):
+                    if validation is not None:
+                        logs |= {f"val_{name}": value for name, value in self._evaluate(*validation).items()}
+                    history.append(epoch, logs)
+                    _call(callbacks, "on_epoch_end", epoch, logs)
+                    epoch += 1
+        finally:
+            _call(callbacks, "on_train_end")
+        return history
+
+    def train_on_batch(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
+        """One step of the optimizer on one batch.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+        y : array_like
+            Targets, as for `fit`.
+
+        Returns
+        -------
+        float
+            The mean loss of the batch before the step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before anything has changed.
+        DivergedError
+            The loss is NaN or infinite; the weights are as before.
+        """
+        X, targets = self._data(X, y)
+        self.build(X.shape[1])
+        with self._training():
+            run = self._run(len(X), training=True, targets=targets)
+            run.bind(X, targets)
+            run.start_epoch()
+            rate = float(self.optimizer.learning_rate)
+            loss = float(run.train(np.array([rate]), self.optimizer.hyper())[0][0])
+            if not math.isfinite(loss):
+                raise DivergedError(int(self._network.step) + 1, rate, History())
+            return loss
+
+    def loss_and_gradients(self, X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[float, Pairs]:
+        """The mean loss over all samples, and its gradients.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+        y : array_like
+            Targets, as for `fit`.
+
+        Returns
+        -------
+        loss : float
+        gradients : list of (dW, db)
+            In the shapes of `weights`. The gradient of a bias that a layer does not use is zero.
+        """
+        X, targets = self._data(X, y)
+        self.build(X.shape[1])
+        with self._training():
+            run = self._run(len(X), training=True, targets=targets)
+            run.bind(X, targets)
+            loss, _, pairs = run.gradients()
+            return float(loss), pairs
+
+    def apply_gradients(self, gradients: Sequence[Sequence[npt.ArrayLike]]) -> None:
+        """One step of the optimizer with given gradients.
+
+        Parameters
+        ----------
+        gradients : list of (dW, db)
+            In the shapes of `weights`.
+        """
+        checked = self._pairs("gradients", gradients)
+        with self._training():
+            self._network.apply_gradients(checked, self.optimizer.hyper(), self.optimizer.learning_rate)
+
+    # ---- prediction ----
+
+    def predict(self, X: npt.ArrayLike) -> Array:
+        """Probabilities for a classification loss, values otherwise.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs), of the model's dtype
+        """
+        return self._forward(X, self.loss.link)
+
+    def scores(self, X: npt.ArrayLike) -> Array:
+        """Outputs of the last layer, before softmax or sigmoid.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs), of the model's dtype
+        """
+        return self._forward(X, "identity")
+
+    def _forward(self, X: npt.ArrayLike, link: str) -> Array:
+        network = self._built()
+        array = samples("X", X, network.n_inputs, self.dtype)
+        out = np.empty((len(array), self.n_outputs), self.dtype)
+        with self._inference_run(len(array), None) as run:
+            run.bind(array)
+            run.predict(out, link)
+        return out
+
+    def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
+        """Loss and metrics on some data.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+        y : array_like
+            Targets, as for `fit`.
+
+        Returns
+        -------
+        dict
+            "loss", and "accuracy" for a classification.
+        """
+        self._built()
+        return self._evaluate(*self._data(X, y))
+
+    def _evaluate(self, X: Array, targets: Array) -> dict[str, float]:
+        with self._inference_run(len(X), targets) as run:
+            run.bind(X, targets)
+            loss, right = run.evaluate()
+        return self._logs(loss, right, len(X))
+
+    def _logs(self, loss: float, right: int, n_samples: int) -> dict[str, float]:
+        logs = {"loss": float(loss)}
+        if self.loss.has_accuracy:
+            logs["accuracy"] = self.loss.accuracy(int(right), n_samples, self.n_outputs)
+        return logs
+
+    # ---- data and buffers ----
+
+    def _data(
+        self, X: Any, y: Any, names: tuple[str, str] = ("X", "y"), n_inputs: int | None = None
+    ) -> tuple[Array, Array]:
+        array = samples(names[0], X, self.n_inputs or n_inputs, self.dtype)
+        return array, self.loss.targets(y, len(array), self.n_outputs, self.dtype, names[1])
+
+    def _run(self, batch_rows: int, training: bool, targets: Array | None) -> Any:
+        """The buffers of passes over batches of some size, kept for the next call."""
+        kernel = None if targets is None else self.loss.kernel(targets)
+        key = (batch_rows, training, kernel)
+        run = self._runs.pop(key, None)
+        if run is None:
+            threads = cores() if self.n_threads is None else self.n_threads
+            scale = self.loss.row_scale(self.n_outputs)
+            run = _engine.Run(self._network, batch_rows, threads, self.n_threads is not None, training, kernel, scale)
+        if training:
+            for other in [other for other in self._runs if other[1]]:
+                del self._runs[other]  # the buffers of one batch size at a time
+            self._runs[key] = run
+        return run
+
+    @contextlib.contextmanager
+    def _inference_run(self, rows: int, targets: Array | None) -> Iterator[Any]:
+        """Buffers for one caller at a time: another thread finds none and makes its own."""
+        rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
+        run = self._run(rows, training=False, targets=targets)
+        yield run
+        run.release()
+        self._runs[(rows, False, None if targets is None else self.loss.kernel(targets))] = run
+
+    # ---- looking at it, keeping it ----
+
+    def summary(self) -> None:
+        """Print the layers with their shapes, activations and parameters, and the operations of one prediction."""
+        from fastmlp import summary
+
+        print(summary.text(self))
+
+    def save(self, path: Any) -> None:
+        """Write the model, its optimizer's state included, to one safetensors file, by an atomic rename.
+
+        Parameters
+        ----------
+        path : str or path-like
+        """
+        from fastmlp import files
+
+        files.save(self, path)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(f"Dense({layer.units}, {layer.activation!r})" for layer in self.layers)
+        inputs = "not built" if self._network is None else f"{self.n_inputs} inputs"
+        return f"<fastmlp.Model: {inputs}, [{layers}], {self.loss}, {self.optimizer}, {self.dtype}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_runs", "_network")}
+        if self._network is not None:
+            state["n_inputs"] = self.n_inputs
+            state["weights"] = self._network.get_weights()
+            state["training"] = self._network.get_state()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        n_inputs, weights, training = (state.pop(name, None) for name in ("n_inputs", "weights", "training"))
+        self.__dict__.update(state)
+        self._network, self._lock, self._runs = None, threading.Lock(), {}
+        if n_inputs is not None:
+            self.build(n_inputs)
+            self._network.set_weights(weights)
+            self._network.set_state(training)
+
+
+def load(path: Any) -> Model:
+    """Read a model that `Model.save` wrote. Nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Model
+        It predicts, and goes on training, with the same bits as the one saved.
+
+    Raises
+    ------
+    ValueError
+        Where the file is no such model, or damaged.
+    """
+    from fastmlp import files
+
+    return files.load(path)
+
+
+def _dtype(dtype: npt.DTypeLike) -> str:
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = repr(dtype)
+    if name not in ("float32", "float64"):
+        raise ValueError(f"dtype must be 'float32' or 'float64', not {name}")
+    return name
+
+
+def _call(callbacks: list[Callback], hook: str, *arguments: Any) -> None:
+    for callback in callbacks:
+        getattr(callback, hook)(*arguments)
+
+
+class _Pace:
+    """How many steps make a chunk: as many as fit in _CHUNK_SECONDS, as far as the last chunk tells."""
+
+    def __init__(self) -> None:
+        self.steps = 1
+
+    @contextlib.contextmanager
+    def measure(self, done: int) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        seconds = max(time.perf_counter() - began, 1e-7)
+        if done == self.steps or seconds > _CHUNK_SECONDS:
+            self.steps = max(1, min(8 * done, int(done * _CHUNK_SECONDS / seconds)))
+
+
+class _Steps:
+    """Losses and right predictions of the steps of one chunk of epochs."""
+
+    def __init__(self, n_samples: int, batch_size: int) -> None:
+        steps = -(-n_samples // batch_size)
+        self.rows = np.full(steps, float(batch_size))
+        self.rows[-1] = n_samples - (steps - 1) * batch_size
+        self.clear()
+
+    def clear(self) -> None:
+        self.losses: list[Array] = []
+        self.right: list[Array] = []
+        self.n = 0
+
+    def add(self, losses: Array, right: Array) -> None:
+        self.losses.append(losses)
+        self.right.append(right)
+        self.n += len(losses)
+
+    def logs(self, model: Model, steps: int) -> list[dict[str, float]]:
+        """Means over every `steps` steps: one entry an epoch, or one for the steps so far."""
+        losses = np.concatenate(self.losses).reshape(-1, steps)
+        right = np.concatenate(self.right).reshape(-1, steps)
+        rows = self.rows[:steps]
+        n = rows.sum()
+        means = (losses * rows).sum(axis=1) / n
+        return [model._logs(mean, hits, n) for mean, hits in zip(means.tolist(), right.sum(axis=1).tolist(), strict=True)]

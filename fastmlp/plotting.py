@@ -1,0 +1,53 @@
+"""Pictures, by matplotlib (extra "plot"), imported when the first one is drawn."""
+
+from typing import Any
+
+from fastmlp.history import History
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot, or an ImportError that names the extra."""
+    try:
+        import matplotlib.pyplot
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise ImportError("pictures need matplotlib: pip install 'fastmlp[plot]'") from None
+    return matplotlib.pyplot
+
+
+def plot_history(history: History, ax: Any = None) -> Any:
+    """Losses over the epochs on the left axis, accuracies on the right one.
+
+    Parameters
+    ----------
+    history : History
+    ax : matplotlib Axes or None, default None
+        Where to draw the losses; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Of the losses.
+    """
+    if not history.epoch:
+        raise ValueError("this history holds no epoch to draw")
+    plt = pyplot()
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    epochs = [epoch + 1 for epoch in history.epoch]
+    curves = []
+    for name, style, label in (("loss", "-", "loss, training"), ("val_loss", "--", "loss, validation")):
+        if name in history.history:
+            curves += ax.plot(epochs, history[name], style, color="tab:blue", label=label)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if "accuracy" in history.history:
+        right = ax.twinx()
+        right.set_ylabel("accuracy")
+        for name, style, label in (("accuracy", "-", "accuracy, training"), ("val_accuracy", "--", "accuracy, validation")):
+            if name in history.history:
+                curves += right.plot(epochs, history[name], style, color="tab:orange", label=label)
+    ax.legend(handles=curves, loc="center right", fontsize="small")
+    return ax
