@@ -5,14 +5,13 @@ import contextlib
 import math
 import secrets
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine, initializers
+from fastmlp import _engine, initializers, training
 from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp._validation import Array, all_finite, numeric_array, positive_integer, samples
@@ -22,9 +21,6 @@ from fastmlp.history import DivergedError, History
 from fastmlp.layers import Dense
 
 Pairs = list[tuple[Array, Array]]
-
-# Time between two visits of Python during training: short enough for Ctrl-C, long enough to cost nothing.
-_CHUNK_SECONDS = 0.03
 
 
 class Model:
@@ -267,61 +263,10 @@ class Model:
         self.build(X.shape[1])
         with self._training():
             everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
-            return self._fit(X, targets, min(batch_size, len(X)), epochs, validation_data, bool(shuffle), everyone)
-
-    def _fit(
-        self,
-        X: Array,
-        targets: Array,
-        batch_size: int,
-        epochs: int,
-        validation: Any,
-        shuffle: bool,
-        callbacks: list[Callback],
-    ) -> History:
-        network, history = self._network, History()
-        steps = -(-len(X) // batch_size)
-        run = self._run(batch_size, training=True, targets=targets)
-        run.bind(X, targets)
-        run.start_epoch()
-        self.stop_training = False
-        for callback in callbacks:
-            callback.model = self
-            callback.params = {"epochs": epochs, "steps": steps, "verbose": 0}
-        # Without anybody to tell, small epochs go through in one chunk.
-        by_epoch = bool(callbacks) or validation is not None
-        pace = _Pace()
-        epoch, first_steps = 0, _Steps(len(X), batch_size)
-        _call(callbacks, "on_train_begin")
-        try:
-            while epoch < epochs and not self.stop_training:
-                last_good = network.snapshot()
-                _call(callbacks, "on_epoch_begin", epoch)
-                recorded, many = first_steps, 1
-                if not by_epoch:
-                    many = max(1, min(epochs - epoch, pace.steps // steps))
-                recorded.clear()
-                while recorded.n < steps * many:
-                    chunk = min(pace.steps, steps * many - recorded.n)
-                    rates = np.full(chunk, float(self.optimizer.learning_rate))
-                    with pace.measure(chunk):
-                        losses, right = run.train(rates, self.optimizer.hyper(), shuffle, self.seed)
-                    recorded.add(losses, right)
-                    if not np.isfinite(losses).all():
-                        step = int(network.step) + 1  # the engine stops before it would update the weights
-                        network.restore(last_good)
-                        raise DivergedError(step, float(self.optimizer.learning_rate), history)
-                    if callbacks:
-                        _call(callbacks, "on_train_batch_end", recorded.n - 1, recorded.logs(self, recorded.n)[-1])
-                for logs in recorded.logs(self, steps):
-                    if validation is not None:
-                        logs |= {f"val_{name}": value for name, value in self._evaluate(*validation).items()}
-                    history.append(epoch, logs)
-                    _call(callbacks, "on_epoch_end", epoch, logs)
-                    epoch += 1
-        finally:
-            _call(callbacks, "on_train_end")
-        return history
+            batch_size = min(batch_size, len(X))
+            run = self._run(batch_size, training=True, targets=targets)
+            run.bind(X, targets)
+            return training.fit(self, run, len(X), batch_size, epochs, validation_data, bool(shuffle), everyone)
 
     def train_on_batch(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """One step of the optimizer on one batch.
@@ -562,52 +507,3 @@ def _dtype(dtype: npt.DTypeLike) -> str:
     if name not in ("float32", "float64"):
         raise ValueError(f"dtype must be 'float32' or 'float64', not {name}")
     return name
-
-
-def _call(callbacks: list[Callback], hook: str, *arguments: Any) -> None:
-    for callback in callbacks:
-        getattr(callback, hook)(*arguments)
-
-
-class _Pace:
-    """How many steps make a chunk: as many as fit in _CHUNK_SECONDS, as far as the last chunk tells."""
-
-    def __init__(self) -> None:
-        self.steps = 1
-
-    @contextlib.contextmanager
-    def measure(self, done: int) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        seconds = max(time.perf_counter() - began, 1e-7)
-        if done == self.steps or seconds > _CHUNK_SECONDS:
-            self.steps = max(1, min(8 * done, int(done * _CHUNK_SECONDS / seconds)))
-
-
-class _Steps:
-    """Losses and right predictions of the steps of one chunk of epochs."""
-
-    def __init__(self, n_samples: int, batch_size: int) -> None:
-        steps = -(-n_samples // batch_size)
-        self.rows = np.full(steps, float(batch_size))
-        self.rows[-1] = n_samples - (steps - 1) * batch_size
-        self.clear()
-
-    def clear(self) -> None:
-        self.losses: list[Array] = []
-        self.right: list[Array] = []
-        self.n = 0
-
-    def add(self, losses: Array, right: Array) -> None:
-        self.losses.append(losses)
-        self.right.append(right)
-        self.n += len(losses)
-
-    def logs(self, model: Model, steps: int) -> list[dict[str, float]]:
-        """Means over every `steps` steps: one entry an epoch, or one for the steps so far."""
-        losses = np.concatenate(self.losses).reshape(-1, steps)
-        right = np.concatenate(self.right).reshape(-1, steps)
-        rows = self.rows[:steps]
-        n = rows.sum()
-        means = (losses * rows).sum(axis=1) / n
-        return [model._logs(mean, hits, n) for mean, hits in zip(means.tolist(), right.sum(axis=1).tolist(), strict=True)]

@@ -1,0 +1,140 @@
+"""The loop of `Model.fit`: chunks of steps in the engine, and between them progress, callbacks and Ctrl-C."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp._validation import Array
+from fastmlp.callbacks import Callback, Logs
+from fastmlp.history import DivergedError, History
+
+if TYPE_CHECKING:
+    from fastmlp.model import Model
+
+# Time between two visits of Python: short enough for Ctrl-C, long enough to cost nothing.
+CHUNK_SECONDS = 0.03
+
+
+def fit(
+    model: "Model",
+    run: Any,
+    n_samples: int,
+    batch_size: int,
+    epochs: int,
+    validation: tuple[Array, Array] | None,
+    shuffle: bool,
+    callbacks: list[Callback],
+) -> History:
+    """Train for some epochs on the data bound to an engine.Run.
+
+    Small epochs go through several at a time where nobody wants to hear of each one.
+
+    Returns
+    -------
+    History
+    """
+    history, pace, recorded = History(), Pace(), Steps(n_samples, batch_size)
+    steps = len(recorded.rows)
+    by_epoch = bool(callbacks) or validation is not None
+    run.start_epoch()
+    model.stop_training = False
+    for callback in callbacks:
+        callback.model = model
+        callback.params = {"epochs": epochs, "steps": steps}
+    call(callbacks, "on_train_begin")
+    try:
+        epoch = 0
+        while epoch < epochs and not model.stop_training:
+            call(callbacks, "on_epoch_begin", epoch)
+            many = 1 if by_epoch else max(1, min(epochs - epoch, pace.steps // steps))
+            train_epochs(model, run, many, shuffle, callbacks, pace, recorded, history)
+            for logs in recorded.logs(model, steps):
+                if validation is not None:
+                    logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
+                history.append(epoch, logs)
+                call(callbacks, "on_epoch_end", epoch, logs)
+                epoch += 1
+    finally:
+        call(callbacks, "on_train_end")
+    return history
+
+
+def train_epochs(
+    model: "Model",
+    run: Any,
+    many: int,
+    shuffle: bool,
+    callbacks: list[Callback],
+    pace: "Pace",
+    recorded: "Steps",
+    history: History,
+) -> None:
+    """Train `many` epochs into `recorded`; where the loss diverges, go back to the weights before them and say so."""
+    network, rate = run.network, float(model.optimizer.learning_rate)
+    last_good = network.snapshot()
+    recorded.clear()
+    total = len(recorded.rows) * many
+    while recorded.n < total:
+        chunk = min(pace.steps, total - recorded.n)
+        with pace.measure(chunk):
+            losses, right = run.train(np.full(chunk, rate), model.optimizer.hyper(), shuffle, model.seed)
+        recorded.add(losses, right)
+        if not np.isfinite(losses).all():
+            step = int(network.step) + 1  # the engine stopped before this step changed the weights
+            network.restore(last_good)
+            raise DivergedError(step, rate, history)
+        if callbacks:
+            call(callbacks, "on_train_batch_end", recorded.n - 1, recorded.logs(model, recorded.n)[-1])
+
+
+def call(callbacks: list[Callback], hook: str, *arguments: Any) -> None:
+    """One hook of every callback."""
+    for callback in callbacks:
+        getattr(callback, hook)(*arguments)
+
+
+class Pace:
+    """How many steps make a chunk: as many as fit in CHUNK_SECONDS, as far as the last chunk tells."""
+
+    def __init__(self) -> None:
+        self.steps = 1
+
+    @contextlib.contextmanager
+    def measure(self, done: int) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        seconds = max(time.perf_counter() - began, 1e-7)
+        if done == self.steps or seconds > CHUNK_SECONDS:
+            self.steps = max(1, min(8 * done, int(done * CHUNK_SECONDS / seconds)))
+
+
+class Steps:
+    """Losses and right predictions of the steps of one chunk of epochs."""
+
+    def __init__(self, n_samples: int, batch_size: int) -> None:
+        steps = -(-n_samples // batch_size)
+        self.rows = np.full(steps, float(batch_size))
+        self.rows[-1] = n_samples - (steps - 1) * batch_size
+        self.clear()
+
+    def clear(self) -> None:
+        self.losses: list[Array] = []
+        self.right: list[Array] = []
+        self.n = 0
+
+    def add(self, losses: Array, right: Array) -> None:
+        self.losses.append(losses)
+        self.right.append(right)
+        self.n += len(losses)
+
+    def logs(self, model: "Model", steps: int) -> list[Logs]:
+        """Means over every `steps` steps: one entry an epoch, or one for the steps so far."""
+        losses = np.concatenate(self.losses).reshape(-1, steps)
+        right = np.concatenate(self.right).reshape(-1, steps)
+        rows = self.rows[:steps]
+        n = rows.sum()
+        means = (losses * rows).sum(axis=1) / n
+        return [model._logs(mean, hits, n) for mean, hits in zip(means.tolist(), right.sum(axis=1).tolist(), strict=True)]
