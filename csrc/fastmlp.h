@@ -12,6 +12,7 @@
 
 /* The registry: one line here adds a kernel to every table, to Python's lists, to the tests and to the benches. The
  * kernel is FM(name) in csrc/kernels/, its twin `name` in fastmlp/_reference.py. */
+/* clang-format off */
 #define FM_ACTIVATIONS(X)                                                                                              \
     X(identity) X(relu) X(leaky_relu) X(elu) X(selu) X(gelu) X(gelu_tanh) X(silu) X(mish) X(tanh) X(sigmoid)           \
     X(softplus) X(hard_sigmoid) X(hard_tanh)
@@ -19,6 +20,7 @@
     X(softmax_cross_entropy) X(softmax_cross_entropy_labels) X(binary_cross_entropy) X(squared_error)
 #define FM_OPTIMIZERS(X) X(sgd) X(momentum) X(nesterov) X(rmsprop) X(adam) X(adamw)
 #define FM_GATHERS(X) X(f32, float) X(f64, double) X(u8, uint8_t)
+/* clang-format on */
 
 #define FM_ENUM(name, ...) FM_##name,
 enum fm_activation_id { FM_ACTIVATIONS(FM_ENUM) FM_N_ACTIVATIONS };
@@ -29,14 +31,14 @@ enum fm_gather_id { FM_GATHERS(FM_ENUM) FM_N_GATHERS };
 
 /* Hyper-parameters of one update, computed once for a step; each optimizer reads those that it knows. */
 typedef struct fm_hyper {
-    double rate;             /* learning rate of this step */
-    double momentum;         /* momentum; beta_1 of Adam; rho of RMSprop is beta_2 */
+    double rate;     /* learning rate of this step */
+    double momentum; /* momentum; beta_1 of Adam; rho of RMSprop is beta_2 */
     double beta_2;
     double epsilon;
-    double epsilon_in_root;  /* RMSprop: added below the root instead of to it */
-    double correction_1;     /* Adam: 1 / (1 - beta_1^t), or 1 without bias correction */
-    double correction_2;     /* Adam: 1 / sqrt(1 - beta_2^t), or 1 */
-    double weight_decay;     /* AdamW: decoupled, times the rate */
+    double epsilon_in_root; /* RMSprop: added below the root instead of to it */
+    double correction_1;    /* Adam: 1 / (1 - beta_1^t), or 1 without bias correction */
+    double correction_2;    /* Adam: 1 / sqrt(1 - beta_2^t), or 1 */
+    double weight_decay;    /* AdamW: decoupled, times the rate */
 } fm_hyper;
 
 /* Rows of a batch in blocks: `rows` in all, `block_rows` in every block but the last; a matrix keeps its blocks
@@ -74,10 +76,10 @@ typedef double fm_sum(ptrdiff_t n, const void *x);
 typedef struct fm_kernels {
     const char *isa;
     const char *dtype;
-    ptrdiff_t line;    /* elements of a cache line, the width of a panel */
-    ptrdiff_t lanes;   /* elements of a register */
+    ptrdiff_t line;  /* elements of a cache line, the width of a panel */
+    ptrdiff_t lanes; /* elements of a register */
     ptrdiff_t itemsize_bytes;
-    ptrdiff_t group;   /* panels that one weight-gradient tile holds in registers */
+    ptrdiff_t group; /* panels that one weight-gradient tile holds in registers */
     fm_dense_forward *dense_forward;
     fm_dense_input_gradient *dense_input_gradient;
     fm_dense_weight_gradient *dense_weight_gradient;
@@ -100,8 +102,11 @@ const char *fm_isa_missing(const char *isa);
 /* The table of an available ISA; NULL where fm_isa_missing(isa) is not. */
 const fm_kernels *fm_kernels_of(const char *isa, int is_f64);
 
-extern const char *const fm_activation_names[], *const fm_loss_names[], *const fm_optimizer_names[],
-    *const fm_gather_names[];
+/* Names in the order of the enums, NULL at the end. */
+extern const char *const fm_activation_names[];
+extern const char *const fm_loss_names[];
+extern const char *const fm_optimizer_names[];
+extern const char *const fm_gather_names[];
 
 /* Fisher-Yates shuffle of 0 ... n-1 into index by Philox4x64-10 with the given key and stream: csrc/random.c. */
 void fm_shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream, int64_t *index);

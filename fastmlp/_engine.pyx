@@ -405,7 +405,7 @@ cdef class Run:
         p.target_bytes = (network.n_outputs + line - 1) // line * stride * item
         p.scratch_bytes = network.k.group * TILE_LINES * line * item
         n_bytes = n_blocks * (p.input_block * item + p.target_bytes + p.block_rows * item + 64)
-        n_bytes += self.n_threads * p.scratch_bytes
+        n_bytes += self.n_threads * (p.scratch_bytes + COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t))
         for i in range(network.n_layers):
             n_bytes += matrices * network.layer[i].panels * stride * item * n_blocks
         self.buffers = Memory(n_bytes)
@@ -424,7 +424,8 @@ cdef class Run:
             p.layers[i].y = free
             p.layers[i].dz = free + matrix_bytes if self.training else NULL
             free += matrices * matrix_bytes
-        p.row_losses = free
+        p.right = <ptrdiff_t *>free
+        p.row_losses = free + self.n_threads * COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t)
 
     def bind(self, cnp.ndarray x, cnp.ndarray targets=None):
         """The data of the calls that follow: x of shape (n, n_inputs); targets of shape (n, n_outputs), or int32

@@ -331,12 +331,13 @@ def hyper_of_step(hyper: dict[str, Any], rate: float, powers: tuple[float, float
 
 
 class Layer(NamedTuple):
-    """One dense layer: w (n_in, n_out), b (n_out,), the name of its activation and the parameter of that."""
+    """One dense layer: w (n_in, n_out), b (n_out,), its activation and the alpha of that; is b trained?"""
 
     w: Array
     b: Array
     activation: str = "identity"
     alpha: float = 0.0
+    use_bias: bool = True
 
 
 class Network:
@@ -344,7 +345,7 @@ class Network:
 
     Parameters
     ----------
-    layers : iterable of Layer, or of tuples (w, b, activation, alpha)
+    layers : iterable of Layer, or of tuples (w, b, activation, alpha, use_bias)
         All arrays of one dtype, in which everything is computed.
     loss : str
         One of LOSSES.
@@ -366,9 +367,9 @@ class Network:
     def forward(self, x: Array) -> tuple[Array, list[Array], list[Array]]:
         """Scores (rows, n_outputs), each layer's input, and the derivative of each layer's activation."""
         inputs, derivatives = [], []
-        for w, b, activation, alpha in self.layers:
+        for layer in self.layers:
             inputs.append(x)
-            x, derivative = ACTIVATIONS[activation](dense_forward(x, w, b), alpha)
+            x, derivative = ACTIVATIONS[layer.activation](dense_forward(x, layer.w, layer.b), layer.alpha)
             derivatives.append(derivative)
         return x, inputs, derivatives
 
@@ -389,7 +390,8 @@ class Network:
         dz = dscores * derivatives[-1]
         gradients = []
         for i in range(len(self.layers) - 1, -1, -1):
-            gradients.append((dense_weight_gradient(inputs[i], dz), dense_bias_gradient(dz)))
+            db = dense_bias_gradient(dz) if self.layers[i].use_bias else np.zeros_like(self.layers[i].b)
+            gradients.append((dense_weight_gradient(inputs[i], dz), db))
             if i > 0:
                 dz = dense_input_gradient(dz, self.layers[i].w, derivatives[i - 1])
         return sum(losses) / len(x), right, gradients[::-1]
@@ -403,19 +405,20 @@ class Network:
                 w, m, v = OPTIMIZERS[self.optimizer](g, layer[j], m, v, constants)
                 self.states[i][j] = m, v
                 updated.append(w)
-            self.layers[i] = Layer(updated[0], updated[1], layer.activation, layer.alpha)
+            self.layers[i] = layer._replace(w=updated[0], b=updated[1])
 
     def train_step(self, x: Array, targets: Array, hyper: dict[str, Any], rate: float) -> tuple[float, int]:
-        """One update on one batch; its mean loss and right predictions before the update."""
+        """One update on one batch, unless its loss is not finite; mean loss and right predictions before the update."""
         loss, right, gradients = self.loss_and_gradients(x, targets)
-        self.apply_gradients(gradients, hyper, rate)
+        if math.isfinite(loss):
+            self.apply_gradients(gradients, hyper, rate)
         return loss, right
 
     def fit(
         self, x: Array, targets: Array, batch_rows: int, rates: Iterable[float], hyper: dict[str, Any] | None = None,
         shuffled: bool = False, seed: int = 0,
     ) -> tuple[Array, Array]:  # fmt: skip
-        """One training step for each rate, epoch after epoch; the last batch of an epoch may be smaller.
+        """One training step for each rate, up to the first whose loss is not finite; the last batch may be smaller.
 
         Parameters
         ----------
@@ -432,13 +435,15 @@ class Network:
 
         Returns
         -------
-        losses, right : ndarray, one entry for each step
+        losses, right : ndarray, one entry for each step that was begun
         """
         steps = []
         for rate in rates:
             order = shuffle(len(x), seed, self.epoch) if shuffled else np.arange(len(x))
             rows = order[self.batch * batch_rows : (self.batch + 1) * batch_rows]
             steps.append(self.train_step(gather(x, self.layers[0].w.dtype, rows), targets[rows], hyper or {}, rate))
+            if not math.isfinite(steps[-1][0]):
+                break
             self.batch += 1
             if self.batch * batch_rows >= len(x):
                 self.batch, self.epoch = 0, self.epoch + 1

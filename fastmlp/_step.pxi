@@ -52,7 +52,7 @@ cdef struct Plan:
     bint shuffle
     uint64_t seed
     int64_t *index              # order of the samples in this epoch; NULL: as they are
-    ptrdiff_t right[MAX_THREADS * COUNTER_SPACING]
+    ptrdiff_t *right            # right predictions of each thread, COUNTER_SPACING apart
 
 
 cdef inline char *at(char *base, ptrdiff_t elements, const Plan *p) noexcept nogil:

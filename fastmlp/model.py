@@ -78,10 +78,9 @@ class Model:
                 raise TypeError(f"layers must hold fastmlp.Dense objects, not {layer!r}")
         if not self.layers:
             raise ValueError("layers is empty; a model needs at least an output layer, for example [fastmlp.Dense(1)]")
-        self.loss = losses_module.get(loss)
-        self.loss.check_outputs(self.layers[-1].units, self.layers[-1].activation or "identity")
-        self.optimizer = optimizers_module.get(optimizer)
-        self.optimizer.kernel  # noqa: B018  (the base class is no optimizer to train with, and says so)
+        self._loss = losses_module.get(loss)
+        self._loss.check_outputs(self.layers[-1].units, self.layers[-1].activation or "identity")
+        self._optimizer = optimizers_module.get(optimizer)
         self.seed = secrets.randbits(64) if seed is None else positive_integer("seed", seed, at_least=0, below=2**64)
         self.dtype = _dtype(dtype)
         self.n_threads = None if n_threads is None else positive_integer("n_threads", n_threads, below=1025)
@@ -91,6 +90,26 @@ class Model:
         self._runs: dict[Any, Any] = {}
         if n_inputs is not None:
             self.build(n_inputs)
+
+    @property
+    def loss(self) -> losses_module.Loss:
+        """The loss, fixed when the model is made."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> optimizers_module.Optimizer:
+        """The optimizer; assign another to go on with it.
+
+        One of the same kind with other constants, a smaller learning rate for instance, keeps its state.
+        """
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: str | optimizers_module.Optimizer) -> None:
+        chosen = optimizers_module.get(optimizer)
+        if self._network is not None and chosen.kernel != self._optimizer.kernel:
+            self._network.set_optimizer(chosen.kernel, chosen.kernel_states)
+        self._optimizer = chosen
 
     # ---- weights ----
 
@@ -264,9 +283,8 @@ class Model:
         with self._training():
             everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
             batch_size = min(batch_size, len(X))
-            run = self._run(batch_size, training=True, targets=targets)
-            run.bind(X, targets)
-            return training.fit(self, run, len(X), batch_size, epochs, validation_data, bool(shuffle), everyone)
+            with self._run(batch_size, True, X, targets) as run:
+                return training.fit(self, run, len(X), batch_size, epochs, validation_data, bool(shuffle), everyone)
 
     def train_on_batch(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """One step of the optimizer on one batch.
@@ -292,11 +310,10 @@ class Model:
         X, targets = self._data(X, y)
         self.build(X.shape[1])
         with self._training():
-            run = self._run(len(X), training=True, targets=targets)
-            run.bind(X, targets)
-            run.start_epoch()
             rate = float(self.optimizer.learning_rate)
-            loss = float(run.train(np.array([rate]), self.optimizer.hyper())[0][0])
+            with self._run(len(X), True, X, targets) as run:
+                run.start_epoch()
+                loss = float(run.train(np.array([rate]), self.optimizer.hyper())[0][0])
             if not math.isfinite(loss):
                 raise DivergedError(int(self._network.step) + 1, rate, History())
             return loss
@@ -319,9 +336,8 @@ class Model:
         X, targets = self._data(X, y)
         self.build(X.shape[1])
         with self._training():
-            run = self._run(len(X), training=True, targets=targets)
-            run.bind(X, targets)
-            loss, _, pairs = run.gradients()
+            with self._run(len(X), True, X, targets) as run:
+                loss, _, pairs = run.gradients()
             return float(loss), pairs
 
     def apply_gradients(self, gradients: Sequence[Sequence[npt.ArrayLike]]) -> None:
@@ -368,8 +384,7 @@ class Model:
         network = self._built()
         array = samples("X", X, network.n_inputs, self.dtype)
         out = np.empty((len(array), self.n_outputs), self.dtype)
-        with self._inference_run(len(array), None) as run:
-            run.bind(array)
+        with self._run(len(array), False, array) as run:
             run.predict(out, link)
         return out
 
@@ -391,8 +406,7 @@ class Model:
         return self._evaluate(*self._data(X, y))
 
     def _evaluate(self, X: Array, targets: Array) -> dict[str, float]:
-        with self._inference_run(len(X), targets) as run:
-            run.bind(X, targets)
+        with self._run(len(X), False, X, targets) as run:
             loss, right = run.evaluate()
         return self._logs(loss, right, len(X))
 
@@ -410,29 +424,30 @@ class Model:
         array = samples(names[0], X, self.n_inputs or n_inputs, self.dtype)
         return array, self.loss.targets(y, len(array), self.n_outputs, self.dtype, names[1])
 
-    def _run(self, batch_rows: int, training: bool, targets: Array | None) -> Any:
-        """The buffers of passes over batches of some size, kept for the next call."""
+    @contextlib.contextmanager
+    def _run(self, rows: int, training: bool, X: Array, targets: Array | None = None) -> Iterator[Any]:
+        """The buffers of passes over batches of so many rows, bound to some data; kept for the next call.
+
+        A second thread that predicts at the same time finds none and makes its own.
+        """
+        if not training:
+            rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
         kernel = None if targets is None else self.loss.kernel(targets)
-        key = (batch_rows, training, kernel)
+        key = (rows, training, kernel)
         run = self._runs.pop(key, None)
         if run is None:
             threads = cores() if self.n_threads is None else self.n_threads
             scale = self.loss.row_scale(self.n_outputs)
-            run = _engine.Run(self._network, batch_rows, threads, self.n_threads is not None, training, kernel, scale)
-        if training:
-            for other in [other for other in self._runs if other[1]]:
-                del self._runs[other]  # the buffers of one batch size at a time
+            run = _engine.Run(self._network, rows, threads, self.n_threads is not None, training, kernel, scale)
+        run.bind(X, targets)
+        try:
+            yield run
+        finally:
+            run.release()
+            for other in list(self._runs):
+                if training and other[1]:
+                    self._runs.pop(other, None)  # the buffers of one batch size at a time
             self._runs[key] = run
-        return run
-
-    @contextlib.contextmanager
-    def _inference_run(self, rows: int, targets: Array | None) -> Iterator[Any]:
-        """Buffers for one caller at a time: another thread finds none and makes its own."""
-        rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
-        run = self._run(rows, training=False, targets=targets)
-        yield run
-        run.release()
-        self._runs[(rows, False, None if targets is None else self.loss.kernel(targets))] = run
 
     # ---- looking at it, keeping it ----
 

@@ -29,7 +29,7 @@ class Optimizer:
     @property
     def kernel(self) -> str:
         """Name of the C kernel."""
-        raise TypeError(f"{type(self).__name__} is not an optimizer to train with; use SGD, RMSprop, Adam or AdamW")
+        raise NotImplementedError
 
     @property
     def kernel_states(self) -> int:
@@ -276,7 +276,7 @@ def get(optimizer: "str | Optimizer") -> Optimizer:
     -------
     Optimizer
     """
-    if isinstance(optimizer, Optimizer):
+    if isinstance(optimizer, Optimizer) and type(optimizer) is not Optimizer:
         return optimizer
     if isinstance(optimizer, str) and optimizer in BY_NAME:
         return BY_NAME[optimizer]()

@@ -153,9 +153,9 @@ INLINE vec hard_tanh_(vec z, vec alpha, vec *d) {
 /* A line at a time, all of it loaded before any is stored. Twice: without d the compiler drops the derivative. */
 #define ACTIVATION_LOOP(name, and_slope)                                                                               \
     for (ptrdiff_t i = 0; i < n; i += LINE) {                                                                          \
-        UNROLL for (int v = 0; v < VECS; v++) in[v] = v_load((const real *)z + i + v * LANES);                         \
-        UNROLL for (int v = 0; v < VECS; v++) out[v] = name##_(in[v], a, &slope[v]);                                   \
-        UNROLL for (int v = 0; v < VECS; v++) {                                                                        \
+        UNROLL (int v = 0; v < VECS; v++) in[v] = v_load((const real *)z + i + v * LANES);                             \
+        UNROLL (int v = 0; v < VECS; v++) out[v] = name##_(in[v], a, &slope[v]);                                       \
+        UNROLL (int v = 0; v < VECS; v++) {                                                                            \
             v_store((real *)y + i + v * LANES, out[v]);                                                                \
             if (and_slope) v_store((real *)d + i + v * LANES, slope[v]);                                               \
         }                                                                                                              \

@@ -47,14 +47,14 @@ INLINE void tile_accumulate(const int M, const int N, tile *acc, ptrdiff_t n, co
                             ptrdiff_t k_step, const real *w, ptrdiff_t w_stride) {
     for (ptrdiff_t t = 0; t < n; t++) {
         vec line[MAX_N][VECS];
-        UNROLL for (int j = 0; j < N; j++) {
-            UNROLL for (int v = 0; v < VECS; v++) line[j][v] = v_load(w + j * w_stride + v * LANES);
+        UNROLL (int j = 0; j < N; j++) {
+            UNROLL (int v = 0; v < VECS; v++) line[j][v] = v_load(w + j * w_stride + v * LANES);
             __builtin_prefetch(w + j * w_stride + PREFETCH_LINES * LINE);
         }
-        UNROLL for (int i = 0; i < M; i++) {
+        UNROLL (int i = 0; i < M; i++) {
             const vec s = v_set(x[i * row_step]);
-            UNROLL for (int j = 0; j < N; j++)
-                UNROLL for (int v = 0; v < VECS; v++) acc->a[i][j][v] = v_fma(s, line[j][v], acc->a[i][j][v]);
+            UNROLL (int j = 0; j < N; j++)
+                UNROLL (int v = 0; v < VECS; v++) acc->a[i][j][v] = v_fma(s, line[j][v], acc->a[i][j][v]);
         }
         x += k_step;
         w += LINE;
@@ -65,16 +65,15 @@ INLINE void tile_accumulate(const int M, const int N, tile *acc, ptrdiff_t n, co
 INLINE void tile_forward(const int M, const int N, ptrdiff_t n_in, const real *x, ptrdiff_t x_stride, const real *w,
                          const real *b, int multiply, real *y, ptrdiff_t y_stride) {
     tile acc;
-    UNROLL for (int i = 0; i < M; i++)
-        UNROLL for (int j = 0; j < N; j++)
-            UNROLL for (int v = 0; v < VECS; v++)
-                acc.a[i][j][v] = b ? v_load(b + j * LINE + v * LANES) : v_zero();
+    UNROLL (int i = 0; i < M; i++)
+        UNROLL (int j = 0; j < N; j++)
+            UNROLL (int v = 0; v < VECS; v++) acc.a[i][j][v] = b ? v_load(b + j * LINE + v * LANES) : v_zero();
     const ptrdiff_t w_stride = n_in * LINE;
     for (ptrdiff_t k = 0; k < n_in; k += LINE, x += x_stride, w += LINE * LINE)
         tile_accumulate(M, N, &acc, MIN(LINE, n_in - k), x, LINE, 1, w, w_stride);
-    UNROLL for (int i = 0; i < M; i++)
-        UNROLL for (int j = 0; j < N; j++)
-            UNROLL for (int v = 0; v < VECS; v++) {
+    UNROLL (int i = 0; i < M; i++)
+        UNROLL (int j = 0; j < N; j++)
+            UNROLL (int v = 0; v < VECS; v++) {
                 real *to = y + j * y_stride + i * LINE + v * LANES;
                 v_store(to, multiply ? acc.a[i][j][v] * v_load(to) : acc.a[i][j][v]);
             }
@@ -85,23 +84,25 @@ INLINE void tile_weight_gradient(const int M, const int N, ptrdiff_t rows, ptrdi
                                  ptrdiff_t x_block, const real *dz, ptrdiff_t dz_block, ptrdiff_t dz_stride, real *dw,
                                  ptrdiff_t dw_stride) {
     tile acc;
-    UNROLL for (int i = 0; i < M; i++)
-        UNROLL for (int j = 0; j < N; j++)
-            UNROLL for (int v = 0; v < VECS; v++) acc.a[i][j][v] = v_zero();
+    UNROLL (int i = 0; i < M; i++)
+        UNROLL (int j = 0; j < N; j++)
+            UNROLL (int v = 0; v < VECS; v++) acc.a[i][j][v] = v_zero();
     for (; rows > 0; rows -= block_rows, x += x_block, dz += dz_block)
         tile_accumulate(M, N, &acc, MIN(rows, block_rows), x, 1, LINE, dz, dz_stride);
-    UNROLL for (int i = 0; i < M; i++)
-        UNROLL for (int j = 0; j < N; j++)
-            UNROLL for (int v = 0; v < VECS; v++) v_store(dw + j * dw_stride + i * LINE + v * LANES, acc.a[i][j][v]);
+    UNROLL (int i = 0; i < M; i++)
+        UNROLL (int j = 0; j < N; j++)
+            UNROLL (int v = 0; v < VECS; v++) v_store(dw + j * dw_stride + i * LINE + v * LANES, acc.a[i][j][v]);
 }
 
 /* Size of part i when `total` is cut into the fewest parts of at most `most`, all as equal as can be: 32 rows in
  * strips of 6 are 6 6 5 5 5 5, not 6 6 6 6 6 2, which would end in a slow tile. */
 INLINE ptrdiff_t part_end(ptrdiff_t total, ptrdiff_t parts, ptrdiff_t i) { return total * (i + 1) / parts; }
 
+/* clang-format off */
 #define TILE_CASES(N, CASE) /* one case for each number of rows: the tile is inlined with constants */                 \
     CASE(1, N) CASE(2, N) CASE(3, N) CASE(4, N) CASE(5, N) CASE(6, N) CASE(7, N) CASE(8, N) CASE(9, N) CASE(10, N)     \
     CASE(11, N) CASE(12, N) CASE(13, N) CASE(14, N)
+/* clang-format on */
 
 /* All strips of rows for one group of N panels. */
 INLINE void strips_forward(const int N, ptrdiff_t rows, ptrdiff_t n_in, const real *x, ptrdiff_t x_stride,
@@ -112,8 +113,7 @@ INLINE void strips_forward(const int N, ptrdiff_t rows, ptrdiff_t n_in, const re
         switch (end - r) {
 #define CASE(M, N_)                                                                                                    \
     case M:                                                                                                            \
-        if (M <= MAX_M(N))                                                                                             \
-            tile_forward(M, N, n_in, x + r * LINE, x_stride, w, b, multiply, y + r * LINE, y_stride);                  \
+        if (M <= MAX_M(N)) tile_forward(M, N, n_in, x + r * LINE, x_stride, w, b, multiply, y + r * LINE, y_stride);   \
         break;
             TILE_CASES(N, CASE)
 #undef CASE
@@ -158,8 +158,7 @@ static void FM(dense_forward)(ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_panels
  *   dx  n_panels panels of rows, dx_stride apart                written
  * Sums over n_out ascending from zero.  Twin: dense_input_gradient */
 static void FM(dense_input_gradient)(ptrdiff_t rows, ptrdiff_t n_out, ptrdiff_t n_panels, const void *dz,
-                                     ptrdiff_t dz_stride, const void *wt, int multiply, void *dx,
-                                     ptrdiff_t dx_stride) {
+                                     ptrdiff_t dz_stride, const void *wt, int multiply, void *dx, ptrdiff_t dx_stride) {
     if (multiply)
         product(rows, n_out, n_panels, dz, dz_stride, wt, NULL, 1, dx, dx_stride);
     else
@@ -226,25 +225,33 @@ static void FM(dense_bias_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, ptrdif
     for (ptrdiff_t p = 0; p < n_panels; p++) {
         const real *from = (const real *)dz->base + p * dz->stride;
         vec sum[VECS];
-        UNROLL for (int v = 0; v < VECS; v++) sum[v] = v_zero();
+        UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();
         for (ptrdiff_t left = rows; left > 0; left -= block_rows, from += dz->block)
             for (ptrdiff_t r = 0; r < MIN(left, block_rows); r++)
-                UNROLL for (int v = 0; v < VECS; v++) sum[v] += v_load(from + r * LINE + v * LANES);
-        UNROLL for (int v = 0; v < VECS; v++) v_store((real *)db + p * LINE + v * LANES, sum[v]);
+                UNROLL (int v = 0; v < VECS; v++) sum[v] += v_load(from + r * LINE + v * LANES);
+        UNROLL (int v = 0; v < VECS; v++) v_store((real *)db + p * LINE + v * LANES, sum[v]);
     }
 }
 
-/* Some lines of w into its transpose:  wt[n, k] = w[k, n] for first_in <= k < first_in + n_in and n in n_panels panels
- * from first_panel; n_out is the number of lines in a panel of wt, w points at line 0 of the first panel.
+/* Some lines of w into its transpose:  wt[n, k] = w[k, n] for first_in <= k < first_in + n_in, first_in a multiple of
+ * LINE, and n in n_panels panels from first_panel
+ *   w   points at line 0 of the first panel; panels w_stride apart       read
+ *   wt  panels of w^T, n_out lines in each                               written
  * Twin: transpose */
 static void FM(transpose)(ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t first_panel,
                           ptrdiff_t n_panels, ptrdiff_t w_stride, void *wt) {
     for (ptrdiff_t p = 0; p < n_panels; p++) {
         const ptrdiff_t first_out = (first_panel + p) * LINE, columns = MIN(LINE, n_out - first_out);
-        for (ptrdiff_t k = first_in; k < first_in + n_in; k++) {
+        for (ptrdiff_t k = first_in; k < first_in + n_in; k += LINE) {
             const real *from = (const real *)w + p * w_stride + k * LINE;
-            real *to = (real *)wt + (k / LINE * n_out + first_out) * LINE + k % LINE;
-            for (ptrdiff_t n = 0; n < columns; n++) to[n * LINE] = from[n];
+            real *to = (real *)wt + (k / LINE * n_out + first_out) * LINE;
+            const ptrdiff_t lines = MIN(LINE, first_in + n_in - k);
+            const ptrdiff_t whole_n = columns / SQUARE * SQUARE, whole_k = lines / SQUARE * SQUARE;
+            for (ptrdiff_t n = 0; n < whole_n; n += SQUARE)
+                for (ptrdiff_t j = 0; j < whole_k; j += SQUARE)
+                    v_transpose_square(from + j * LINE + n, LINE, to + n * LINE + j, LINE);
+            for (ptrdiff_t n = 0; n < columns; n++)
+                for (ptrdiff_t j = n < whole_n ? whole_k : 0; j < lines; j++) to[n * LINE + j] = from[j * LINE + n];
         }
     }
 }

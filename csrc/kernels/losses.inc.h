@@ -27,7 +27,7 @@ INLINE real row_max(const real *row, ptrdiff_t stride, ptrdiff_t n) {
     vec top[VECS];
     for (int v = 0; v < VECS; v++) top[v] = v_set(-(real)__builtin_inf());
     for (ptrdiff_t k = 0; k < n; k += LINE, row += stride)
-        UNROLL for (int v = 0; v < VECS; v++)
+        UNROLL (int v = 0; v < VECS; v++)
             top[v] = v_max(v_select(v_before(v, n - k), v_load(row + v * LANES), top[v]), top[v]);
     return v_line_max(top);
 }
@@ -35,9 +35,9 @@ INLINE real row_max(const real *row, ptrdiff_t stride, ptrdiff_t n) {
 /* exp(score - max) of a row, stored where `to` is not NULL (then 0 in the padding); returns the sum. */
 INLINE real row_exp(const real *row, ptrdiff_t stride, ptrdiff_t n, real max, real *to) {
     vec sum[VECS];
-    UNROLL for (int v = 0; v < VECS; v++) sum[v] = v_zero();
+    UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();
     for (ptrdiff_t k = 0; k < n; k += LINE, row += stride)
-        UNROLL for (int v = 0; v < VECS; v++) {
+        UNROLL (int v = 0; v < VECS; v++) {
             const vec e = v_exp_nonpositive(v_load(row + v * LANES) - v_set(max));
             const vec kept = v_select(v_before(v, n - k), e, v_zero());
             if (to) v_store(to + k / LINE * stride + v * LANES, kept);
@@ -48,7 +48,7 @@ INLINE real row_exp(const real *row, ptrdiff_t stride, ptrdiff_t n, real max, re
 
 INLINE void row_scale_by(real *row, ptrdiff_t stride, ptrdiff_t n, real factor) {
     for (ptrdiff_t k = 0; k < n; k += LINE, row += stride)
-        UNROLL for (int v = 0; v < VECS; v++) v_store(row + v * LANES, v_load(row + v * LANES) * v_set(factor));
+        UNROLL (int v = 0; v < VECS; v++) v_store(row + v * LANES, v_load(row + v * LANES) * v_set(factor));
 }
 
 /* Softmax over each row, in place; padding becomes 0.  Twin: softmax */
@@ -63,7 +63,7 @@ static void FM(softmax)(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t str
 /* losses[r] = scale * (log(sums[r]) + losses[r]) for up to LINE rows at a time: one vector logarithm serves many. */
 INLINE void finish_cross_entropy(ptrdiff_t rows, real scale, const real *sums, real *losses) {
     _Alignas(FM_LINE_BYTES) real log_sum[LINE];
-    UNROLL for (int v = 0; v < VECS; v++) v_store(log_sum + v * LANES, v_log(v_load(sums + v * LANES)));
+    UNROLL (int v = 0; v < VECS; v++) v_store(log_sum + v * LANES, v_log(v_load(sums + v * LANES)));
     for (ptrdiff_t r = 0; r < rows; r++) losses[r] = scale * (log_sum[r] + losses[r]);
 }
 
@@ -113,9 +113,9 @@ static ptrdiff_t FM(softmax_cross_entropy)(ptrdiff_t rows, ptrdiff_t n, const vo
             right += first_equal(row, stride, n, max) ==
                      first_equal(target, target_stride, n, row_max(target, target_stride, n));
             vec dot[VECS];
-            UNROLL for (int v = 0; v < VECS; v++) dot[v] = v_zero();
+            UNROLL (int v = 0; v < VECS; v++) dot[v] = v_zero();
             for (ptrdiff_t p = 0; p * LINE < n; p++)
-                UNROLL for (int v = 0; v < VECS; v++) {
+                UNROLL (int v = 0; v < VECS; v++) {
                     const vec t = v_load(target + p * target_stride + v * LANES);
                     const vec below = v_set(max) - v_load(row + p * stride + v * LANES);
                     /* limited, since a target of 0 times an overflown difference would be NaN */
@@ -126,7 +126,7 @@ static ptrdiff_t FM(softmax_cross_entropy)(ptrdiff_t rows, ptrdiff_t n, const vo
             if (!to) continue;
             const vec factor = v_set((real)gradient_scale / sums[i]), scale = v_set((real)gradient_scale);
             for (ptrdiff_t p = 0; p * LINE < n; p++)
-                UNROLL for (int v = 0; v < VECS; v++) {
+                UNROLL (int v = 0; v < VECS; v++) {
                     real *e = to + p * stride + v * LANES;
                     v_store(e, v_load(e) * factor - v_load(target + p * target_stride + v * LANES) * scale);
                 }
@@ -169,9 +169,9 @@ INLINE ptrdiff_t squared_error_right(vec z, vec t, vmask inside) {
         ptrdiff_t right = 0;                                                                                           \
         for (ptrdiff_t r = 0; r < rows; r++) {                                                                         \
             vec sum[VECS];                                                                                             \
-            UNROLL for (int v = 0; v < VECS; v++) sum[v] = v_zero();                                                   \
+            UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();                                                       \
             for (ptrdiff_t k = 0; k < n; k += LINE)                                                                    \
-                UNROLL for (int v = 0; v < VECS; v++) {                                                                \
+                UNROLL (int v = 0; v < VECS; v++) {                                                                    \
                     const ptrdiff_t at = k / LINE * stride + r * LINE + v * LANES;                                     \
                     const vec z = v_load((const real *)scores + at);                                                   \
                     const vec t = v_load((const real *)targets + k / LINE * target_stride + r * LINE + v * LANES);     \
@@ -180,8 +180,7 @@ INLINE ptrdiff_t squared_error_right(vec z, vec t, vmask inside) {
                     sum[v] += v_select(inside, name##_(z, t, &d), v_zero());                                           \
                     right += name##_right(z, t, inside);                                                               \
                     if (dscores)                                                                                       \
-                        v_store((real *)dscores + at,                                                                  \
-                                v_select(inside, d * v_set((real)gradient_scale), v_zero()));                          \
+                        v_store((real *)dscores + at, v_select(inside, d * v_set((real)gradient_scale), v_zero()));    \
                 }                                                                                                      \
             ((real *)losses)[r] = (real)row_scale * v_line_sum(sum);                                                   \
         }                                                                                                              \

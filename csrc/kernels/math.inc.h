@@ -11,6 +11,7 @@
 /* ln 2 = LN2_HI + LN2_LO: LN2_HI has so few bits that n * LN2_HI is exact for every exponent n, fused or not, and
  * LN2_LO > 0, so that -0 passes the reduction. EXP_MAX, EXP_MIN: the last arguments with a finite and with a normal
  * exponential. EXP_FLUSH: from here down the scale 2^n of exp_split is 0. Beyond UNIT, 1 + x is x and 1 - 1/x is 1. */
+/* clang-format off */
 #if FM_F64
 #define LN2_HI 0x1.62e42fefa3800p-1
 #define LN2_LO 0x1.ef35793c76730p-45
@@ -71,6 +72,7 @@ static const real TAIL_NUMERATOR[] = { /* exp(a^2 / 2) Phi(-a), 0 <= a <= 13.4, 
 static const real TAIL_DENOMINATOR[] = {
     0x1.000000p+0f, 0x1.ab739ap+0f, 0x1.31f97ep+0f, 0x1.dbff8ap-2f, 0x1.9b27f0p-4f, 0x1.4ae9a8p-7f};
 #endif
+/* clang-format on */
 
 typedef natural nvec __attribute__((vector_size(FM_VEC_BYTES))); /* for shifts that fill with zeros */
 
@@ -81,7 +83,7 @@ INLINE vec polynomial(vec x, const real *c, int n) {
     const int first = n % 2, step = n > 8 ? 4 : 2;
     const vec x2 = x * x, power = step == 4 ? x2 * x2 : x2;
     vec sum = v_zero();
-    UNROLL for (int i = first + (n - first - 1) / step * step; i >= first; i -= step) {
+    UNROLL (int i = first + (n - first - 1) / step * step; i >= first; i -= step) {
         vec part = v_fma(x, v_set(c[i + 1]), v_set(c[i]));
         if (step == 4 && i + 2 < n) part = v_fma(x2, v_fma(x, v_set(c[i + 3]), v_set(c[i + 2])), part);
         sum = i + step < n ? v_fma(power, sum, part) : part;
@@ -225,9 +227,7 @@ INLINE vec v_sigmoid(vec x) {
 }
 
 /* log(1 + e^x). Within 1.8 ulp, 1.6 in float64. */
-INLINE vec v_softplus(vec x) {
-    return v_max(x, v_zero()) + v_log1p_unit(v_exp_nonpositive(-v_abs(x)));
-}
+INLINE vec v_softplus(vec x) { return v_max(x, v_zero()) + v_log1p_unit(v_exp_nonpositive(-v_abs(x))); }
 
 /* Phi(-a), the tail of the normal distribution, given e = exp(-a^2 / 2); 0 <= a <= the reach of the fit */
 INLINE vec normal_tail(vec a, vec e) { return e * POLYNOMIAL(a, TAIL_NUMERATOR) / POLYNOMIAL(a, TAIL_DENOMINATOR); }

@@ -42,7 +42,7 @@
     }
 
 INLINE void line_scale(const real *scale, const real *shift, real *to) {
-    UNROLL for (int v = 0; v < VECS; v++)
+    UNROLL (int v = 0; v < VECS; v++)
         v_store(to + v * LANES, v_fma(v_load(to + v * LANES), v_load(scale + v * LANES), v_load(shift + v * LANES)));
 }
 

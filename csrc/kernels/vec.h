@@ -33,11 +33,7 @@ typedef uint32_t natural;
 #endif
 
 #define FM_LINE_BYTES 64
-enum {
-    LANES = FM_VEC_BYTES / sizeof(real),
-    LINE = FM_LINE_BYTES / sizeof(real),
-    VECS = FM_LINE_BYTES / FM_VEC_BYTES
-};
+enum { LANES = FM_VEC_BYTES / sizeof(real), LINE = FM_LINE_BYTES / sizeof(real), VECS = FM_LINE_BYTES / FM_VEC_BYTES };
 
 /* fm_<name>_<dtype>_<isa>: the names that a debugger or profiler shows. */
 #define FM_PASTE(name, dtype, isa) fm_##name##_##dtype##_##isa
@@ -48,11 +44,12 @@ enum {
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* Loop bounds in the kernels are compile-time constants of at most a few dozen: unroll them whole. */
+/* UNROLL (int v = 0; v < VECS; v++) ...: a loop whose bounds are compile-time constants of at most a few dozen, unrolled
+ * whole. */
 #if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL(...) _Pragma("clang loop unroll(full)") for (__VA_ARGS__)
 #else
-#define UNROLL _Pragma("GCC unroll 64")
+#define UNROLL(...) _Pragma("GCC unroll 64") for (__VA_ARGS__)
 #endif
 
 typedef real vec __attribute__((vector_size(FM_VEC_BYTES)));
@@ -148,7 +145,7 @@ INLINE vec v_max(vec a, vec b) { return v_select(v_lt(b, a), a, b); } /* vmaxq d
 INLINE vec v_min(vec a, vec b) { return v_select(v_lt(a, b), a, b); }
 INLINE unsigned v_bits(vmask m) {
     unsigned bits = 0;
-    UNROLL for (int i = 0; i < LANES; i++) bits |= (unsigned)(m[i] & 1) << i;
+    UNROLL (int i = 0; i < LANES; i++) bits |= (unsigned)(m[i] & 1) << i;
     return bits;
 }
 #else
@@ -159,7 +156,7 @@ INLINE unsigned v_bits(vmask m) {
 INLINE vec v_zero(void) { return v_set(0); }
 INLINE ivec v_iset(integer s) {
     ivec a;
-    UNROLL for (int i = 0; i < LANES; i++) a[i] = s;
+    UNROLL (int i = 0; i < LANES; i++) a[i] = s;
     return a;
 }
 INLINE vec v_abs(vec a) { return (vec)((ivec)a & v_iset((integer)(((natural)-1) >> 1))); }
@@ -229,6 +226,36 @@ INLINE real v_line_max(const vec *line) {
     return e[0] > e[1] ? e[0] : e[1];
 }
 #endif
+
+/* A square of SQUARE by SQUARE elements, rows from_stride and to_stride apart, transposed: 16-byte shuffles, which the
+ * wider ISAs have too, move a float32 in a third of a cycle. */
+enum { SQUARE = 16 / sizeof(real) };
+INLINE void v_transpose_square(const real *from, ptrdiff_t from_stride, real *to, ptrdiff_t to_stride) {
+#if defined(__aarch64__) && FM_F64
+    const float64x2_t a = vld1q_f64(from), b = vld1q_f64(from + from_stride);
+    vst1q_f64(to, vtrn1q_f64(a, b));
+    vst1q_f64(to + to_stride, vtrn2q_f64(a, b));
+#elif defined(__aarch64__)
+    const float32x4x2_t a = vtrnq_f32(vld1q_f32(from), vld1q_f32(from + from_stride));
+    const float32x4x2_t b = vtrnq_f32(vld1q_f32(from + 2 * from_stride), vld1q_f32(from + 3 * from_stride));
+    vst1q_f32(to, vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0])));
+    vst1q_f32(to + to_stride, vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1])));
+    vst1q_f32(to + 2 * to_stride, vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0])));
+    vst1q_f32(to + 3 * to_stride, vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1])));
+#elif FM_F64
+    const __m128d a = _mm_load_pd(from), b = _mm_load_pd(from + from_stride);
+    _mm_store_pd(to, _mm_unpacklo_pd(a, b));
+    _mm_store_pd(to + to_stride, _mm_unpackhi_pd(a, b));
+#else
+    __m128 a = _mm_load_ps(from), b = _mm_load_ps(from + from_stride), c = _mm_load_ps(from + 2 * from_stride),
+           d = _mm_load_ps(from + 3 * from_stride);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_store_ps(to, a);
+    _mm_store_ps(to + to_stride, b);
+    _mm_store_ps(to + 2 * to_stride, c);
+    _mm_store_ps(to + 3 * to_stride, d);
+#endif
+}
 
 /* Lanes of register v of a line that lie before column n of it. */
 INLINE vmask v_before(int v, ptrdiff_t n) {
