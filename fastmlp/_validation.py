@@ -76,23 +76,27 @@ def _example(array: Array) -> str:
     return f"for example {array.flat[0]!r}" if array.size else "empty"
 
 
-def all_finite(name: str, array: Array) -> None:
-    """Raise where an array of floats holds NaN or infinity, and say where."""
+def all_finite(name: str, array: Array, dtype: str) -> None:
+    """Raise where an array of floats holds NaN, infinity, or a number too large for dtype, and say where."""
     if array.dtype.kind != "f" or array.size == 0:
         return
+    narrows = array.dtype.itemsize > np.dtype(dtype).itemsize
+    limit = float(np.finfo(dtype).max)
     rows = max(1, _CHECK_BYTES // max(1, array[0].nbytes))
     for first in range(0, len(array), rows):
         part = array[first : first + rows]
+        if narrows and -limit <= part.min() and part.max() <= limit:  # not so with a NaN
+            continue
         with np.errstate(over="ignore", invalid="ignore"):
-            if math.isfinite(part.sum()):  # NaN and infinity survive a sum; a sum may overflow, so look closer then
+            if not narrows and math.isfinite(part.sum()):  # NaN and infinity survive a sum, but it may overflow
                 continue
-        wrong = np.argwhere(~np.isfinite(part))
+        wrong = np.argwhere(~(np.abs(part) <= limit) if narrows else ~np.isfinite(part))
         if len(wrong):
-            where = (first + int(wrong[0][0]), *map(int, wrong[0][1:]))
-            raise ValueError(
-                f"{name} holds {part[tuple(wrong[0])]} at index {where if len(where) > 1 else where[0]}; "
-                "drop or fill missing values first"
-            )
+            value, where = part[tuple(wrong[0])], (first + int(wrong[0][0]), *map(int, wrong[0][1:]))
+            remedy = "drop or fill missing values first"
+            if np.isfinite(value):
+                remedy = f"too large for {dtype}: scale it, or make the model with dtype='float64'"
+            raise ValueError(f"{name} holds {value} at index {where if len(where) > 1 else where[0]}; {remedy}")
 
 
 def engine_dtype(array: Array, dtype: str) -> Array:
@@ -122,5 +126,5 @@ def samples(name: str, value: Any, n_inputs: int | None, dtype: str) -> Array:
         raise ValueError(f"{name} of shape {array.shape} has no columns")
     if n_inputs is not None and array.shape[1] != n_inputs:
         raise ValueError(f"{name} has {array.shape[1]} columns (shape {np.shape(value)}), but this model takes {n_inputs}")
-    all_finite(name, array)
+    all_finite(name, array, dtype)
     return engine_dtype(array, dtype)

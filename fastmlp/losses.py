@@ -52,7 +52,7 @@ class Loss:
                 f"wants shape ({n_samples}, {n_outputs})" + (" (class labels belong to softmax_cross_entropy)"
                 if np.ndim(y) == 1 and array.dtype.kind in "iu" else "")  # fmt: skip
             )
-        all_finite(name, array)
+        all_finite(name, array, dtype)
         return engine_dtype(array, dtype)
 
     def check_outputs(self, n_outputs: int, activation: str) -> None:
@@ -118,7 +118,7 @@ class SoftmaxCrossEntropy(Loss):
             return rows
         if len(array) != n_samples:
             raise ValueError(f"{name} has shape {np.shape(y)}, but X holds {n_samples} samples")
-        all_finite(name, array)
+        all_finite(name, array, dtype)
         fractional = array != np.floor(array) if array.dtype.kind == "f" else np.zeros(0)
         if fractional.any():
             raise ValueError(

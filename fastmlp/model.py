@@ -199,13 +199,13 @@ class Model:
             raise ValueError(f"{name} holds {len(pairs)} pairs, but the model has {len(expected)} layers")
         checked = []
         for i, (pair, shapes) in enumerate(zip(pairs, expected, strict=True)):
-            if len(pair) != 2:
-                raise ValueError(f"{name}[{i}] must be a pair (W, b), not {len(pair)} arrays")
+            if not isinstance(pair, Sequence) or len(pair) != 2:
+                raise ValueError(f"{name}[{i}] must be a pair (W, b), not {_shown(pair)}")
             arrays = [numeric_array(f"{name}[{i}][{j}]", array) for j, array in enumerate(pair)]
             for j, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
                 if array.shape != shape:
                     raise ValueError(f"{name}[{i}][{j}] has shape {array.shape}, but layer {i} wants {shape}")
-                all_finite(f"{name}[{i}][{j}]", array)
+                all_finite(f"{name}[{i}][{j}]", array, self.dtype)
             checked.append((arrays[0].astype(self.dtype), arrays[1].astype(self.dtype)))
         return checked
 
@@ -268,14 +268,18 @@ class Model:
         """
         epochs = positive_integer("epochs", epochs)
         batch_size = positive_integer("batch_size", batch_size)
-        if verbose not in (0, 1, 2):
+        if not isinstance(verbose, int) or verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}")
+        if not isinstance(shuffle, bool | np.bool_):
+            raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
         X, targets = self._data(X, y)
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
                 raise TypeError(f"validation_data must be a pair (X, y), not {type(validation_data).__name__}")
             width = X.shape[1]
             validation_data = self._data(*validation_data, names=("validation_data[0]", "validation_data[1]"), n_inputs=width)
+        if not isinstance(callbacks, Sequence):
+            raise TypeError(f"callbacks must be a list of fastmlp.Callback objects, not {callbacks!r}")
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {callback!r}")

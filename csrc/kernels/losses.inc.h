@@ -9,10 +9,14 @@
  * makes the row's loss NaN. Twins of the same names. */
 #define REAL_MAX ((real)(FM_F64 ? __DBL_MAX__ : __FLT_MAX__))
 
-/* Of a line of one row: the position of the first element equal to `value` is found by the caller's loop over lines. */
-INLINE ptrdiff_t first_equal(const real *row, ptrdiff_t stride, ptrdiff_t n, real value) {
+/* The helpers below work on one row of n elements. Where `one_line` (n <= LINE, a constant in each caller) the loop over
+ * its lines is known to run once, and the row stays in registers from maximum to gradient. */
+#define ROW_END(one_line, n) ((one_line) ? (ptrdiff_t)LINE : (n))
+
+/* Position of the first element equal to `value`, -1 where there is none. */
+INLINE ptrdiff_t first_equal(const int one_line, const real *row, ptrdiff_t stride, ptrdiff_t n, real value) {
     const vec wanted = v_set(value);
-    for (ptrdiff_t k = 0; k < n; k += LINE, row += stride)
+    for (ptrdiff_t k = 0; k < ROW_END(one_line, n); k += LINE, row += stride)
         for (int v = 0; v < VECS; v++) {
             const unsigned found = v_bits(v_eq(v_load(row + v * LANES), wanted));
             if (found) {
@@ -23,20 +27,20 @@ INLINE ptrdiff_t first_equal(const real *row, ptrdiff_t stride, ptrdiff_t n, rea
     return -1;
 }
 
-INLINE real row_max(const real *row, ptrdiff_t stride, ptrdiff_t n) {
+INLINE real row_max(const int one_line, const real *row, ptrdiff_t stride, ptrdiff_t n) {
     vec top[VECS];
     for (int v = 0; v < VECS; v++) top[v] = v_set(-(real)__builtin_inf());
-    for (ptrdiff_t k = 0; k < n; k += LINE, row += stride)
+    for (ptrdiff_t k = 0; k < ROW_END(one_line, n); k += LINE, row += stride)
         UNROLL (int v = 0; v < VECS; v++)
             top[v] = v_max(v_select(v_before(v, n - k), v_load(row + v * LANES), top[v]), top[v]);
     return v_line_max(top);
 }
 
 /* exp(score - max) of a row, stored where `to` is not NULL (then 0 in the padding); returns the sum. */
-INLINE real row_exp(const real *row, ptrdiff_t stride, ptrdiff_t n, real max, real *to) {
+INLINE real row_exp(const int one_line, const real *row, ptrdiff_t stride, ptrdiff_t n, real max, real *to) {
     vec sum[VECS];
     UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();
-    for (ptrdiff_t k = 0; k < n; k += LINE, row += stride)
+    for (ptrdiff_t k = 0; k < ROW_END(one_line, n); k += LINE, row += stride)
         UNROLL (int v = 0; v < VECS; v++) {
             const vec e = v_exp_nonpositive(v_load(row + v * LANES) - v_set(max));
             const vec kept = v_select(v_before(v, n - k), e, v_zero());
@@ -46,18 +50,24 @@ INLINE real row_exp(const real *row, ptrdiff_t stride, ptrdiff_t n, real max, re
     return v_line_sum(sum);
 }
 
-INLINE void row_scale_by(real *row, ptrdiff_t stride, ptrdiff_t n, real factor) {
-    for (ptrdiff_t k = 0; k < n; k += LINE, row += stride)
+INLINE void row_scale_by(const int one_line, real *row, ptrdiff_t stride, ptrdiff_t n, real factor) {
+    for (ptrdiff_t k = 0; k < ROW_END(one_line, n); k += LINE, row += stride)
         UNROLL (int v = 0; v < VECS; v++) v_store(row + v * LANES, v_load(row + v * LANES) * v_set(factor));
+}
+
+INLINE void softmax_rows(const int one_line, ptrdiff_t rows, ptrdiff_t n, real *row, ptrdiff_t stride) {
+    for (; rows > 0; rows--, row += LINE) {
+        const real sum = row_exp(one_line, row, stride, n, row_max(one_line, row, stride, n), row);
+        row_scale_by(one_line, row, stride, n, 1 / sum);
+    }
 }
 
 /* Softmax over each row, in place; padding becomes 0.  Twin: softmax */
 static void FM(softmax)(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t stride) {
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        real *row = (real *)scores + r * LINE;
-        const real sum = row_exp(row, stride, n, row_max(row, stride, n), row);
-        row_scale_by(row, stride, n, 1 / sum);
-    }
+    if (n <= LINE)
+        softmax_rows(1, rows, n, scores, stride);
+    else
+        softmax_rows(0, rows, n, scores, stride);
 }
 
 /* losses[r] = scale * (log(sums[r]) + losses[r]) for up to LINE rows at a time: one vector logarithm serves many. */
@@ -67,33 +77,36 @@ INLINE void finish_cross_entropy(ptrdiff_t rows, real scale, const real *sums, r
     for (ptrdiff_t r = 0; r < rows; r++) losses[r] = scale * (log_sum[r] + losses[r]);
 }
 
+INLINE ptrdiff_t labels_rows(const int one_line, ptrdiff_t rows, ptrdiff_t n, const real *scores, ptrdiff_t stride,
+                             const int32_t *labels, real row_scale, real gradient_scale, real *losses, real *dscores) {
+    ptrdiff_t right = 0;
+    _Alignas(FM_LINE_BYTES) real sums[LINE] = {0};
+    for (; rows > 0; rows -= LINE, losses += LINE) {
+        const ptrdiff_t many = MIN(LINE, rows);
+        for (ptrdiff_t i = 0; i < many; i++, scores += LINE, labels++) {
+            const ptrdiff_t at = *labels / LINE * stride + *labels % LINE;
+            const real max = row_max(one_line, scores, stride, n);
+            right += first_equal(one_line, scores, stride, n, max) == *labels;
+            losses[i] = max - scores[at];
+            sums[i] = row_exp(one_line, scores, stride, n, max, dscores);
+            if (!dscores) continue;
+            row_scale_by(one_line, dscores, stride, n, gradient_scale / sums[i]);
+            dscores[at] -= gradient_scale;
+            dscores += LINE;
+        }
+        finish_cross_entropy(many, row_scale, sums, losses);
+    }
+    return right;
+}
+
 /* Softmax with cross-entropy, integer labels 0 <= label < n:  log sum_j exp(z_j) - z_label */
 static ptrdiff_t FM(softmax_cross_entropy_labels)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride,
                                                   const void *targets, ptrdiff_t target_stride, double row_scale,
                                                   double gradient_scale, void *losses, void *dscores) {
     (void)target_stride;
-    ptrdiff_t right = 0;
-    _Alignas(FM_LINE_BYTES) real sums[LINE] = {0};
-    for (ptrdiff_t first = 0; first < rows; first += LINE) {
-        const ptrdiff_t many = MIN(LINE, rows - first);
-        real *loss = (real *)losses + first;
-        for (ptrdiff_t i = 0; i < many; i++) {
-            const real *row = (const real *)scores + (first + i) * LINE;
-            real *to = dscores ? (real *)dscores + (first + i) * LINE : NULL;
-            const ptrdiff_t label = ((const int32_t *)targets)[first + i];
-            const ptrdiff_t at = label / LINE * stride + label % LINE;
-            const real max = row_max(row, stride, n);
-            right += first_equal(row, stride, n, max) == label;
-            loss[i] = max - row[at];
-            sums[i] = row_exp(row, stride, n, max, to);
-            if (to) {
-                row_scale_by(to, stride, n, (real)gradient_scale / sums[i]);
-                to[at] -= (real)gradient_scale;
-            }
-        }
-        finish_cross_entropy(many, (real)row_scale, sums, loss);
-    }
-    return right;
+    const real scale = (real)row_scale, d_scale = (real)gradient_scale;
+    return n <= LINE ? labels_rows(1, rows, n, scores, stride, targets, scale, d_scale, losses, dscores)
+                     : labels_rows(0, rows, n, scores, stride, targets, scale, d_scale, losses, dscores);
 }
 
 /* Softmax with cross-entropy, targets t that sum to 1:  log sum_j exp(z_j) - sum_j t_j z_j */
@@ -109,9 +122,9 @@ static ptrdiff_t FM(softmax_cross_entropy)(ptrdiff_t rows, ptrdiff_t n, const vo
             const real *row = (const real *)scores + (first + i) * LINE;
             const real *target = (const real *)targets + (first + i) * LINE;
             real *to = dscores ? (real *)dscores + (first + i) * LINE : NULL;
-            const real max = row_max(row, stride, n);
-            right += first_equal(row, stride, n, max) ==
-                     first_equal(target, target_stride, n, row_max(target, target_stride, n));
+            const real max = row_max(0, row, stride, n);
+            right += first_equal(0, row, stride, n, max) ==
+                     first_equal(0, target, target_stride, n, row_max(0, target, target_stride, n));
             vec dot[VECS];
             UNROLL (int v = 0; v < VECS; v++) dot[v] = v_zero();
             for (ptrdiff_t p = 0; p * LINE < n; p++)
@@ -122,7 +135,7 @@ static ptrdiff_t FM(softmax_cross_entropy)(ptrdiff_t rows, ptrdiff_t n, const vo
                     dot[v] = v_fma(t, v_min(v_set(REAL_MAX), below), dot[v]);
                 }
             loss[i] = v_line_sum(dot);
-            sums[i] = row_exp(row, stride, n, max, to);
+            sums[i] = row_exp(0, row, stride, n, max, to);
             if (!to) continue;
             const vec factor = v_set((real)gradient_scale / sums[i]), scale = v_set((real)gradient_scale);
             for (ptrdiff_t p = 0; p * LINE < n; p++)

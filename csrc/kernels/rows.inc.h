@@ -16,8 +16,8 @@
             for (ptrdiff_t k = 0; k < n; k += LINE, to += x_stride) {                                                  \
                 const ptrdiff_t columns = MIN(LINE, n - k);                                                            \
                 const char *from = row + k * column_stride_bytes;                                                      \
-                if (column_stride_bytes == sizeof(source_t) && columns == LINE)                                        \
-                    line_##type(from, to);                                                                             \
+                if (column_stride_bytes == sizeof(source_t))                                                           \
+                    line_##type(from, columns, to);                                                                    \
                 else                                                                                                   \
                     line_strided_##type(from, column_stride_bytes, columns, to);                                       \
                 if (scale) line_scale((const real *)scale + k, (const real *)shift + k, to);                           \
@@ -25,20 +25,34 @@
         }                                                                                                              \
     }
 
-/* A whole line of contiguous elements: the constant trip count lets the compiler vectorise the conversion. */
+/* Lines of contiguous elements: constant trip counts let the compiler vectorise the conversion. A partial line is
+ * 8 + 4 + 2 + 1 elements, as far as there are. */
 #define GATHER_LINE(type, source_t)                                                                                    \
-    INLINE void line_##type(const char *from, real *to) {                                                              \
+    INLINE void convert_##type(const int many, const char *from, real *to) {                                           \
         source_t e[LINE];                                                                                              \
-        memcpy(e, from, sizeof e);                                                                                     \
-        for (int i = 0; i < LINE; i++) to[i] = (real)e[i];                                                             \
+        memcpy(e, from, (size_t)many * sizeof(source_t));                                                              \
+        for (int i = 0; i < many; i++) to[i] = (real)e[i];                                                             \
+    }                                                                                                                  \
+    INLINE void line_##type(const char *from, ptrdiff_t columns, real *to) {                                           \
+        if (columns == LINE) {                                                                                         \
+            convert_##type(LINE, from, to);                                                                            \
+            return;                                                                                                    \
+        }                                                                                                              \
+        UNROLL (int v = 0; v < VECS; v++) v_store(to + v * LANES, v_zero());                                           \
+        UNROLL (int many = LINE / 2; many > 0; many /= 2)                                                              \
+            if (columns & many) {                                                                                      \
+                convert_##type(many, from, to);                                                                        \
+                from += many * (ptrdiff_t)sizeof(source_t);                                                            \
+                to += many;                                                                                            \
+            }                                                                                                          \
     }                                                                                                                  \
     static void line_strided_##type(const char *from, ptrdiff_t stride_bytes, ptrdiff_t columns, real *to) {           \
+        UNROLL (int v = 0; v < VECS; v++) v_store(to + v * LANES, v_zero());                                           \
         for (ptrdiff_t i = 0; i < columns; i++) {                                                                      \
             source_t e;                                                                                                \
             memcpy(&e, from + i * stride_bytes, sizeof e);                                                             \
             to[i] = (real)e;                                                                                           \
         }                                                                                                              \
-        for (ptrdiff_t i = columns; i < LINE; i++) to[i] = 0;                                                          \
     }
 
 INLINE void line_scale(const real *scale, const real *shift, real *to) {

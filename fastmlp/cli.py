@@ -1,0 +1,389 @@
+"""The command line: `fastmlp demo` trains on real handwritten digits, `fastmlp info` says what is installed here.
+
+Also as `python -m fastmlp`. Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 it could not be
+done, 2 wrong arguments, 130 Ctrl-C.
+"""
+
+import argparse
+import dataclasses
+import os
+import secrets
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+import fastmlp
+from fastmlp import _engine, config
+from fastmlp._validation import Array
+
+_IMPORTED = time.perf_counter()
+
+# Beyond this relative difference of a loss the engine and its NumPy twin do not compute the same thing.
+_AGREEMENT = 1e-4
+# Turns of the two timings; the median of an odd number is one of them.
+_TURNS = 5
+
+
+class CommandError(Exception):
+    """What a user can mend: told in one line, without a traceback."""
+
+
+# ---- data ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What the demo trains on a data set, and how."""
+
+    title: str
+    hidden: tuple[int, ...]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    twin_steps: int
+
+
+TASKS = {
+    "digits": Task("handwritten digits, 8 x 8 pixels", (64, 64), 3e-3, 32, 20, twin_steps=40),
+    "mnist": Task("MNIST, handwritten digits, 28 x 28 pixels", (512, 512), 1e-3, 128, 5, twin_steps=20),
+}
+N_CLASSES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Images as rows of float32 in [0, 1], and their digits; the test images are held out from training."""
+
+    X_train: Array
+    y_train: Array
+    X_test: Array
+    y_test: Array
+
+
+def load_data(name: str, root: str | None, seed: int) -> Data:
+    """The images of a task.
+
+    Parameters
+    ----------
+    name : {"digits", "mnist"}
+    root : str or None
+        Folder with the files of MNIST.
+    seed : int
+        Chooses which of the 8 x 8 digits are held out; MNIST has test images of its own.
+
+    Returns
+    -------
+    Data
+    """
+    if name == "mnist":
+        try:
+            (X_train, y_train), (X_test, y_test) = fastmlp.datasets.load_mnist(root)
+        except ValueError as error:  # a damaged file
+            raise CommandError(str(error)) from error
+        return Data(_pixels(X_train, 255), y_train, _pixels(X_test, 255), y_test)
+    X, y = fastmlp.datasets.load_digits()
+    order = np.random.default_rng(seed).permutation(len(X))
+    train, test = order[:1500], order[1500:]
+    X = _pixels(X, 16)
+    return Data(X[train], y[train], X[test], y[test])
+
+
+def _pixels(images: Array, ink: int) -> Array:
+    """Images as rows; a pixel of the value `ink` becomes 1."""
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(ink)
+
+
+# ---- the demo ----
+
+
+class Until(fastmlp.Callback):
+    """Stops training when the accuracy on the held-out data reaches a value, and takes the time."""
+
+    def __init__(self, accuracy: float) -> None:
+        self.accuracy = accuracy
+        self.reached: str | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Compare, and stop."""
+        if self.reached is None and logs["val_accuracy"] >= self.accuracy:
+            seconds, since = seconds_since_start()
+            self.reached = f"{seconds:.2f} s after {since}, epoch {epoch + 1}"
+            self.model.stop_training = True
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Train on handwritten digits, show everything, compare with plain NumPy.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        data, root, out, epochs, seed, threads, until.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    folder = None if options.out is None else _output_folder(options.out)
+    task = TASKS[options.data]
+    say(f"fastmlp {fastmlp.__version__}, instruction set {_engine.isa}, {_threads(options.threads)}")
+    data = load_data(options.data, options.root, options.seed)
+    say(f"{task.title}: {len(data.X_train):,} to learn from, {len(data.X_test):,} held out\n")
+
+    model = _model(task, options, data)
+    model.summary()
+    say("\nTraining; val_ is measured on the held-out images.")
+    until = None if options.until is None else Until(options.until)
+    history = model.fit(
+        data.X_train,
+        data.y_train,
+        batch_size=task.batch_size,
+        epochs=options.epochs or (task.epochs if until is None else 20 * task.epochs),
+        validation_data=(data.X_test, data.y_test),
+        callbacks=() if until is None else (until,),
+        verbose=1,
+    )
+    accuracy = model.evaluate(data.X_test, data.y_test)["accuracy"]
+    n_test = len(data.X_test)
+    say(f"\ntest accuracy {accuracy:.4f}: {round(accuracy * n_test):,} of {n_test:,} held-out images are right")
+    if until is not None:
+        say(f"accuracy {until.accuracy:g} reached " + (until.reached or f"never in {len(history.epoch)} epochs"))
+    if folder is not None:
+        model.save(folder / "model.safetensors")
+        _save_plot(history, folder / "learning_curve.png")
+        say(f"saved {folder / 'model.safetensors'} and {folder / 'learning_curve.png'}")
+    agreed = compare_with_twin(task, options, data)
+    return 0 if agreed and (until is None or until.reached) else 1
+
+
+def _threads(n_threads: int | None) -> str:
+    if not _engine.has_openmp:
+        return "one thread (built without OpenMP)"
+    return f"up to {config.cores()} threads" if n_threads is None else f"threads: {n_threads}"
+
+
+def _model(task: Task, options: argparse.Namespace, data: Data) -> fastmlp.Model:
+    """The same model at every call: the seed gives its first weights."""
+    layers = [*(fastmlp.Dense(units, "relu") for units in task.hidden), fastmlp.Dense(N_CLASSES)]
+    return fastmlp.Model(
+        layers,
+        loss="softmax_cross_entropy",
+        optimizer=fastmlp.Adam(task.learning_rate),
+        seed=options.seed,
+        n_inputs=data.X_train.shape[1],
+        n_threads=options.threads,
+    )
+
+
+def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bool:
+    """Train some steps from the same weights here and in plain NumPy, compare the losses and the time, and tell.
+
+    Returns
+    -------
+    bool
+        Whether the losses agree.
+    """
+    from fastmlp import _reference
+
+    size, steps = task.batch_size, task.twin_steps
+    X, y = data.X_train[: size * steps], data.y_train[: size * steps].astype(np.int32)
+    model = _model(task, options, data)
+    layers = [(W, b, layer.activation) for (W, b), layer in zip(model.weights, model.layers, strict=True)]
+    twin = _reference.Network(layers, model.loss.kernel(y), model.loss.row_scale(N_CLASSES))
+    twin.set_optimizer(model.optimizer.kernel)
+
+    def twin_fit() -> Array:
+        return twin.fit(X, y, size, [task.learning_rate] * steps, model.optimizer.hyper())[0]
+
+    def model_fit() -> Any:
+        return model.fit(X, y, batch_size=size, epochs=1, shuffle=False, verbose=0)
+
+    say(f"\nThe same training in plain NumPy (fastmlp/_reference.py), {steps} steps from the same weights:")
+    ours = np.array([model.train_on_batch(X[i : i + size], y[i : i + size]) for i in range(0, len(X), size)])
+    difference = float(np.max(np.abs(ours / twin_fit() - 1)))
+    agreed = difference <= _AGREEMENT
+    say(f"  losses {'agree' if agreed else 'DO NOT AGREE'}: their relative difference is at most {difference:.1e}")
+    seconds = [(_seconds(model_fit) / steps, _seconds(twin_fit) / steps) for _ in range(_TURNS)]
+    fast, slow = (statistics.median(times) for times in zip(*seconds, strict=True))
+    ratio = statistics.median(slow / fast for fast, slow in seconds)
+    say(f"  a step takes {_milliseconds(fast)} here and {_milliseconds(slow)} there: {ratio:.1f} times as fast")
+    say(f"  (medians of {_TURNS} turns; the twin is written to be read, not to be fast)")
+    return agreed
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.3f} ms"
+
+
+def seconds_since_start() -> tuple[float, str]:
+    """Wall-clock seconds since this process started, and since what they were really counted.
+
+    Returns
+    -------
+    seconds : float
+    since : str
+        On Linux the start of the process, to 10 ms; elsewhere the import of this module.
+    """
+    if sys.platform == "linux":
+        try:
+            # man 5 proc: field 22, counted from 1; the second field, in parentheses, may hold anything.
+            ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+            started = ticks / os.sysconf("SC_CLK_TCK")
+            return time.clock_gettime(time.CLOCK_BOOTTIME) - started, "the start of the process"
+        except (OSError, ValueError, IndexError):
+            pass
+    return time.perf_counter() - _IMPORTED, "the import of fastmlp.cli"
+
+
+# ---- files ----
+
+
+def _output_folder(name: str) -> Path:
+    """The folder for results, made if missing; fails before the training rather than after it."""
+    from fastmlp import plotting
+
+    plotting.pyplot()  # an ImportError that names the extra where matplotlib is missing
+    folder = Path(name).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandError(f"cannot write into the folder {folder}")
+    return folder
+
+
+def _save_plot(history: fastmlp.History, path: Path) -> None:
+    """Draw the learning curve into a temporary file beside the target, then rename it."""
+    from matplotlib.figure import Figure  # not by way of pyplot: no window, whatever the backend
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    history.plot(figure.subplots())
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        figure.savefig(temporary, format="png", dpi=150)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)  # is there only after a failure
+
+
+# ---- arguments ----
+
+
+def say(line: str) -> None:
+    """A line on stdout at once, so that it keeps its place between the lines on stderr."""
+    print(line, flush=True)
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in one line that starts with "fastmlp: error:", for subcommands too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line, exit with 2."""
+        self.exit(2, f"fastmlp: error: {message} (fastmlp --help shows what there is)\n")
+
+
+def _integer(at_least: int, below: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be an integer, not {text!r}") from None
+        if not at_least <= value < below:
+            raise argparse.ArgumentTypeError(f"must be at least {at_least} and below {below}, not {text}")
+        return value
+
+    return parse
+
+
+def _accuracy(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
+    return value
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="fastmlp", description="Multilayer perceptrons on CPUs: fast, exact to the bit, small.")
+    parser.add_argument("--version", action="version", version=f"fastmlp {fastmlp.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="{demo,info}", required=True)
+    text = "train on real handwritten digits, and compare with plain NumPy"
+    command = commands.add_parser("demo", help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=demo)
+    add = command.add_argument
+    add("--data", choices=tuple(TASKS), default="digits", help="8 x 8 digits of the package (default), or MNIST")
+    add("--root", metavar="FOLDER", help="the four files of MNIST; default: mnist/ in $FASTMLP_DATA, or a download")
+    add("--out", metavar="FOLDER", help="save model.safetensors and learning_curve.png there (needs fastmlp[plot])")
+    add("--epochs", type=_integer(1, 10**6), metavar="N", help="default: 20, with --data mnist 5, with --until 20 fold")
+    add("--seed", type=_integer(0, 2**64), default=0, metavar="N", help="of weights, order and split; default: 0")
+    add("--threads", type=_integer(1, 1025), metavar="N", help="default: what the work deserves")
+    add("--until", type=_accuracy, metavar="ACCURACY", help="stop at this test accuracy, for example 0.98, and say when")
+    text = "print version, instruction sets and threads: what a report of a problem should hold"
+    command = commands.add_parser("info", help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=info)
+    return parser
+
+
+def info(options: argparse.Namespace) -> int:
+    """Print what is installed here.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Nothing is read from it.
+
+    Returns
+    -------
+    int
+        Exit code 0.
+    """
+    fastmlp.show_config()
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None, default None
+        None: those of this process.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if getattr(options, "root", None) is not None and options.data != "mnist":
+        parser.error("argument --root: belongs to --data mnist")
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(f"{error.strerror}: {error.filename}" if error.errno and error.filename else str(error), 1)
+    except (CommandError, ImportError, MemoryError, fastmlp.DivergedError) as error:
+        return _fail(str(error) or type(error).__name__, 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"fastmlp: error: {message}" if code == 1 else f"fastmlp: {message}", file=sys.stderr, flush=True)
+    return code
