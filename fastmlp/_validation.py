@@ -25,7 +25,10 @@ def finite_number(
     """A finite real number within bounds, as a float."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r} of type {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer or a fraction beyond all floats
+        number = math.inf
     bounds = [
         f"{word} {bound}"
         for word, bound in (("at least", at_least), ("above", above), ("below", below), ("at most", at_most))

@@ -199,8 +199,10 @@ class Model:
             raise ValueError(f"{name} holds {len(pairs)} pairs, but the model has {len(expected)} layers")
         checked = []
         for i, (pair, shapes) in enumerate(zip(pairs, expected, strict=True)):
-            if not isinstance(pair, Sequence) or len(pair) != 2:
-                raise ValueError(f"{name}[{i}] must be a pair (W, b), not {_shown(pair)}")
+            if isinstance(pair, str) or not isinstance(pair, Sequence):
+                raise TypeError(f"{name}[{i}] must be a pair (W, b), not {type(pair).__name__}")
+            if len(pair) != 2:
+                raise ValueError(f"{name}[{i}] must be a pair (W, b), not {len(pair)} arrays")
             arrays = [numeric_array(f"{name}[{i}][{j}]", array) for j, array in enumerate(pair)]
             for j, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
                 if array.shape != shape:
@@ -275,7 +277,8 @@ class Model:
         X, targets = self._data(X, y)
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-                raise TypeError(f"validation_data must be a pair (X, y), not {type(validation_data).__name__}")
+                many = f" of {len(validation_data)}" if isinstance(validation_data, tuple | list) else ""
+                raise TypeError(f"validation_data must be a pair (X, y), not {type(validation_data).__name__}{many}")
             width = X.shape[1]
             validation_data = self._data(*validation_data, names=("validation_data[0]", "validation_data[1]"), n_inputs=width)
         if not isinstance(callbacks, Sequence):
@@ -520,7 +523,7 @@ def load(path: Any) -> Model:
 
 def _dtype(dtype: npt.DTypeLike) -> str:
     try:
-        name = np.dtype(dtype).name
+        name = "None" if dtype is None else np.dtype(dtype).name  # NumPy takes None for float64
     except TypeError:
         name = repr(dtype)
     if name not in ("float32", "float64"):

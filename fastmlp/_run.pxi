@@ -1,0 +1,205 @@
+# A pass over data, training, evaluation or prediction: included by _engine.pyx.
+
+cdef void set_source(Source *source, const fm_kernels *k, cnp.ndarray array) except *:
+    """Where the rows of an array of float32, float64 or uint8 (n, columns), or of int32 labels (n,), lie."""
+    source.data = <const char *>cnp.PyArray_DATA(array)
+    source.row_bytes = cnp.PyArray_STRIDE(array, 0)
+    if array.ndim == 1:
+        source.gather = NULL
+        return
+    source.n, source.column_bytes = cnp.PyArray_DIM(array, 1), cnp.PyArray_STRIDE(array, 1)
+    source.gather = k.gather[position(gathers, GATHER_OF_DTYPE[array.dtype.name])]
+
+GATHER_OF_DTYPE = {"float32": "f32", "float64": "f64", "uint8": "u8"}
+
+
+cdef class Run:
+    """Buffers and plan for passes over data: training, evaluation or prediction.
+
+    Parameters
+    ----------
+    network : Network
+    batch_rows : int
+        Rows of a training step; for evaluation and prediction any number, of which blocks are made.
+    n_threads : int
+        At most so many threads; what the work deserves unless exact_threads.
+    training : bool
+        Makes room for gradients.
+    loss : str, optional
+        Name of the loss kernel.
+    row_scale : float
+        Factor of each row's loss.
+    """
+
+    cdef readonly Network network
+    cdef readonly ptrdiff_t batch_rows
+    cdef readonly int n_threads
+    cdef readonly bint training
+    cdef Plan plan
+    cdef Memory layer_memory, buffers, index_memory
+    cdef object x, targets
+
+    def __init__(self, Network network, ptrdiff_t batch_rows, int n_threads, bint exact_threads=False,
+                 bint training=False, loss=None, double row_scale=1):
+        cdef Plan *p = &self.plan
+        cdef ptrdiff_t n_blocks
+        self.network, self.batch_rows, self.training = network, batch_rows, training
+        if not exact_threads:
+            n_threads = min(n_threads, <int>min(1024., network.work(batch_rows, training) / WORK_PER_THREAD))
+        self.n_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
+        memset(p, 0, sizeof(Plan))
+        p.batch_rows, p.row_scale = batch_rows, row_scale
+        if loss is not None:
+            p.loss = network.k.loss[position(losses, loss)]
+        if training:
+            p.share_panels = self.n_threads > 1 and batch_rows < MIN_ROWS_PER_THREAD * self.n_threads
+            n_blocks = 1 if p.share_panels else self.n_threads
+            n_blocks *= max(1, (batch_rows + n_blocks * BLOCK_ROWS - 1) // (n_blocks * BLOCK_ROWS))
+            p.block_rows = (batch_rows + n_blocks - 1) // n_blocks
+        else:  # one block of buffers for each thread, of a size that does not depend on the number of threads
+            p.block_rows = min(batch_rows, <ptrdiff_t>BLOCK_ROWS)
+            n_blocks = self.n_threads
+        self.allocate(n_blocks)
+
+    cdef void allocate(self, ptrdiff_t n_blocks) except *:
+        """All buffers of the pass in one allocation."""
+        cdef Plan *p = &self.plan
+        cdef Network network = self.network
+        cdef ptrdiff_t line = network.k.line, item = network.k.itemsize_bytes, n_bytes, matrix_bytes
+        # An odd number of lines between panels spreads them over the sets of the caches.
+        cdef ptrdiff_t stride = (p.block_rows | 1) * line
+        cdef int i, matrices = 2 if self.training else 1
+        p.input_stride = p.target_stride = stride
+        p.input_block = (network.n_inputs + line - 1) // line * stride
+        p.target_bytes = (network.n_outputs + line - 1) // line * stride * item
+        p.scratch_bytes = network.k.group * TILE_LINES * line * item
+        n_bytes = n_blocks * (p.input_block * item + p.target_bytes + p.block_rows * item + 64)
+        n_bytes += self.n_threads * (p.scratch_bytes + COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t))
+        for i in range(network.n_layers):
+            n_bytes += matrices * network.layer[i].panels * stride * item * n_blocks
+        self.buffers = Memory(n_bytes)
+        self.layer_memory = Memory(network.n_layers * sizeof(Layer))
+        p.layers = <Layer *>self.layer_memory.data
+
+        cdef char *free = self.buffers.data
+        p.inputs = free
+        p.target_block = p.inputs + n_blocks * p.input_block * item
+        p.scratch = p.target_block + n_blocks * p.target_bytes
+        free = p.scratch + self.n_threads * p.scratch_bytes
+        for i in range(network.n_layers):
+            p.layers[i] = network.layer[i]
+            p.layers[i].stride, p.layers[i].block = stride, network.layer[i].panels * stride
+            matrix_bytes = n_blocks * p.layers[i].block * item
+            p.layers[i].y = free
+            p.layers[i].dz = free + matrix_bytes if self.training else NULL
+            free += matrices * matrix_bytes
+        p.right = <ptrdiff_t *>free
+        p.row_losses = free + self.n_threads * COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t)
+
+    def bind(self, cnp.ndarray x, cnp.ndarray targets=None):
+        """The data of the calls that follow: x of shape (n, n_inputs); targets of shape (n, n_outputs), or int32
+        labels of shape (n,)."""
+        self.x, self.targets = x, targets
+        self.plan.n_samples = cnp.PyArray_DIM(x, 0)
+        set_source(&self.plan.x, self.network.k, x)
+        if targets is not None:
+            set_source(&self.plan.targets, self.network.k, targets)
+
+    def release(self):
+        """Let go of the bound arrays."""
+        self.x = self.targets = None
+
+    def start_epoch(self):
+        """Begin with the first batch: an epoch that was interrupted is over."""
+        if self.network.progress.batch != 0:
+            self.network.progress.batch = 0
+            self.network.progress.epoch += 1
+
+    def train(self, double[::1] rates, dict hyper, bint shuffle=False, uint64_t seed=0):
+        """One training step for each rate, up to the first whose loss is not finite: that one changes nothing.
+
+        Returns (losses, right), float64 and int64, one entry for each step that was begun.
+        """
+        cdef Plan *p = &self.plan
+        cdef ptrdiff_t n_steps = rates.shape[0]
+        losses, right = np.empty(n_steps), np.empty(n_steps, np.intp)
+        if n_steps == 0:
+            return losses, right
+        cdef double[::1] losses_view = losses
+        cdef ptrdiff_t[::1] right_view = right
+        self.network.bind(p)
+        set_hyper(p, hyper)
+        p.shuffle, p.seed, p.index = shuffle, seed, NULL
+        if shuffle:
+            if self.index_memory is None or self.index_memory.owner.size != p.n_samples * <ptrdiff_t>sizeof(int64_t):
+                self.index_memory = Memory(p.n_samples * sizeof(int64_t))
+            p.index = <int64_t *>self.index_memory.data
+        cdef ptrdiff_t done = self.network.progress.step
+        self.network.progress = self.run(n_steps, &rates[0], &losses_view[0], &right_view[0])
+        done = min(n_steps, self.network.progress.step - done + 1)
+        return losses[:done], right[:done]
+
+    cdef Progress run(self, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right) noexcept:
+        cdef Plan *p = &self.plan
+        cdef Progress now = self.network.progress, after
+        cdef int n_threads = self.n_threads
+        cdef Progress *result = &after
+        with nogil:
+            if n_threads == 1:
+                after = run_steps(p, now, n_steps, rates, losses, right, 0, 1)
+            else:
+                with parallel(num_threads=n_threads):
+                    run_as_member(p, now, n_steps, rates, losses, right, result)
+        return after
+
+    def gradients(self):
+        """Loss and gradients of all bound rows as one batch: (loss, right, [(dW, db), ...])."""
+        cdef Memory memory = Memory(self.network.n_bytes)
+        cdef Plan *p = &self.plan
+        cdef double rate = 0, loss = 0
+        cdef ptrdiff_t right = 0
+        cdef Progress kept = self.network.progress
+        self.network.bind(p)
+        p.shuffle, p.index, p.update, p.gradients = False, NULL, NULL, memory.data
+        self.network.progress.batch = 0
+        try:
+            self.run(1, &rate, &loss, &right)
+        finally:
+            p.gradients = NULL
+            self.network.progress = kept
+        return loss, right, self.network.unpack(memory)
+
+    def predict(self, cnp.ndarray out, str link):
+        """Scores of the bound rows into out, C-contiguous (n, n_outputs) of the network's dtype; link: identity,
+        softmax, or the name of an activation."""
+        cdef fm_activation *activation = NULL
+        cdef bint softmax = link == "softmax"
+        if link not in ("identity", "softmax"):
+            activation = self.network.k.activation[position(activations, link)]
+        self.inference(<char *>cnp.PyArray_DATA(out), softmax, activation, NULL, NULL)
+
+    def evaluate(self):
+        """(mean loss, right) over the bound rows."""
+        cdef ptrdiff_t n_blocks = (self.plan.n_samples + self.plan.block_rows - 1) // self.plan.block_rows
+        cdef double[::1] losses = np.zeros(n_blocks)
+        cdef ptrdiff_t[::1] right = np.zeros(n_blocks, np.intp)
+        self.inference(NULL, False, NULL, &losses[0], &right[0])
+        cdef double total = 0
+        cdef ptrdiff_t block, total_right = 0
+        for block in range(n_blocks):
+            total += losses[block]
+            total_right += right[block]
+        return total / self.plan.n_samples, total_right
+
+    cdef void inference(self, char *out, bint softmax, fm_activation *link, double *losses,
+                        ptrdiff_t *right) noexcept:
+        cdef Plan *p = &self.plan
+        cdef int n_threads = self.n_threads
+        self.network.bind(p)
+        p.index = NULL
+        with nogil:
+            if n_threads == 1:
+                infer_blocks(p, out, softmax, link, losses, right, 0, 1)
+            else:
+                with parallel(num_threads=n_threads):
+                    infer_blocks(p, out, softmax, link, losses, right, threadid(), fm_team_size())
