@@ -178,7 +178,7 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
                 apply(p, offset + panel * panel_elements * p.k.itemsize_bytes, n_in * line,
                       at(dw, panel * dw_stride, p), hyper)
             refresh_transposed(p, layer, first, last, first_in, n_in)
-        if first_in == 0:
+        if first_in == 0 and layer.use_bias:
             offset = layer.b + first * bytes_per_line
             dw = scratch if p.gradients == NULL else p.gradients + offset
             p.k.dense_bias_gradient(rows, p.block_rows, last - first, &dz, dw)

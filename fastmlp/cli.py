@@ -27,6 +27,7 @@ _IMPORTED = time.perf_counter()
 _AGREEMENT = 1e-4
 # Turns of the two timings; the median of an odd number is one of them.
 _TURNS = 5
+_PAUSE_SECONDS = 0.06
 
 
 class CommandError(Exception):
@@ -217,6 +218,8 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
 
 
 def _seconds(work: Callable[[], Any]) -> float:
+    """Time of some work, after a pause: idle threads of the other side's library still spin for some 30 ms."""
+    time.sleep(_PAUSE_SECONDS)
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

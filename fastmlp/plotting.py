@@ -49,5 +49,6 @@ def plot_history(history: History, ax: Any = None) -> Any:
         for name, style, label in (("accuracy", "-", "accuracy, training"), ("val_accuracy", "--", "accuracy, validation")):
             if name in history.history:
                 curves += right.plot(epochs, history[name], style, color="tab:orange", label=label)
-    ax.legend(handles=curves, loc="center right", fontsize="small")
+    # Above the axes: no corner inside is free of both losses, which fall, and accuracies, which rise.
+    ax.legend(handles=curves, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize="small", frameon=False)
     return ax
