@@ -26,8 +26,9 @@ except ModuleNotFoundError as error:
 
 from fastmlp.callbacks import Callback
 from fastmlp.config import show_config
+from fastmlp.history import DivergedError, History
 from fastmlp.layers import Dense
-from fastmlp.model import DivergedError, History, Model, load
+from fastmlp.model import Model, load
 from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:

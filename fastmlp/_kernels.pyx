@@ -71,7 +71,7 @@ def padded(vector):
 def dense_forward(x, w, b, isa=None, ptrdiff_t repeat=1):
     """b + x w."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
-    cdef ptrdiff_t rows = x.shape[0], n_in = x.shape[1], i
+    cdef ptrdiff_t rows = x.shape[0], n_in = x.shape[1], _i
     xp, wp, bp = to_panels(x, 1), to_panels(w), padded(b)
     y = aligned((wp.shape[0], rows + 1, k.line), x.dtype)
     cdef ptrdiff_t n_panels = wp.shape[0], stride = (rows + 1) * k.line
@@ -80,7 +80,7 @@ def dense_forward(x, w, b, isa=None, ptrdiff_t repeat=1):
     cdef void *pb = pointer(bp)
     cdef void *py = pointer(y)
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             k.dense_forward(rows, n_in, n_panels, px, stride, pw, pb, py, stride)
     return from_panels(y, rows, w.shape[1])
 
@@ -88,7 +88,7 @@ def dense_forward(x, w, b, isa=None, ptrdiff_t repeat=1):
 def dense_input_gradient(dz, w, isa=None, derivative=None, ptrdiff_t repeat=1):
     """dz w^T, times the derivative where one is given."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, dz.dtype.name)
-    cdef ptrdiff_t rows = dz.shape[0], n_out = w.shape[1], n_panels, i, stride = (rows + 1) * k.line
+    cdef ptrdiff_t rows = dz.shape[0], n_out = w.shape[1], n_panels, _i, stride = (rows + 1) * k.line
     cdef bint multiply = derivative is not None
     dzp, wt = to_panels(dz, 1), to_panels(np.ascontiguousarray(w.T))
     n_panels = wt.shape[0]
@@ -97,7 +97,7 @@ def dense_input_gradient(dz, w, isa=None, derivative=None, ptrdiff_t repeat=1):
     cdef void *pwt = pointer(wt)
     cdef void *pdx = pointer(dx)
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             k.dense_input_gradient(rows, n_out, n_panels, pdz, stride, pwt, multiply, pdx, stride)
     return from_panels(dx, rows, w.shape[0])
 
@@ -116,7 +116,7 @@ cdef tuple blocks_of(a, ptrdiff_t block_rows):
 def dense_weight_gradient(x, dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
     """x^T dz, the rows in blocks of block_rows."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
-    cdef ptrdiff_t rows = x.shape[0], n_in = x.shape[1], per_block = block_rows or max(rows, 1), n_panels, i
+    cdef ptrdiff_t rows = x.shape[0], n_in = x.shape[1], per_block = block_rows or max(rows, 1), n_panels, _i
     cdef fm_blocks xb, dzb
     x_blocks, xb.block, xb.stride = blocks_of(x, per_block)
     dz_blocks, dzb.block, dzb.stride = blocks_of(dz, per_block)
@@ -125,7 +125,7 @@ def dense_weight_gradient(x, dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
     dw = aligned((n_panels, n_in, k.line), x.dtype)
     cdef void *pdw = pointer(dw)
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             k.dense_weight_gradient(rows, per_block, 0, n_in, n_panels, &xb, &dzb, pdw, n_in * k.line)
     return from_panels(dw, n_in, dz.shape[1])
 
@@ -133,7 +133,7 @@ def dense_weight_gradient(x, dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
 def dense_bias_gradient(dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
     """Sum of dz over its rows."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, dz.dtype.name)
-    cdef ptrdiff_t rows = dz.shape[0], per_block = block_rows or max(rows, 1), n_panels, i
+    cdef ptrdiff_t rows = dz.shape[0], per_block = block_rows or max(rows, 1), n_panels, _i
     cdef fm_blocks dzb
     dz_blocks, dzb.block, dzb.stride = blocks_of(dz, per_block)
     dzb.base = pointer(dz_blocks)
@@ -141,7 +141,7 @@ def dense_bias_gradient(dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
     db = aligned(n_panels * k.line, dz.dtype)
     cdef void *pdb = pointer(db)
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             k.dense_bias_gradient(rows, per_block, n_panels, &dzb, pdb)
     return db[:dz.shape[1]].copy()
 
@@ -149,14 +149,14 @@ def dense_bias_gradient(dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
 def transpose(w, isa=None, ptrdiff_t repeat=1):
     """w^T, one panel of w at a time."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, w.dtype.name)
-    cdef ptrdiff_t n_in = w.shape[0], n_out = w.shape[1], i
+    cdef ptrdiff_t n_in = w.shape[0], n_out = w.shape[1], _i
     wp = to_panels(w)
     wt = aligned((-(-n_in // k.line), n_out, k.line), w.dtype)
     cdef ptrdiff_t n_panels = wp.shape[0]
     cdef void *pw = pointer(wp)
     cdef void *pwt = pointer(wt)
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             k.transpose(0, n_in, n_out, pw, 0, n_panels, n_in * k.line, pwt)
     return from_panels(wt, n_out, n_in)
 
@@ -164,7 +164,7 @@ def transpose(w, isa=None, ptrdiff_t repeat=1):
 def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_t repeat=1):
     """Rows of an array of float32, float64 or uint8 as dtype, times scale plus shift where given."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, np.dtype(dtype).name)
-    cdef ptrdiff_t rows = len(source) if index is None else len(index), n = source.shape[1], i
+    cdef ptrdiff_t rows = len(source) if index is None else len(index), n = source.shape[1], _i
     cdef ptrdiff_t row_bytes = source.strides[0], column_bytes = source.strides[1], stride = (rows + 1) * k.line
     cdef fm_gather *kernel = k.gather[position(_engine.gathers, _engine.GATHER_OF_DTYPE[source.dtype.name])]
     if index is not None:
@@ -177,7 +177,7 @@ def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_
     pointers[0], pointers[1], pointers[2] = pointer(source), pointer(index), pointer(scale)
     pointers[3], pointers[4] = pointer(shift), pointer(x)
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             kernel(rows, n, pointers[0], row_bytes, column_bytes, <const int64_t *>pointers[1], pointers[2],
                    pointers[3], pointers[4], stride)
     padding = x.transpose(1, 0, 2).reshape(rows + 1, -1)[:rows, n:]
@@ -189,12 +189,12 @@ def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_
 def scatter(x, isa=None, ptrdiff_t repeat=1):
     """x by way of panels."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
-    cdef ptrdiff_t rows = x.shape[0], n = x.shape[1], i
+    cdef ptrdiff_t rows = x.shape[0], n = x.shape[1], _i
     xp, out = to_panels(x, 1), np.empty(x.shape, x.dtype)
     cdef void *px = pointer(xp)
     cdef void *pout = pointer(out)
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             k.scatter(rows, n, px, (rows + 1) * k.line, pout, n)
     return out
 
@@ -205,9 +205,9 @@ def multiply(a, b, isa=None, ptrdiff_t repeat=1):
     pa, pb = padded(a), padded(b)
     cdef void *va = pointer(pa)
     cdef void *vb = pointer(pb)
-    cdef ptrdiff_t n = len(pa), i
+    cdef ptrdiff_t n = len(pa), _i
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             k.multiply(n, va, vb)
     return pb[:len(a)].copy()
 
@@ -217,10 +217,10 @@ def sum(x, isa=None, ptrdiff_t repeat=1):
     cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
     xp = copied(x)
     cdef void *px = pointer(xp)
-    cdef ptrdiff_t n = len(x), i
+    cdef ptrdiff_t n = len(x), _i
     cdef double found = 0
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             found = k.sum(n, px)
     return found
 
@@ -234,9 +234,9 @@ def activation(str name, z, double alpha=0, isa=None, derivative=True, ptrdiff_t
     cdef void *pz = pointer(zp)
     cdef void *py = pointer(y)
     cdef void *pd = pointer(d)
-    cdef ptrdiff_t n = len(zp), i
+    cdef ptrdiff_t n = len(zp), _i
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             kernel(n, pz, py, pd, alpha)
     return y[:len(z)].copy(), d[:len(z)].copy() if derivative else None
 
@@ -244,11 +244,11 @@ def activation(str name, z, double alpha=0, isa=None, derivative=True, ptrdiff_t
 def softmax(scores, isa=None, ptrdiff_t repeat=1):
     """Softmax of each row."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, scores.dtype.name)
-    cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], i
+    cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], _i
     panels = to_panels(scores, 1)
     cdef void *pz = pointer(panels)
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             k.softmax(rows, n, pz, (rows + 1) * k.line)
     return from_panels(panels, rows, n)
 
@@ -258,7 +258,7 @@ def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1,
     """(losses of the rows, right predictions, gradient or None)."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, scores.dtype.name)
     cdef fm_loss *kernel = k.loss[position(_engine.losses, name)]
-    cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], i, right = 0, stride = (rows + 1) * k.line
+    cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], _i, right = 0, stride = (rows + 1) * k.line
     z = to_panels(scores, 1)
     t = np.ascontiguousarray(targets, np.int32) if name.endswith("_labels") else to_panels(
         np.asarray(targets, scores.dtype), 1)
@@ -271,7 +271,7 @@ def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1,
     cdef void *pl = pointer(row_losses)
     cdef void *pd = pointer(dz) if gradient else NULL
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             right = kernel(rows, n, pz, stride, pt, stride, row_scale, gradient_scale, pl, pd)
     padding = dz.transpose(1, 0, 2).reshape(rows + 1, -1)[:rows, n:]
     if gradient and padding[~np.isnan(row_losses)].any():
@@ -286,10 +286,10 @@ def update(str name, g, w, m, v, dict hyper, isa=None, ptrdiff_t repeat=1):
     cdef fm_hyper h = hyper
     arrays = [None if a is None else padded(a) for a in (g, w, m, v)]
     cdef void *pointers[4]
-    cdef ptrdiff_t n = len(arrays[0]), i
+    cdef ptrdiff_t n = len(arrays[0]), i, _i
     for i in range(4):
         pointers[i] = pointer(arrays[i])
     with nogil:
-        for i in range(repeat):
+        for _i in range(repeat):
             kernel(n, pointers[0], pointers[1], pointers[2], pointers[3], &h)
     return tuple(None if a is None else a[:len(w)].copy() for a in arrays[1:])

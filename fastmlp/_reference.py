@@ -90,7 +90,8 @@ def dense_weight_gradient(x: Array, dz: Array) -> Array:
 
 def dense_bias_gradient(dz: Array) -> Array:
     """db = sum of dz over its rows: (rows, n_out) -> (n_out,)."""
-    return dz.sum(axis=0)
+    db: Array = dz.sum(axis=0)
+    return db
 
 
 def transpose(w: Array) -> Array:
@@ -418,24 +419,12 @@ class Network:
         self, x: Array, targets: Array, batch_rows: int, rates: Iterable[float], hyper: dict[str, Any] | None = None,
         shuffled: bool = False, seed: int = 0,
     ) -> tuple[Array, Array]:  # fmt: skip
-        """One training step for each rate, up to the first whose loss is not finite; the last batch may be smaller.
+        """One training step for each rate, up to the first whose loss is not finite: that one changes nothing.
 
-        Parameters
-        ----------
-        x : ndarray of shape (n_samples, n_inputs)
-        targets : ndarray of shape (n_samples, n_outputs), or (n_samples,) for labels
-        batch_rows : int
-        rates : iterable of float
-            Learning rate of each step; an epoch has ceil(n_samples / batch_rows) steps.
-        hyper : dict, optional
-            Constants of the optimizer.
-        shuffled : bool, default False
-            Visit the samples of each epoch in the order shuffle(n_samples, seed, number of the epoch).
-        seed : int, default 0
-
-        Returns
-        -------
-        losses, right : ndarray, one entry for each step that was begun
+        An epoch over x (n_samples, n_inputs) and targets (n_samples, n_outputs), or labels (n_samples,), has
+        ceil(n_samples / batch_rows) steps, the last with what is left. hyper holds the constants of the optimizer;
+        shuffled epochs take the order shuffle(n_samples, seed, number of the epoch). Calls go on where the last ended.
+        Returns (losses, right), one entry for each step that was begun.
         """
         steps = []
         for rate in rates:

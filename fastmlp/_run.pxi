@@ -53,8 +53,10 @@ cdef class Run:
             p.loss = network.k.loss[position(losses, loss)]
         if training:
             p.share_panels = self.n_threads > 1 and batch_rows < MIN_ROWS_PER_THREAD * self.n_threads
-            n_blocks = 1 if p.share_panels else self.n_threads
-            n_blocks *= max(1, (batch_rows + n_blocks * BLOCK_ROWS - 1) // (n_blocks * BLOCK_ROWS))
+            n_blocks = 1  # whatever the rows: phase_1_by_panels knows one block
+            if not p.share_panels:
+                n_blocks = self.n_threads
+                n_blocks *= max(1, (batch_rows + n_blocks * BLOCK_ROWS - 1) // (n_blocks * BLOCK_ROWS))
             p.block_rows = (batch_rows + n_blocks - 1) // n_blocks
         else:  # one block of buffers for each thread, of a size that does not depend on the number of threads
             p.block_rows = min(batch_rows, <ptrdiff_t>BLOCK_ROWS)

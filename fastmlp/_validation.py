@@ -50,9 +50,10 @@ def positive_integer(name: str, value: Any, *, at_least: int = 1, below: int = 2
     """An integer within bounds."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, not {value!r} of type {type(value).__name__}")
-    if value < at_least or value >= below:
+    number = int(value)
+    if not at_least <= number < below:
         raise ValueError(f"{name} must be at least {at_least} and below {below}, not {value}")
-    return int(value)
+    return number
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
@@ -128,6 +129,8 @@ def samples(name: str, value: Any, n_inputs: int | None, dtype: str) -> Array:
     if array.shape[1] == 0:
         raise ValueError(f"{name} of shape {array.shape} has no columns")
     if n_inputs is not None and array.shape[1] != n_inputs:
-        raise ValueError(f"{name} has {array.shape[1]} columns (shape {np.shape(value)}), but this model takes {n_inputs}")
+        raise ValueError(
+            f"{name} has {array.shape[1]} columns (shape {np.shape(value)}), but this model takes {n_inputs}"
+        )
     all_finite(name, array, dtype)
     return engine_dtype(array, dtype)

@@ -331,7 +331,7 @@ def _parser() -> Parser:
     add("--epochs", type=_integer(1, 10**6), metavar="N", help="default: 20, with --data mnist 5, with --until 20 fold")
     add("--seed", type=_integer(0, 2**64), default=0, metavar="N", help="of weights, order and split; default: 0")
     add("--threads", type=_integer(1, 1025), metavar="N", help="default: what the work deserves")
-    add("--until", type=_accuracy, metavar="ACCURACY", help="stop at this test accuracy, for example 0.98, and say when")
+    add("--until", type=_accuracy, metavar="ACCURACY", help="stop at this test accuracy, say 0.98, and tell when")
     text = "print version, instruction sets and threads: what a report of a problem should hold"
     command = commands.add_parser("info", help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(run=info)

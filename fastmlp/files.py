@@ -1,6 +1,8 @@
 """Model files: one safetensors file, the architecture as JSON in its metadata. Nothing in it is ever executed."""
 
 import dataclasses
+import errno
+import itertools
 import json
 import os
 import secrets
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import losses, optimizers
+from fastmlp._validation import finite_number, positive_integer
 from fastmlp._version import __version__
 from fastmlp.layers import Dense
 from fastmlp.model import Model
@@ -29,7 +32,7 @@ def save(model: Model, path: Any) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
-    target = Path(path)
+    target = Path(os.fsdecode(path))
     state = model.__getstate__()
     if "weights" not in state:
         raise ValueError("this model has no weights to save yet; call build(n_inputs) or fit first")
@@ -77,20 +80,25 @@ def load(path: Any) -> Model:
     """
     from safetensors import SafetensorError, safe_open
 
+    path = os.fsdecode(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     try:
-        with safe_open(str(path), framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if "fastmlp" not in metadata:
                 raise ValueError(f"{path} is a safetensors file, but holds no fastmlp model")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file: {error}") from None
+    except TypeError as error:  # a dtype that NumPy has not
+        raise ValueError(f"{path} holds tensors that are no model's: {error}") from None
     try:
         described = json.loads(metadata["fastmlp"])
         version = described["format"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path}: the description of the model is damaged: {error!r}") from None
-    if version != FORMAT:
+    if type(version) is not int or version != FORMAT:
         raise ValueError(f"{path} has format {version!r}; this fastmlp {__version__} reads format {FORMAT}: update it")
     try:
         return _model(described, tensors)
@@ -104,27 +112,27 @@ def _model(described: dict[str, Any], tensors: dict[str, Any]) -> Model:
         layers,
         loss=_made(described["loss"], losses.BY_NAME),
         optimizer=_made(described["optimizer"], optimizers.BY_NAME),
-        seed=described["seed"],
+        seed=positive_integer("seed", described["seed"], at_least=0, below=2**64),
         dtype=described["dtype"],
         n_threads=described["n_threads"],
     )
     widths = [described["n_inputs"], *(layer.units for layer in layers)]
-    shapes = list(zip(widths, widths[1:], strict=False))
+    shapes = list(itertools.pairwise(widths))
     pairs = _pairs("weights", tensors, shapes, model.dtype)  # before build: a hostile width must not allocate
     model.build(widths[0])
     model.weights = pairs
     training = described["training"]
-    powers = tuple(float.fromhex(power) for power in training["powers"])
+    powers = tuple(finite_number("power", float.fromhex(p), at_least=0, at_most=1) for p in training["powers"])
     expected = model.optimizer.kernel_states
     state = {
         "optimizer": model.optimizer.kernel,
-        "step": int(training["step"]),
-        "epoch": int(training["epoch"]),
+        "step": positive_integer("step", training["step"], at_least=0),
+        "epoch": positive_integer("epoch", training["epoch"], at_least=0),
         "powers": powers,
         "m": _pairs("m", tensors, shapes, model.dtype) if expected & 1 else None,
         "v": _pairs("v", tensors, shapes, model.dtype) if expected & 2 else None,
     }
-    if training["optimizer"] != state["optimizer"] or len(powers) != 2 or state["step"] < 0 or state["epoch"] < 0:
+    if training["optimizer"] != state["optimizer"] or len(powers) != 2:
         raise ValueError(f"the state of training is {training!r}")
     model._network.set_state(state)
     return model
@@ -141,6 +149,9 @@ def _pairs(kind: str, tensors: dict[str, Any], shapes: list[tuple[int, int]], dt
         W, b = (tensors[f"layers.{i}.{part}.{kind}"] for part in ("W", "b"))
         if W.shape != shape or b.shape != shape[1:] or W.dtype != dtype or b.dtype != dtype:
             raise ValueError(f"layer {i} holds {kind} of shapes {W.shape} and {b.shape}, not {shape} and {shape[1:]}")
+        for array in (W, b):
+            if not np.isfinite(array).all() or (kind == "v" and (array < 0).any()):
+                raise ValueError(f"layer {i} holds {kind} that are not finite, or negative where they may not be")
         pairs.append((W, b))
     return pairs
 

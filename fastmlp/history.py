@@ -64,8 +64,8 @@ class DivergedError(ArithmeticError):
 
     def __init__(self, step: int, learning_rate: float, history: History) -> None:
         super().__init__(
-            f"the loss became NaN or infinite at step {step} (learning rate {learning_rate:g}); the weights are those of "
-            "the last good epoch. A smaller learning rate or scaled inputs usually help"
+            f"the loss became NaN or infinite at step {step} (learning rate {learning_rate:g}); the weights are those "
+            "of the last good epoch. A smaller learning rate or scaled inputs usually help"
         )
         self.step = step
         self.learning_rate = learning_rate

@@ -5,6 +5,7 @@ every NumPy version draws the same bits. `n_in` and `n_out` are the fan-in and f
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,10 +13,13 @@ from fastmlp._validation import Array
 
 # Scale of the variance over 1/n: (gain, which fan). References: Glorot and Bengio 2010, eq. 16; He et al. 2015,
 # eq. 10; LeCun et al. 1998, section 4.6.
-_VARIANCE = {"glorot": lambda n_in, n_out: 2.0 / (n_in + n_out), "he": lambda n_in, n_out: 2.0 / n_in,
-             "lecun": lambda n_in, n_out: 1.0 / n_in}  # fmt: skip
+_VARIANCE: dict[str, Callable[[int, int], float]] = {
+    "glorot": lambda n_in, n_out: 2.0 / (n_in + n_out),
+    "he": lambda n_in, n_out: 2.0 / n_in,
+    "lecun": lambda n_in, n_out: 1.0 / n_in,
+}
 
-BY_NAME = tuple(f"{family}_{shape}" for family in _VARIANCE for shape in ("uniform", "normal")) + ("zeros",)
+BY_NAME = (*(f"{family}_{shape}" for family in _VARIANCE for shape in ("uniform", "normal")), "zeros")
 
 # Streams of the generator above this one belong to the layers' weights; those below to the epochs' shuffles.
 _FIRST_STREAM = 1 << 63
@@ -82,11 +86,12 @@ def _log(x: Array) -> Array:
     mantissa, exponent = np.frexp(x)
     small = mantissa < math.sqrt(0.5)
     mantissa, exponent = np.where(small, 2 * mantissa, mantissa), exponent - small
-    t = (mantissa - 1) / (mantissa + 1)
+    t: Array = (mantissa - 1) / (mantissa + 1)
     square, series = t * t, np.zeros_like(t)
     for k in range(21, 0, -2):  # |t| < 0.172: the next term is below 2^-58
         series = series * square + 1.0 / k
-    return exponent * math.log(2.0) + 2 * t * series
+    found: Array = exponent * math.log(2.0) + 2 * t * series
+    return found
 
 
 # Rational approximations of the normal quantile: Wichura, "Algorithm AS 241: the percentage points of the normal

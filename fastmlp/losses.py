@@ -47,10 +47,11 @@ class Loss:
         if array.ndim != 2:
             array = array.reshape(n_samples, -1)
         if array.shape[1] != n_outputs:
+            labels = np.ndim(y) == 1 and array.dtype.kind in "iu"
             raise ValueError(
                 f"{name} of shape {np.shape(y)} does not fit the model's {n_outputs} outputs: {type(self).__name__} "
-                f"wants shape ({n_samples}, {n_outputs})" + (" (class labels belong to softmax_cross_entropy)"
-                if np.ndim(y) == 1 and array.dtype.kind in "iu" else "")  # fmt: skip
+                f"wants shape ({n_samples}, {n_outputs})"
+                + (" (class labels belong to softmax_cross_entropy)" if labels else "")
             )
         all_finite(name, array, dtype)
         return engine_dtype(array, dtype)
@@ -113,7 +114,8 @@ class SoftmaxCrossEntropy(Loss):
             if len(wrong):
                 raise ValueError(
                     f"{name}[{wrong[0]}] is no distribution over {n_outputs} classes: it sums to {sums[wrong[0]]:g}, "
-                    f"its smallest entry is {rows[wrong[0]].min():g}; give integer labels, one-hot rows or probabilities"
+                    f"its smallest entry is {rows[wrong[0]].min():g}; give integer labels, one-hot rows or "
+                    "probabilities"
                 )
             return rows
         if len(array) != n_samples:
@@ -178,7 +180,9 @@ class BinaryCrossEntropy(Loss):
         array = super().targets(y, n_samples, n_outputs, dtype, name)
         low, high = array.min(), array.max()
         if low < 0 or high > 1:
-            raise ValueError(f"{name} holds {low if low < 0 else high}, but binary_cross_entropy takes targets in [0, 1]")
+            raise ValueError(
+                f"{name} holds {low if low < 0 else high}, but binary_cross_entropy takes targets in [0, 1]"
+            )
         return array
 
 

@@ -2,6 +2,7 @@
 in _validation.py, before anything changes; C is only reached by arrays that it can work on."""
 
 import contextlib
+import itertools
 import math
 import secrets
 import threading
@@ -137,9 +138,11 @@ class Model:
                 raise ValueError(f"this model has {self.n_inputs} inputs already; make a new one for {n_inputs}")
             return self
         widths = [n_inputs, *(layer.units for layer in self.layers)]
-        if sum(math.prod(pair) for pair in zip(widths, widths[1:], strict=False)) > 2**40:
-            raise ValueError(f"a model of widths {widths} has more weights than memory can hold; make its layers smaller")
-        plan = [(layer.units, layer.activation, layer.slope, layer.use_bias) for layer in self.layers]
+        if sum(math.prod(pair) for pair in itertools.pairwise(widths)) > 2**40:
+            raise ValueError(
+                f"a model of widths {widths} has more weights than memory can hold; make its layers smaller"
+            )
+        plan = [(layer.units, layer.activation or "identity", layer.slope, layer.use_bias) for layer in self.layers]
         network = _engine.Network(n_inputs, plan, self.dtype)
         pairs = []
         for i, (layer, n_in) in enumerate(zip(self.layers, widths, strict=False)):
@@ -280,7 +283,9 @@ class Model:
                 many = f" of {len(validation_data)}" if isinstance(validation_data, tuple | list) else ""
                 raise TypeError(f"validation_data must be a pair (X, y), not {type(validation_data).__name__}{many}")
             width = X.shape[1]
-            validation_data = self._data(*validation_data, names=("validation_data[0]", "validation_data[1]"), n_inputs=width)
+            validation_data = self._data(
+                *validation_data, names=("validation_data[0]", "validation_data[1]"), n_inputs=width
+            )
         if not isinstance(callbacks, Sequence):
             raise TypeError(f"callbacks must be a list of fastmlp.Callback objects, not {callbacks!r}")
         for callback in callbacks:
@@ -355,7 +360,10 @@ class Model:
         gradients : list of (dW, db)
             In the shapes of `weights`.
         """
-        checked = self._pairs("gradients", gradients)
+        checked = [
+            (dW, db if layer.use_bias else np.zeros_like(db))
+            for layer, (dW, db) in zip(self.layers, self._pairs("gradients", gradients), strict=True)
+        ]
         with self._training():
             self._network.apply_gradients(checked, self.optimizer.hyper(), self.optimizer.learning_rate)
 

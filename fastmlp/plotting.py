@@ -46,7 +46,10 @@ def plot_history(history: History, ax: Any = None) -> Any:
     if "accuracy" in history.history:
         right = ax.twinx()
         right.set_ylabel("accuracy")
-        for name, style, label in (("accuracy", "-", "accuracy, training"), ("val_accuracy", "--", "accuracy, validation")):
+        for name, style, label in (
+            ("accuracy", "-", "accuracy, training"),
+            ("val_accuracy", "--", "accuracy, validation"),
+        ):
             if name in history.history:
                 curves += right.plot(epochs, history[name], style, color="tab:orange", label=label)
     # Above the axes: no corner inside is free of both losses, which fall, and accuracies, which rise.

@@ -28,14 +28,16 @@ def text(model: "Model") -> str:
             many = n_in * layer.units + layer.units * layer.use_bias
             total, operations = total + many, operations + 2 * n_in * layer.units
             parameters = f"{many:,}"
-        rows.append((f"Dense {i}", "?" if n_in is None else f"{n_in}", f"{layer.units}", layer.activation or "", parameters))
+        inputs = "?" if n_in is None else f"{n_in}"
+        rows.append((f"Dense {i}", inputs, f"{layer.units}", layer.activation or "", parameters))
         n_in = layer.units if n_in is not None else None
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = ["  ".join(cell.ljust(width) if i in (0, 3) else cell.rjust(width)
-                       for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]  # fmt: skip
+    lines = ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, "<>><>", widths, strict=True)).rstrip()
+             for row in rows]  # fmt: skip
     lines.insert(1, "-" * max(map(len, lines)))
     lines.append(lines[1])
-    lines.append(f"{model.loss}, {model.optimizer}, {model.dtype}")
+    lines.append(f"{model.loss}, {model.dtype}")
+    lines.append(f"{model.optimizer}")
     if model.n_inputs is None:
         lines.append("not built: the first fit, or build(n_inputs), gives the layers their weights")
     else:

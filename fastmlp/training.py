@@ -135,6 +135,8 @@ class Steps:
         losses = np.concatenate(self.losses).reshape(-1, steps)
         right = np.concatenate(self.right).reshape(-1, steps)
         rows = self.rows[:steps]
-        n = rows.sum()
+        n = float(rows.sum())
         means = (losses * rows).sum(axis=1) / n
-        return [model._logs(mean, hits, n) for mean, hits in zip(means.tolist(), right.sum(axis=1).tolist(), strict=True)]
+        return [
+            model._logs(mean, hits, n) for mean, hits in zip(means.tolist(), right.sum(axis=1).tolist(), strict=True)
+        ]

@@ -1,0 +1,246 @@
+"""The command line, in this process and as `python -m fastmlp`: what it prints, saves, refuses and returns."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import _reference, cli, plotting
+
+SUBPROCESS_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def failure(capsys, arguments):
+    """Exit code and stderr of a command that must fail before it prints anything else."""
+    try:
+        code = cli.main(arguments)
+    except SystemExit as exit_:
+        code = exit_.code
+    captured = capsys.readouterr()
+    assert captured.err.startswith("fastmlp: error: ")
+    assert captured.err.count("\n") == 1
+    assert captured.err.endswith("\n")
+    return code, captured.err
+
+
+def test_demo_shows_summary_epochs_accuracy_and_twin(capsys):
+    assert cli.main(["demo", "--epochs", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert f"fastmlp {fastmlp.__version__}" in out
+    assert "1,500 to learn from, 297 held out" in out
+    assert "8,970 parameters" in out
+    assert len(re.findall(r"epoch \d/3 .*loss [\d.]+  accuracy [\d.]+  val_loss [\d.]+  val_accuracy [\d.]+", err)) == 3
+    accuracy = float(re.search(r"test accuracy ([\d.]+)", out)[1])
+    assert accuracy > 0.9
+    assert re.search(r"val_accuracy ([\d.]+)\n$", err)[1] == f"{accuracy:.4f}"
+    assert "losses agree" in out
+    assert re.search(r"a step takes [\d.]+ ms here and [\d.]+ ms there: [\d.]+ times as fast", out)
+
+
+def test_demo_learns_the_digits_with_its_defaults(capsys):
+    assert cli.main(["demo"]) == 0
+    assert float(re.search(r"test accuracy ([\d.]+)", capsys.readouterr().out)[1]) > 0.96
+
+
+def test_seed_and_threads_are_used(capsys):
+    def epochs(*options):
+        assert cli.main(["demo", "--epochs", "1", *options]) == 0
+        return re.search(r"loss .*", capsys.readouterr().err)[0]
+
+    assert epochs() == epochs("--seed", "0") == epochs("--threads", "2")
+    assert epochs() != epochs("--seed", "1")
+
+
+def test_out_saves_a_model_and_a_picture(capsys, tmp_path):
+    folder = tmp_path / "new" / "results"
+    assert cli.main(["demo", "--epochs", "2", "--out", str(folder)]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["learning_curve.png", "model.safetensors"]
+    assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG\r\n")
+    data = cli.load_data("digits", None, seed=0)
+    accuracy = fastmlp.load(folder / "model.safetensors").evaluate(data.X_test, data.y_test)["accuracy"]
+    out = capsys.readouterr().out
+    assert f"test accuracy {accuracy:.4f}" in out
+    assert str(folder / "model.safetensors") in out
+
+
+def test_a_failed_picture_leaves_no_file(monkeypatch, tmp_path):
+    history = fastmlp.History()  # holds no epoch: cannot be drawn
+    with pytest.raises(ValueError, match="no epoch"):
+        cli._save_plot(history, tmp_path / "curve.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_matplotlib_is_named_before_training(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    monkeypatch.setattr(fastmlp.Model, "fit", lambda *_, **__: pytest.fail("trained"))
+    code, message = failure(capsys, ["demo", "--out", str(tmp_path / "out")])
+    assert code == 1
+    assert "pip install 'fastmlp[plot]'" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_until_stops_and_tells_the_time(capsys):
+    assert cli.main(["demo", "--until", "0.8"]) == 0
+    out, err = capsys.readouterr()
+    found = re.search(r"accuracy 0\.8 reached ([\d.]+) s after (.+), epoch (\d+)\n", out)
+    assert err.count("epoch ") == int(found[3]) < 20
+    if sys.platform == "linux":
+        assert found[2] == "the start of the process"
+
+
+def test_until_out_of_reach_fails(capsys):
+    assert cli.main(["demo", "--until", "1", "--epochs", "1"]) == 1
+    assert "accuracy 1 reached never in 1 epochs" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time counts from the import")
+def test_seconds_since_start_count_from_the_process():
+    began = time.perf_counter()
+    code = "import time; time.sleep(0.3); from fastmlp import cli; print(*cli.seconds_since_start(), sep='|')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    outside = time.perf_counter() - began
+    seconds, since = done.stdout.strip().split("|")
+    assert since == "the start of the process"
+    assert 0.29 <= float(seconds) <= outside + 0.02  # the clock of /proc ticks every 10 ms
+
+
+def test_losses_that_differ_fail(capsys, monkeypatch):
+    monkeypatch.setattr(_reference, "dense_forward", lambda x, w, b: x @ w + b + np.float32(0.01))
+    assert cli.main(["demo", "--epochs", "1"]) == 1
+    assert "losses DO NOT AGREE" in capsys.readouterr().out
+
+
+def test_info_and_version(capsys):
+    assert cli.main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"fastmlp {fastmlp.__version__}, Python ")
+    assert "active" in out
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"fastmlp {fastmlp.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "command"),
+        (["train"], "'train'"),
+        (["demo", "--epochs", "0"], "at least 1 and below 1000000, not 0"),
+        (["demo", "--epochs", "two"], "must be an integer, not 'two'"),
+        (["demo", "--seed", "-1"], "at least 0"),
+        (["demo", "--threads", "100000"], "not 100000"),
+        (["demo", "--until", "98"], "above 0 and at most 1, not 98"),
+        (["demo", "--until", "nan"], "above 0 and at most 1, not nan"),
+        (["demo", "--until", "high"], "must be a number, not 'high'"),
+        (["demo", "--data", "cifar"], "'cifar'"),
+        (["demo", "--root", "."], "--root: belongs to --data mnist"),
+        (["demo", "--frobnicate"], "--frobnicate"),
+    ],
+)
+def test_wrong_arguments_are_named(capsys, arguments, named):
+    code, message = failure(capsys, arguments)
+    assert code == 2
+    assert named in message
+
+
+def test_wrong_folders_are_named(capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        code, message = failure(capsys, ["demo", "--out", str(out)])
+        assert code == 1
+        assert "file" in message
+
+
+def test_a_failure_of_a_command_is_one_line(capsys, monkeypatch):
+    for error in (ConnectionError("no network"), MemoryError(), fastmlp.DivergedError(3, 0.1, fastmlp.History())):
+        monkeypatch.setattr(cli, "load_data", lambda *_, error=error: (_ for _ in ()).throw(error))
+        assert cli.main(["demo"]) == 1
+        message = capsys.readouterr().err
+        assert message == f"fastmlp: error: {str(error) or 'MemoryError'}\n"
+
+
+def test_mnist_without_its_files_is_told(capsys, tmp_path):
+    assert cli.main(["demo", "--data", "mnist", "--root", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("fastmlp: error: There is neither train-images-idx3-ubyte nor")
+    assert message.count("\n") == 1
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"cut off")
+    for name in ("train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (tmp_path / name).write_bytes(b"")
+    assert cli.main(["demo", "--data", "mnist", "--root", str(tmp_path)]) == 1
+    assert "is damaged or not the original train-images-idx3-ubyte" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.environ.get("FASTMLP_DATA"), reason="needs MNIST: set FASTMLP_DATA")
+def test_mnist_is_learned(capsys):
+    assert cli.main(["demo", "--data", "mnist", "--epochs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "60,000 to learn from, 10,000 held out" in out
+    assert float(re.search(r"test accuracy ([\d.]+)", out)[1]) > 0.95
+
+
+def test_module_runs_in_an_empty_folder(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "fastmlp", "demo", "--epochs", "1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**SUBPROCESS_ENVIRONMENT, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "losses agree" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_ends_with_130_and_a_line(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastmlp", "demo", "--epochs", "500000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**SUBPROCESS_ENVIRONMENT, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])},
+    )
+    process.stderr.readline()  # an epoch is over: it trains
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith("\nfastmlp: interrupted\n")
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes")
+def test_a_closed_pipe_is_no_traceback(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "fastmlp", "demo", "--epochs", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**SUBPROCESS_ENVIRONMENT, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])},
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
+
+
+def test_picture_is_drawn_without_pyplots_figures(tmp_path):
+    plt = plotting.pyplot()
+    before = plt.get_fignums()
+    history = fastmlp.History()
+    history.append(0, {"loss": 1.0, "accuracy": 0.5})
+    cli._save_plot(history, tmp_path / "curve.png")
+    assert plt.get_fignums() == before

@@ -1,0 +1,432 @@
+"""Model files: what comes back is what was written, a whole file is always there, and a hostile one is only refused."""
+
+import json
+import os
+import pickle
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load as read_tensors
+from safetensors.numpy import save as write_tensors
+
+import fastmlp as fm
+from fastmlp import _engine, files
+
+LOSSES = {
+    "softmax": ("softmax_cross_entropy", 3),
+    "binary": (fm.losses.BinaryCrossEntropy(outputs="sum"), 2),
+    "mean squared": (fm.losses.MeanSquaredError(), 2),
+    "half squared": ("half_squared_error", 1),
+}
+OPTIMIZERS = {
+    "sgd": fm.SGD(0.05),
+    "momentum": fm.SGD(0.05, momentum=0.9),
+    "nesterov": fm.SGD(0.05, momentum=0.8, nesterov=True),
+    "rmsprop": fm.RMSprop(0.002, rho=0.95, epsilon=1e-6, epsilon_in_root=True),
+    "adam": fm.Adam(0.002, beta_1=0.8, beta_2=0.99, epsilon=1e-6, bias_correction=False),
+    "adamw": fm.AdamW(0.002, weight_decay=0.02),
+}
+
+
+def data(loss="softmax", n=50, n_inputs=5):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((n, n_inputs))
+    if loss == "softmax":
+        return X, rng.integers(0, 3, n)
+    if loss == "binary":
+        return X, rng.integers(0, 2, (n, 2))
+    return X, rng.standard_normal((n, LOSSES[loss][1]))
+
+
+def trained(loss="softmax", optimizer="adam", dtype="float32", **options):
+    kind, n_outputs = LOSSES[loss]
+    layers = [
+        fm.Dense(19, "leaky_relu", alpha=0.3), fm.Dense(7, "tanh", use_bias=False, initializer="lecun_normal"),
+        fm.Dense(n_outputs),
+    ]  # fmt: skip
+    model = fm.Model(layers, kind, OPTIMIZERS[optimizer], seed=2**63 + 1, dtype=dtype, **options)
+    model.fit(*data(loss), batch_size=8, epochs=2, verbose=0)
+    return model
+
+
+def bits(model):
+    """All that training changes, as bytes."""
+    state = model.__getstate__()
+    moments = [*(state["training"]["m"] or []), *(state["training"]["v"] or [])]
+    counts = [state["training"][name] for name in ("step", "epoch", "powers", "optimizer")]
+    return [array.tobytes() for pair in [*state["weights"], *moments] for array in pair], counts
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net.safetensors"
+
+
+@pytest.fixture
+def saved(path):
+    """A model and the path of its file."""
+    model = trained()
+    model.save(path)
+    return model, path
+
+
+def test_every_loss_and_optimizer_is_here():
+    assert {type(fm.Model([fm.Dense(n)], loss).loss) for loss, n in LOSSES.values()} == set(fm.losses.BY_NAME.values())
+    assert {type(optimizer) for optimizer in OPTIMIZERS.values()} == set(fm.optimizers.BY_NAME.values())
+    assert set(OPTIMIZERS) == set(_engine.optimizers)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_goes_on_with_the_same_bits(loss, optimizer, dtype, path):
+    model = trained(loss, optimizer, dtype, n_threads=2)
+    model.save(path)
+    again = fm.load(path)
+    assert bits(again) == bits(model)
+    assert (again.layers, again.loss, again.optimizer) == (model.layers, model.loss, model.optimizer)
+    assert (again.dtype, again.seed, again.n_threads, again.n_inputs) == (dtype, 2**63 + 1, 2, 5)
+    X, y = data(loss)
+    assert again.predict(X).tobytes() == model.predict(X).tobytes()
+    histories = [each.fit(X, y, batch_size=8, epochs=3, verbose=0).history for each in (model, again)]
+    assert histories[0] == histories[1]
+    assert bits(again) == bits(model)
+
+
+def test_saving_in_the_middle_changes_nothing(path):
+    model, other = trained(), trained()
+    X, y = data()
+    model.train_on_batch(X, y)
+    model.save(path)
+    model.fit(X, y, epochs=2, verbose=0)
+    other.train_on_batch(X, y)
+    other.fit(X, y, epochs=2, verbose=0)
+    assert bits(model) == bits(other)
+
+
+def test_a_built_model_that_never_trained(path):
+    model = fm.Model([fm.Dense(2)], n_inputs=3)
+    model.save(path)
+    assert bits(fm.load(path)) == bits(model)
+
+
+def test_a_model_without_weights_is_not_saved(path):
+    with pytest.raises(ValueError, match="no weights"):
+        fm.Model([fm.Dense(2)]).save(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", [str, Path, os.fsencode])
+def test_kinds_of_paths(kind, saved):
+    model, path = saved
+    path.unlink()
+    model.save(kind(path))
+    assert bits(fm.load(kind(path))) == bits(model)
+
+
+def test_relative_and_odd_names(saved, monkeypatch):
+    model, path = saved
+    monkeypatch.chdir(path.parent)
+    for name in ("net", "ünï ☃.safetensors", "a" * 200):
+        model.save(name)
+        assert bits(fm.load(name)) == bits(model)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, 1.5, ["a"]])
+def test_what_is_no_path(wrong, saved):
+    with pytest.raises(TypeError, match=type(wrong).__name__):
+        saved[0].save(wrong)
+    with pytest.raises(TypeError, match=type(wrong).__name__):
+        fm.load(wrong)
+
+
+def test_files_and_folders_that_are_not_there(saved, tmp_path):
+    for action in (saved[0].save, fm.load):
+        with pytest.raises(FileNotFoundError):
+            action(tmp_path / "nowhere" / "net.safetensors")
+    with pytest.raises(OSError, match=r"[Dd]irectory"):
+        fm.load(tmp_path)
+    with pytest.raises(OSError, match=r"[Dd]irectory"):
+        saved[0].save(tmp_path)
+
+
+# ---- a whole file is always there ----
+
+
+def test_a_file_is_replaced(saved):
+    model, path = saved
+    model.fit(*data(), verbose=0)
+    model.save(path)
+    assert bits(fm.load(path)) == bits(model)
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_an_error_while_writing_leaves_the_old_file(function, error, saved, monkeypatch):
+    model, path = saved
+    before = path.read_bytes()
+    model.fit(*data(), verbose=0)
+
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(files.os, function, fails)
+    with pytest.raises(type(error)):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_the_file_is_complete_before_it_gets_its_name(saved, monkeypatch):
+    model, path = saved
+    seen = []
+
+    def replace(source, target):
+        seen.append((bits(fm.load(source)), Path(source).parent, target))
+        os.rename(source, target)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    model.save(path)
+    assert seen == [(bits(model), path.parent, path)]
+
+
+# ---- damaged and hostile files ----
+
+
+def refused(path, match=None):
+    """Loading fails with a ValueError that names the file, and nothing else; small and soon."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=match) as caught:
+            fm.load(path)
+        assert type(caught.value) is ValueError
+        assert str(path) in str(caught.value)
+        assert tracemalloc.get_traced_memory()[1] < 32e6
+    finally:
+        tracemalloc.stop()
+
+
+def rewritten(path, change=None, tensors=None):
+    """The file again with its description changed, and its tensors."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    described = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["fastmlp"])
+    arrays = read_tensors(content)
+    if change is not None:
+        change(described)
+    if tensors is not None:
+        tensors(arrays)
+    path.write_bytes(write_tensors(arrays, {"fastmlp": json.dumps(described)}))
+
+
+def test_the_header_holds_the_architecture_and_nothing_to_run(saved):
+    _, path = saved
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    described = json.loads(header.pop("__metadata__")["fastmlp"])
+    assert set(described) == {
+        "format", "fastmlp", "n_inputs", "dtype", "seed", "n_threads", "layers", "loss", "optimizer", "training"
+    }  # fmt: skip
+    assert header["layers.0.W.weights"]["shape"] == [5, 19]
+    assert {entry["dtype"] for entry in header.values()} == {"F32"}
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, 500, 0.5, 0.9, -1])
+def test_a_truncated_file(length, saved):
+    _, path = saved
+    content = path.read_bytes()
+    path.write_bytes(content[: int(length * len(content)) if isinstance(length, float) else length])
+    refused(path)
+
+
+def test_a_file_with_something_behind_it(saved):
+    _, path = saved
+    path.write_bytes(path.read_bytes() + b"\0")
+    refused(path)
+
+
+def test_every_flipped_bit_of_the_header(saved):
+    """Each gives a ValueError, or a model where the bit made another one: no other error, no crash, no big memory."""
+    _, path = saved
+    content = path.read_bytes()
+    size = 8 + int.from_bytes(content[:8], "little")
+    rng = np.random.default_rng(3)
+    refusals = 0
+    for position in [*range(8), *rng.integers(8, size, 600)]:
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            fm.load(path)
+        except ValueError:
+            refusals += 1
+    assert refusals > 400
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x80\x04", b"PK\x03\x04" + bytes(100), b"\xff" * 64, struct.pack("<Q", 2**63) + b"{}",
+     struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 4) + b"null", b"\0" * 8],
+)  # fmt: skip
+def test_what_is_no_safetensors_file(content, path):
+    path.write_bytes(content)
+    refused(path)
+
+
+def test_a_safetensors_file_of_something_else(path):
+    for metadata in (None, {"format": "pt"}):
+        path.write_bytes(write_tensors({"weight": np.zeros((2, 2), np.float32)}, metadata))
+        refused(path, "holds no fastmlp model")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[]", "3", '"x"', "{}", '{"format": 1}', '{"format": NaN}', "[" * 100_000, "\x00"],
+)  # fmt: skip
+def test_a_damaged_description(text, path):
+    path.write_bytes(write_tensors({"weight": np.zeros(1, np.float32)}, {"fastmlp": text}))
+    refused(path)
+
+
+def test_a_pickle_inside_is_never_executed(saved, tmp_path):
+    """Neither as the file nor in the description."""
+    _, path = saved
+    mark = tmp_path / "executed"
+
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (mark,)
+
+    bomb = pickle.dumps(Bomb())
+    rewritten(path, lambda d: d.update(loss={"name": bomb.hex()}, optimizer="__import__('os')._exit(1)"))
+    refused(path)
+    path.write_bytes(bomb)
+    refused(path)
+    assert not mark.exists()
+    pickle.loads(bomb)
+    assert mark.exists()  # so it would have been seen
+
+
+@pytest.mark.parametrize("version", [2, 99, 0, -1, "1", 1.5, None, [1], True])
+def test_a_file_of_another_format(version, saved):
+    _, path = saved
+    rewritten(path, lambda d: d.update(format=version))
+    refused(path, "format")
+
+
+CHANGES = {
+    "an unknown loss": lambda d: d["loss"].update(name="mse"),
+    "a loss without name": lambda d: d["loss"].pop("name"),
+    "a loss's unknown option": lambda d: d["loss"].update(power=2),
+    "another loss with activation": lambda d: d["layers"][2].update(activation="relu"),
+    "an unknown optimizer": lambda d: d["optimizer"].update(name="os.system"),
+    "a bad rate": lambda d: d["optimizer"].update(learning_rate=-1),
+    "an infinite rate": lambda d: d["optimizer"].update(learning_rate=float("inf")),
+    "another optimizer": lambda d: d.update(optimizer={"name": "sgd"}),
+    "no layers": lambda d: d.update(layers=[]),
+    "layers of None": lambda d: d.update(layers=None),
+    "layers of text": lambda d: d.update(layers="Dense"),
+    "a layer too few": lambda d: d["layers"].pop(),
+    "a layer's unknown option": lambda d: d["layers"][0].update(dropout=0.5),
+    "an unknown activation": lambda d: d["layers"][0].update(activation="eval"),
+    "another width": lambda d: d["layers"][0].update(units=18),
+    "a negative width": lambda d: d["layers"][0].update(units=-19),
+    "a huge width": lambda d: d["layers"][0].update(units=2**31),
+    "a width beyond integers": lambda d: d["layers"][0].update(units=10**40),
+    "huge inputs": lambda d: d.update(n_inputs=2**40),
+    "inputs of text": lambda d: d.update(n_inputs="5"),
+    "fractional inputs": lambda d: d.update(n_inputs=5.0),
+    "inputs of None": lambda d: d.update(n_inputs=None),
+    "another dtype": lambda d: d.update(dtype="float64"),
+    "an unknown dtype": lambda d: d.update(dtype="object"),
+    "a bad seed": lambda d: d.update(seed=2**64),
+    "a seed of None": lambda d: d.update(seed=None),
+    "no seed": lambda d: d.pop("seed"),
+    "a thousand threads": lambda d: d.update(n_threads=10**6),
+    "no training": lambda d: d.pop("training"),
+    "training of None": lambda d: d.update(training=None),
+    "another state": lambda d: d["training"].update(optimizer="momentum"),
+    "an unknown state": lambda d: d["training"].update(optimizer="lion"),
+    "a negative step": lambda d: d["training"].update(step=-1),
+    "a huge step": lambda d: d["training"].update(step=2**80),
+    "a step of text": lambda d: d["training"].update(step="many"),
+    "a fractional step": lambda d: d["training"].update(step=1.5),
+    "a negative epoch": lambda d: d["training"].update(epoch=-1),
+    "a power too few": lambda d: d["training"].update(powers=["0x1p+0"]),
+    "powers of numbers": lambda d: d["training"].update(powers=[1, 1]),
+    "powers of text": lambda d: d["training"].update(powers=["a", "b"]),
+    "powers of NaN": lambda d: d["training"].update(powers=["nan", "nan"]),
+    "powers beyond 1": lambda d: d["training"].update(powers=["0x1p+10", "0x1p+0"]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_description_that_does_not_fit(change, saved):
+    _, path = saved
+    rewritten(path, CHANGES[change])
+    refused(path)
+
+
+def put(name, make):
+    def change(tensors):
+        tensors[name] = make(tensors[name])
+
+    return change
+
+
+TENSORS = {
+    "a missing W": lambda t: t.pop("layers.1.W.weights"),
+    "a missing b": lambda t: t.pop("layers.2.b.weights"),
+    "a missing state": lambda t: t.pop("layers.0.W.v"),
+    "another name": lambda t: t.update({"layers.0.w.weights": t.pop("layers.0.W.weights")}),
+    "a transposed W": put("layers.0.W.weights", lambda a: np.ascontiguousarray(a.T)),
+    "a flat W": put("layers.0.W.weights", lambda a: a.ravel()),
+    "a row too few": put("layers.0.W.weights", lambda a: a[:-1].copy()),
+    "a long b": put("layers.0.b.weights", lambda a: np.zeros(20, np.float32)),
+    "a scalar": put("layers.0.b.weights", lambda a: np.zeros((), np.float32)),
+    "an empty state": put("layers.0.W.m", lambda a: a[:0].copy()),
+    "W of float64": put("layers.0.W.weights", lambda a: a.astype(np.float64)),
+    "W of integers": put("layers.0.W.weights", lambda a: a.astype(np.int32)),
+    "a state of float16": put("layers.1.W.v", lambda a: a.astype(np.float16)),
+    "NaN in W": put("layers.0.W.weights", lambda a: a * np.float32(np.nan)),
+    "infinity in b": put("layers.0.b.weights", lambda a: a + np.float32(np.inf)),
+    "a bias that is not used": put("layers.1.b.weights", lambda a: a + 1),
+    "NaN in a state": put("layers.0.W.m", lambda a: a * np.float32(np.nan)),
+    "infinity in a state": put("layers.0.W.v", lambda a: a + np.float32(np.inf)),
+    "a negative second moment": put("layers.0.W.v", lambda a: a - 1),
+}
+
+
+@pytest.mark.parametrize("change", TENSORS)
+def test_tensors_that_do_not_fit(change, saved):
+    _, path = saved
+    rewritten(path, tensors=TENSORS[change])
+    refused(path)
+
+
+def test_a_tensor_of_a_dtype_that_numpy_lacks(saved):
+    _, path = saved
+    header = json.dumps({
+        "__metadata__": {"fastmlp": json.dumps({"format": 1})},
+        "x": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]},
+    }).encode()  # fmt: skip
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    refused(path)
+
+
+def test_unknown_tensors_are_left_alone(saved):
+    """Somebody's notes may lie in the file too."""
+    model, path = saved
+    rewritten(path, tensors=lambda t: t.update(notes=np.zeros(3, np.uint8)))
+    assert bits(fm.load(path)) == bits(model)
+
+
+def test_the_file_is_not_held_open(saved):
+    """Where a file cannot be replaced while it is mapped, on Windows, this would show."""
+    _, path = saved
+    model = fm.load(path)
+    os.truncate(path, 0)
+    assert np.isfinite(model.weights[0][0]).all()
+    assert np.isfinite(model.predict(data()[0])).all()

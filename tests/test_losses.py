@@ -1,0 +1,209 @@
+"""csrc/kernels/losses.inc.h against its twins: softmax, and each loss with its gradient and its count of hits."""
+
+import numpy as np
+import pytest
+
+from fastmlp import _engine, _kernels, _reference
+
+every_loss = pytest.mark.parametrize("name", _engine.losses)
+SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 37, 101]  # around registers and lines of both dtypes
+
+
+def test_every_loss_has_a_twin_and_the_reverse():
+    assert set(_reference.LOSSES) == set(_engine.losses)
+
+
+def case(rng, name, rows, n, dtype, spread=3.0):
+    """Scores and targets that fit the loss."""
+    scores = (rng.standard_normal((rows, n)) * spread).astype(dtype)
+    if name == "softmax_cross_entropy_labels":
+        return scores, rng.integers(0, n, rows)
+    if name == "softmax_cross_entropy":
+        targets = rng.dirichlet(np.ones(n), rows)
+        targets[::2] = np.eye(n)[rng.integers(0, n, len(targets[::2]))]
+    elif name == "binary_cross_entropy":
+        targets = np.where(rng.random((rows, n)) < 0.7, rng.integers(0, 2, (rows, n)), rng.random((rows, n)))
+    else:
+        targets = rng.standard_normal((rows, n))
+    return scores, targets.astype(dtype)
+
+
+def close(name, scores, targets, found, dtype, tolerance, row_scale=1.0, gradient_scale=1.0):
+    """Compare with the twin in float64; the errors of a loss grow with the numbers that it adds up."""
+    losses, right, dscores = found
+    z = scores.astype(np.float64)
+    exact = _reference.LOSSES[name](z, targets, row_scale, gradient_scale)
+    if "softmax" in name:
+        size = np.log(z.shape[1]) + 1 + 2 * np.abs(z).max(axis=1)
+    else:  # of the binary cross-entropy z - t z cancels
+        size = exact[0] / row_scale + 1e-300 + (np.abs(z).sum(axis=1) if name == "binary_cross_entropy" else 0)
+    assert losses.dtype == dtype
+    np.testing.assert_array_less(np.abs(losses - exact[0]), abs(row_scale) * tolerance("loss") * size + 1e-40)
+    assert right == exact[1]
+    if dscores is not None:
+        size = np.abs(z - targets) if name == "squared_error" else 1.0
+        np.testing.assert_array_less(
+            np.abs(dscores - exact[2]), abs(gradient_scale) * tolerance("loss gradient") * size + 1e-40
+        )
+
+
+@every_loss
+def test_loss_is_the_twins_at_every_size(name, isa, dtype, tolerance):
+    rng = np.random.default_rng(1)
+    for n in SIZES:
+        for rows in (1, 2, 7, 16, 17, 33):  # the logarithms of a line of rows are taken together
+            scores, targets = case(rng, name, rows, n, dtype)
+            found = _kernels.loss(name, scores, targets, 0.7, 0.3, isa=isa)
+            close(name, scores, targets, found, dtype, tolerance, 0.7, 0.3)
+
+
+@every_loss
+def test_loss_is_the_same_without_gradient_and_in_place(name, isa, dtype):
+    rng = np.random.default_rng(2)
+    for n in SIZES:
+        scores, targets = case(rng, name, 19, n, dtype)
+        losses, right, gradient = _kernels.loss(name, scores, targets, 0.7, 0.3, isa=isa)
+        alone = _kernels.loss(name, scores, targets, 0.7, 0.3, isa=isa, gradient=False)
+        in_place = _kernels.loss(name, scores, targets, 0.7, 0.3, isa=isa, in_place=True)
+        assert alone[0].tobytes() == in_place[0].tobytes() == losses.tobytes()
+        assert alone[1] == in_place[1] == right
+        assert alone[2] is None
+        assert in_place[2].tobytes() == gradient.tobytes()
+
+
+@every_loss
+def test_a_row_does_not_depend_on_its_neighbours(name, isa, dtype):
+    rng = np.random.default_rng(3)
+    scores, targets = case(rng, name, 37, 21, dtype)
+    losses, _, gradient = _kernels.loss(name, scores, targets, isa=isa)
+    for r in range(37):
+        one_loss, _, one_gradient = _kernels.loss(name, scores[r : r + 1], targets[r : r + 1], isa=isa)
+        assert one_loss[0] == losses[r]
+        assert one_gradient.tobytes() == gradient[r].tobytes()
+
+
+@every_loss
+def test_gradient_is_that_of_the_loss(name, isa):
+    """Central differences of fourth order in float64."""
+    h = 2.0**-8
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        scores, targets = case(rng, name, 6, 5, "float64", 2.0)
+        _, _, gradient = _kernels.loss(name, scores, targets, 0.5, 0.5, isa=isa)
+        for k in range(5):
+            step = h * np.eye(5)[k]
+            f = {i: _kernels.loss(name, scores + i * step, targets, 0.5, isa=isa)[0] for i in (-2, -1, 1, 2)}
+            slope = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * h)
+            np.testing.assert_allclose(gradient[:, k], slope, atol=1e-9, rtol=0)
+
+
+@every_loss
+def test_extreme_scores_are_stable(name, isa, dtype, tolerance):
+    rng = np.random.default_rng(4)
+    for spread in (1e3, 1e6, 1e15):
+        scores, targets = case(rng, name, 11, 13, dtype, spread)
+        found = _kernels.loss(name, scores, targets, isa=isa)
+        assert np.isfinite(found[0]).all()
+        assert np.isfinite(found[2]).all()
+        close(name, scores, targets, found, dtype, tolerance)
+
+
+@pytest.mark.parametrize("name", [name for name in _engine.losses if "softmax" in name])
+def test_the_largest_finite_scores_are_stable(name, isa, dtype):
+    """Their difference overflows, but a target of 0 takes no part."""
+    largest = np.finfo(dtype).max
+    scores = np.array([[largest, -largest, 0.0], [-largest, 0.0, -largest], [largest, largest, -largest]], dtype)
+    labels = np.array([0, 1, 0])
+    targets = labels if name.endswith("_labels") else np.eye(3)[labels]
+    losses, right, gradient = _kernels.loss(name, scores, targets, isa=isa)
+    np.testing.assert_allclose(losses, [0, 0, np.log(2)], atol=1e-6)
+    assert right == 3
+    np.testing.assert_allclose(gradient, [[0, 0, 0], [0, 0, 0], [-0.5, 0.5, 0]], atol=1e-6)
+
+
+@every_loss
+def test_nan_stays_in_its_row(name, isa, dtype):
+    rng = np.random.default_rng(5)
+    for n in (1, 5, 16, 37):
+        scores, targets = case(rng, name, 20, n, dtype)
+        good = _kernels.loss(name, scores, targets, isa=isa)
+        scores[6, n // 2] = np.nan
+        losses, right, gradient = _kernels.loss(name, scores, targets, isa=isa)
+        assert np.isnan(losses[6])
+        assert np.isnan(gradient[6, n // 2])
+        assert right <= good[1] + n
+        others = np.arange(20) != 6
+        assert losses[others].tobytes() == good[0][others].tobytes()
+        assert gradient[others].tobytes() == good[2][others].tobytes()
+
+
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "softmax_cross_entropy_labels"])
+def test_of_equal_scores_the_first_is_the_prediction(name, isa, dtype):
+    for n in (2, 9, 17, 40):
+        scores = np.zeros((n, n), dtype)
+        scores[:, -2:] = 1
+        labels = np.arange(n)
+        targets = labels if name.endswith("_labels") else np.eye(n)
+        assert _kernels.loss(name, scores, targets, isa=isa)[1] == 1, n
+        assert _kernels.loss(name, scores[n - 2 :], targets[n - 2 :], isa=isa)[1] == 1, n
+        assert _kernels.loss(name, scores[n - 1 :], targets[n - 1 :], isa=isa)[1] == 0, n
+
+
+def test_negative_scores_alone_are_not_beaten_by_the_padding(isa, dtype):
+    scores = np.full((3, 5), -50.0, dtype)
+    scores[:, 3] = -40
+    losses, right, _ = _kernels.loss("softmax_cross_entropy_labels", scores, [3, 3, 0], isa=isa)
+    assert right == 2
+    np.testing.assert_allclose(losses, [4 * np.exp(-10), 4 * np.exp(-10), 10], rtol=1e-3)
+
+
+def test_binary_cross_entropy_counts_outputs(isa, dtype):
+    scores = np.array([[1, -1, 0, 2, -2]], dtype)
+    targets = np.array([[1, 0, 0, 0, 1]], dtype)
+    assert _kernels.loss("binary_cross_entropy", scores, targets, isa=isa)[1] == 3  # a score of 0 says no
+
+
+def test_labels_and_one_hot_rows_agree(isa, dtype):
+    rng = np.random.default_rng(6)
+    scores, labels = case(rng, "softmax_cross_entropy_labels", 50, 12, dtype)
+    by_label = _kernels.loss("softmax_cross_entropy_labels", scores, labels, isa=isa)
+    one_hot = np.eye(12, dtype=dtype)[labels]
+    by_row = _kernels.loss("softmax_cross_entropy", scores, one_hot, isa=isa)
+    np.testing.assert_allclose(by_label[0], by_row[0], rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
+    assert by_label[1] == by_row[1]
+    np.testing.assert_allclose(by_label[2], by_row[2], rtol=0, atol=4 * np.finfo(dtype).eps)
+
+
+def test_losses_take_read_only_and_strided_arrays(isa, dtype):
+    for name in _engine.losses:
+        scores, targets = case(np.random.default_rng(7), name, 9, 10, dtype)
+        plain = _kernels.loss(name, scores, targets, isa=isa)
+        scores, targets = np.asfortranarray(scores), np.repeat(targets, 2, axis=0)[::2]
+        scores.flags.writeable = targets.flags.writeable = False
+        odd = _kernels.loss(name, scores, targets, isa=isa)
+        assert odd[0].tobytes() == plain[0].tobytes()
+        assert odd[2].tobytes() == plain[2].tobytes()
+
+
+@pytest.mark.parametrize("spread", [1.0, 30.0, 1e4])
+def test_softmax_is_the_twins(spread, isa, dtype, tolerance):
+    rng = np.random.default_rng(8)
+    for n in SIZES:
+        for rows in (1, 5):
+            scores = (rng.standard_normal((rows, n)) * spread).astype(dtype)
+            found = _kernels.softmax(scores, isa=isa)
+            assert found.dtype == dtype
+            exact = _reference.softmax(scores.astype(np.float64))
+            shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
+            # z - max is rounded, which exp turns into a relative error
+            limit = tolerance("softmax") * exact * (1 - shifted) + np.finfo(dtype).tiny
+            np.testing.assert_array_less(np.abs(found - exact), limit)
+            np.testing.assert_allclose(found.sum(axis=1, dtype=np.float64), 1, rtol=tolerance("softmax"))
+
+
+def test_softmax_of_nan_is_nan(isa, dtype):
+    scores = np.zeros((2, 3), dtype)
+    scores[0, 1] = np.nan
+    found = _kernels.softmax(scores, isa=isa)
+    assert np.isnan(found[0]).all()
+    np.testing.assert_allclose(found[1], 1 / 3, rtol=1e-6)

@@ -1,0 +1,47 @@
+"""Every Python block of the manual runs, and what README.md says of commands, files and names is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "csrc" / "README.md", ROOT / "docs" / "engine.md"]
+README = TEXTS[0].read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_blocks_run(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}  # the blocks of a text follow one another
+    for code in blocks(path.read_text(encoding="utf-8"), "python"):
+        exec(compile(code, str(path), "exec"), names)
+
+
+def test_quick_start_is_short():
+    first = blocks(README, "python")[0].splitlines()
+    assert 0 < len(first) <= 12
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files(path):
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert not missing
+
+
+def test_map_of_the_tree_is_right():
+    tree = next(block for block in blocks(README, "text") if "csrc/" in block)
+    folder, named = ROOT, []
+    for line in tree.splitlines():
+        words = re.split(r"\s{2,}", line.strip())[0].split()
+        if not line.startswith(" "):
+            folder = ROOT / words[0] if words[0].endswith("/") else ROOT
+            named.append(ROOT / words[0])
+            words = words[1:]
+        named += [folder / word for word in words]
+    assert not [str(path) for path in named if not path.exists()]

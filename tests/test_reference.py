@@ -1,0 +1,94 @@
+"""fastmlp/_reference.py and the kernels have the same names, and the twin itself is right without them."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from fastmlp import _engine, _kernels, _reference
+
+HELPERS = {"aligned", "copied", "line_of", "table", "to_panels", "from_panels", "padded"}
+BY_REGISTRY = {"activation": "ACTIVATIONS", "loss": "LOSSES", "update": "OPTIMIZERS"}
+NOT_IN_THE_TABLE = {"shuffle", "hyper_of_step"}  # the former is in csrc/random.c, the latter in fastmlp/_step.pxi
+
+
+def functions_of(module):
+    return {
+        name
+        for name, f in vars(module).items()
+        if callable(f) and not isinstance(f, type) and not name.startswith("_") and f.__module__ == module.__name__
+    }
+
+
+def twins_by_registry():
+    return {name for registry in BY_REGISTRY.values() for name in getattr(_reference, registry)}
+
+
+def test_every_kernel_has_a_twin_and_the_reverse():
+    kernels = functions_of(_kernels) - HELPERS - set(BY_REGISTRY)
+    twins = functions_of(_reference) - NOT_IN_THE_TABLE - twins_by_registry()
+    assert kernels == twins
+    assert set(_engine.activations) | set(_engine.losses) | set(_engine.optimizers) == twins_by_registry()
+
+
+@pytest.mark.parametrize("name", sorted(functions_of(_kernels) - HELPERS - set(BY_REGISTRY)))
+def test_twins_take_the_same_arguments(name):
+    kernel, twin = (inspect.signature(getattr(module, name)).parameters for module in (_kernels, _reference))
+    assert set(twin) <= set(kernel)
+
+
+@pytest.mark.parametrize("registry", BY_REGISTRY.values())
+def test_a_registry_has_the_functions_of_its_names(registry):
+    for name, function in getattr(_reference, registry).items():
+        assert function is getattr(_reference, name)
+
+
+def test_the_twin_imports_nothing_of_the_package():
+    for value in vars(_reference).values():
+        module = value if inspect.ismodule(value) else inspect.getmodule(value)
+        assert module is None or module is _reference or not module.__name__.startswith("fastmlp")
+
+
+def network(dtype="float64", loss="squared_error"):
+    rng = np.random.default_rng(0)
+    layers, n_in = [], 5
+    for n_out, name in ((6, "tanh"), (4, "gelu"), (3, "identity")):
+        w, b = rng.standard_normal((n_in, n_out)), rng.standard_normal(n_out)
+        layers.append((w.astype(dtype), b.astype(dtype), name))
+        n_in = n_out
+    return _reference.Network(layers, loss), rng.standard_normal((8, 5)).astype(dtype)
+
+
+@pytest.mark.parametrize("loss", _reference.LOSSES)
+def test_gradients_are_central_differences(loss):
+    net, x = network(loss=loss)
+    targets = np.arange(8) % 3 if loss.endswith("_labels") else np.random.default_rng(1).dirichlet(np.ones(3), 8)
+    _, _, gradients = net.loss_and_gradients(x, targets)
+    for layer, pair in zip(net.layers, gradients, strict=True):
+        for a, gradient in zip(layer[:2], pair, strict=True):
+            for place in np.ndindex(a.shape):
+                f, kept = [], a[place]
+                for h in (1e-5, -1e-5):
+                    a[place] = kept + h
+                    f.append(net.evaluate(x, targets)[0])
+                a[place] = kept
+                assert gradient[place] == pytest.approx((f[0] - f[1]) / 2e-5, abs=1e-8)
+
+
+def test_everything_is_computed_in_the_dtype_of_the_weights(dtype):
+    net, x = network(dtype)
+    for optimizer in _reference.OPTIMIZERS:
+        net.set_optimizer(optimizer)
+        net.fit(x, np.zeros((8, 3), dtype), 3, [0.01] * 4, {"momentum": 0.9, "beta_2": 0.9, "epsilon": 1e-7})
+        for layer in net.layers:
+            assert layer.w.dtype == layer.b.dtype == dtype
+    assert net.predict(x).dtype == dtype
+
+
+def test_training_learns():
+    net, x = network()
+    targets = np.sin(x[:, :3])
+    net.set_optimizer("adam")
+    hyper = {"momentum": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "bias_correction": True}
+    losses, _ = net.fit(x, targets, 3, [0.02] * 600, hyper, shuffled=True)
+    assert losses[-3:].max() < 0.05 * losses[:3].min()

@@ -1,0 +1,222 @@
+"""fastmlp beside PyTorch: losses, gradients and whole trainings from the same weights on the same batches."""
+
+import os
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import _engine, _reference
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[test-peers]'")
+functional = torch.nn.functional
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning"),  # of torch's own imports
+]
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "relu": functional.relu,
+    "leaky_relu": lambda z: functional.leaky_relu(z, 0.2),
+    "elu": lambda z: functional.elu(z, 1.3),
+    "selu": functional.selu,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda z: functional.gelu(z, approximate="tanh"),
+    "silu": functional.silu,
+    "mish": functional.mish,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softplus": lambda z: functional.softplus(z, threshold=1000),  # torch is linear above its threshold
+    "hard_sigmoid": functional.hardsigmoid,
+    "hard_tanh": functional.hardtanh,
+}
+ALPHA = {"leaky_relu": 0.2, "elu": 1.3}
+
+# loss -> (fastmlp's, torch's on scores and targets, how targets are drawn)
+LOSSES = {
+    "labels": (
+        "softmax_cross_entropy", functional.cross_entropy, lambda rng, n, m: rng.integers(0, m, n)),
+    "distributions": (
+        "softmax_cross_entropy", functional.cross_entropy, lambda rng, n, m: rng.dirichlet(np.ones(m), n)),
+    "binary, mean": (
+        "binary_cross_entropy", functional.binary_cross_entropy_with_logits, lambda rng, n, m: rng.random((n, m))),
+    "binary, sum": (
+        fm.losses.BinaryCrossEntropy(outputs="sum"),
+        lambda z, t: functional.binary_cross_entropy_with_logits(z, t, reduction="sum") / len(z),
+        lambda rng, n, m: rng.integers(0, 2, (n, m)).astype(float)),
+    "mean squared": (
+        "mean_squared_error", functional.mse_loss, lambda rng, n, m: rng.standard_normal((n, m))),
+    "half squared": (
+        "half_squared_error", lambda z, t: 0.5 * ((z - t) ** 2).sum() / len(z),
+        lambda rng, n, m: rng.standard_normal((n, m))),
+}  # fmt: skip
+
+# Relative to the largest entry of an array. float32: both sides round sums of up to some hundred terms.
+TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
+
+# name -> (fastmlp's, torch's). Conventions agree: momentum and Nesterov (torch multiplies by the rate after the velocity,
+# the same for a constant rate), RMSprop (epsilon beside the root), Adam (epsilon beside the corrected root), AdamW.
+# torch has no RMSprop with epsilon in the root and no Adam without bias correction; these are held to the twin only.
+OPTIMIZERS = {
+    "sgd": (fm.SGD(0.1), lambda p: torch.optim.SGD(p, 0.1)),
+    "momentum": (fm.SGD(0.05, momentum=0.9), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)),
+    "nesterov": (
+        fm.SGD(0.05, momentum=0.9, nesterov=True), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, nesterov=True)),
+    "rmsprop": (fm.RMSprop(1e-3, rho=0.95, epsilon=1e-6), lambda p: torch.optim.RMSprop(p, 1e-3, 0.95, 1e-6)),
+    "adam": (fm.Adam(3e-3, epsilon=1e-8), lambda p: torch.optim.Adam(p, 3e-3, eps=1e-8)),
+    "adam, other constants": (
+        fm.Adam(3e-3, beta_1=0.8, beta_2=0.9, epsilon=1e-4), lambda p: torch.optim.Adam(p, 3e-3, (0.8, 0.9), 1e-4)),
+    "adamw": (
+        fm.AdamW(3e-3, weight_decay=0.1, epsilon=1e-8),
+        lambda p: torch.optim.AdamW(p, 3e-3, weight_decay=0.1, eps=1e-8)),
+}  # fmt: skip
+
+
+class Net:
+    """A fastmlp model's weights and activations in torch."""
+
+    def __init__(self, model):
+        self.activations = [layer.activation for layer in model.layers]
+        self.parameters = [torch.tensor(a.copy(), requires_grad=True) for pair in model.weights for a in pair]
+
+    def __call__(self, x):
+        for i, activation in enumerate(self.activations):
+            x = ACTIVATIONS[activation](x @ self.parameters[2 * i] + self.parameters[2 * i + 1])
+        return x
+
+
+def network(activation, loss, dtype, n_inputs=11, widths=(37, 16, 5), optimizer="sgd"):
+    layers = [*(fm.Dense(width, activation, ALPHA.get(activation)) for width in widths[:-1]), fm.Dense(widths[-1])]
+    model = fm.Model(layers, loss, optimizer, n_inputs=n_inputs, dtype=dtype)
+    rng = np.random.default_rng(1)
+    model.weights = [(W, rng.normal(0, 0.3, b.shape)) for W, b in model.weights]
+    return model
+
+
+def tensors(X, y, dtype):
+    targets = torch.tensor(y if y.dtype.kind == "i" else y.astype(dtype))
+    return torch.tensor(X.astype(dtype)), targets
+
+
+def close(found, expected, dtype, what):
+    expected = expected.detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[dtype] * np.abs(expected).max(), err_msg=what)
+
+
+def test_every_activation_loss_and_optimizer_is_here():
+    assert list(ACTIVATIONS) == _engine.activations
+    assert {type(fm.losses.get(loss)) for loss, _, _ in LOSSES.values()} == set(fm.losses.BY_NAME.values())
+    assert {type(optimizer) for optimizer, _ in OPTIMIZERS.values()} == set(fm.optimizers.BY_NAME.values())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_losses_and_gradients_are_torchs(activation, loss, dtype):
+    kind, torchs, draw = LOSSES[loss]
+    rng = np.random.default_rng(2)
+    X, y = rng.standard_normal((23, 11)), draw(rng, 23, 5)
+    model = network(activation, kind, dtype)
+    net = Net(model)
+    x, t = tensors(X, y, dtype)
+    scores = net(x)
+    expected = torchs(scores, t)
+    expected.backward()
+    found, gradients = model.loss_and_gradients(X, y)
+    close(model.scores(X), scores, dtype, "scores")
+    assert found == pytest.approx(expected.item(), rel=TOLERANCE[dtype])
+    for i, (g, p) in enumerate(zip([a for pair in gradients for a in pair], net.parameters, strict=True)):
+        close(g, p.grad, dtype, f"gradient {i}")
+
+
+def test_extreme_scores_are_torchs(dtype):
+    X = np.array([[0.0], [1.0], [-1.0], [60.0], [-60.0], [1000.0]])
+    for loss, y in (("binary_cross_entropy", np.array([[1.0, 0.0]] * 6)), ("softmax_cross_entropy", np.zeros(6, int))):
+        model = fm.Model([fm.Dense(2)], loss, n_inputs=1, dtype=dtype)
+        model.weights = [([[1.0, -1.0]], [0.0, 0.0])]
+        x, t = tensors(X, y, dtype)
+        scores = Net(model)(x)
+        torchs = LOSSES["labels" if "softmax" in loss else "binary, mean"][1]
+        assert model.evaluate(X, y)["loss"] == pytest.approx(torchs(scores, t).item(), rel=TOLERANCE[dtype])
+        expected = torch.softmax(scores, 1) if "softmax" in loss else torch.sigmoid(scores)
+        np.testing.assert_allclose(model.predict(X), expected.detach().numpy(), rtol=1e-5, atol=1e-37)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_trainings_walk_with_torch(name):
+    """Forty steps in float64, weights compared at the end and the loss at each step."""
+    optimizer, torchs = OPTIMIZERS[name]
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((40, 16, 11)), rng.integers(0, 5, (40, 16))
+    model = network("tanh", "softmax_cross_entropy", "float64", optimizer=optimizer)
+    net = Net(model)
+    stepper = torchs(net.parameters)
+    for x, t in zip(X, y, strict=True):
+        stepper.zero_grad()
+        loss = functional.cross_entropy(net(torch.tensor(x)), torch.tensor(t))
+        loss.backward()
+        stepper.step()
+        assert model.train_on_batch(x, t) == pytest.approx(loss.item(), rel=1e-9)
+    for found, expected in zip([a for pair in model.weights for a in pair], net.parameters, strict=True):
+        np.testing.assert_allclose(found, expected.detach().numpy(), rtol=0, atol=1e-9)
+
+
+# ---- MNIST: 784-512-512-10, relu, SGD 1e-3, batches of 32, inputs X > 0 ----
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    if not os.environ.get("FASTMLP_DATA"):
+        pytest.skip("FASTMLP_DATA names no folder with mnist/")
+    (X, y), (X_test, y_test) = fm.datasets.load_mnist()
+    return (X.reshape(-1, 784) > 0, y), (X_test.reshape(-1, 784) > 0, y_test)
+
+
+def mnist_model():
+    layers = [fm.Dense(512, "relu"), fm.Dense(512, "relu"), fm.Dense(10)]
+    return fm.Model(layers, "softmax_cross_entropy", fm.SGD(1e-3), n_inputs=784)
+
+
+def torch_step(net, stepper, x, t):
+    stepper.zero_grad(set_to_none=True)
+    loss = functional.cross_entropy(net(x), t)
+    loss.backward()
+    stepper.step()
+    return loss
+
+
+def test_the_first_hundred_steps_of_mnist(mnist):
+    """Losses agree with torch's and with the NumPy twin's to 1e-4 relative."""
+    (X, y), _ = mnist
+    model = mnist_model()
+    net = Net(model)
+    stepper = torch.optim.SGD(net.parameters, 1e-3)
+    twin = _reference.Network([(W, b, "relu") for W, b in model.weights[:2]] + [model.weights[2]],
+                              "softmax_cross_entropy_labels")  # fmt: skip
+    order = _engine.shuffle(len(X), model.seed, 0)
+    for first in range(0, 3200, 32):
+        rows = order[first : first + 32]
+        x, t = X[rows].astype(np.float32), y[rows]
+        found = model.train_on_batch(X[rows], t)
+        assert found == pytest.approx(torch_step(net, stepper, *tensors(x, t.astype(int), "float32")).item(), rel=1e-4)
+        assert found == pytest.approx(twin.train_step(x, t, {}, 1e-3)[0], rel=1e-4)
+
+
+def test_ten_epochs_of_mnist(mnist):
+    """The test accuracy is within 0.3 percentage points of torch's, from the same weights and batches."""
+    (X, y), (X_test, y_test) = mnist
+    model = mnist_model()
+    net = Net(model)
+    stepper = torch.optim.SGD(net.parameters, 1e-3)
+    model.fit(X, y, batch_size=32, epochs=10, verbose=0)
+    x, t = torch.tensor(X.astype(np.float32)), torch.tensor(y.astype(int))
+    for epoch in range(10):
+        order = torch.tensor(_engine.shuffle(len(X), model.seed, epoch))
+        for rows in order.split(32):
+            torch_step(net, stepper, x[rows], t[rows])
+    with torch.no_grad():
+        expected = (net(torch.tensor(X_test.astype(np.float32))).argmax(1).numpy() == y_test).mean()
+    found = model.evaluate(X_test, y_test)["accuracy"]
+    print(f"test accuracy after ten epochs: fastmlp {found:.4f}, torch {expected:.4f}")
+    assert abs(found - expected) <= 0.003
