@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fastmlp._version import __version__
 
 try:
-    from fastmlp import _engine as _engine
+    importlib.import_module("fastmlp._engine")  # `from fastmlp import _engine` would not say which module is missing
 except ModuleNotFoundError as error:
     if error.name != "fastmlp._engine":
         raise

@@ -48,8 +48,9 @@ cdef enum:
 # With fewer rows for each thread, sharing the panels beats sharing the rows.
 cdef ptrdiff_t MIN_ROWS_PER_THREAD = 32
 
-# Multiply-adds below which a step, or a block of prediction, is not worth a second thread: about 5 µs of work.
-cdef double WORK_PER_THREAD = 5e5
+# Multiply-adds for which a thread is worth its barriers: about 15 µs of work. Measured on 2 cores, one thread and two:
+# 10-46-46-10 at batch 128 (1.3e6) 15.3 and 18.6 µs, 784-100-10 at batch 10 (1.8e6) 21.9 and 20.9 µs.
+cdef double WORK_PER_THREAD = 1.5e6
 
 
 # ---- instruction sets ----

@@ -79,7 +79,7 @@ cdef void gather(const Plan *p, const Source *source, ptrdiff_t first, ptrdiff_t
         source.gather(rows, source.n, data, source.row_bytes, source.column_bytes, index, NULL, NULL, to, stride)
     else:
         for r in range(rows):
-            (<int32_t *>to)[r] = (<const int32_t *>data)[index[r] if index != NULL else r]
+            (<int32_t *>to)[r] = (<const int32_t *>(data + (index[r] if index != NULL else r) * source.row_bytes))[0]
 
 cdef void forward(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t last,
                   bint derivative) noexcept nogil:

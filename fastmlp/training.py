@@ -104,6 +104,7 @@ class Pace:
 
     @contextlib.contextmanager
     def measure(self, done: int) -> Iterator[None]:
+        """Time a chunk of `done` steps, and fit the next one to it."""
         began = time.perf_counter()
         yield
         seconds = max(time.perf_counter() - began, 1e-7)
@@ -121,11 +122,13 @@ class Steps:
         self.clear()
 
     def clear(self) -> None:
+        """Begin the next chunk of epochs."""
         self.losses: list[Array] = []
         self.right: list[Array] = []
         self.n = 0
 
     def add(self, losses: Array, right: Array) -> None:
+        """Keep what a chunk of steps gave."""
         self.losses.append(losses)
         self.right.append(right)
         self.n += len(losses)
@@ -135,7 +138,7 @@ class Steps:
         losses = np.concatenate(self.losses).reshape(-1, steps)
         right = np.concatenate(self.right).reshape(-1, steps)
         rows = self.rows[:steps]
-        n = float(rows.sum())
+        n = int(rows.sum())
         means = (losses * rows).sum(axis=1) / n
         return [
             model._logs(mean, hits, n) for mean, hits in zip(means.tolist(), right.sum(axis=1).tolist(), strict=True)

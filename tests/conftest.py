@@ -68,15 +68,28 @@ TOLERANCES = {
 }
 
 
+def skip_or_fail(name):
+    """End a test that needs an instruction set which is missing here."""
+    if name in REQUIRED:
+        pytest.fail(f"FASTMLP_REQUIRE_ISAS names {name}, but {ISAS[name]}")
+    pytest.skip(f"{name}: {ISAS.get(name, 'not of this architecture')}")
+
+
 @pytest.fixture(params=list(ISAS))
 def isa(request):
     """Name of an instruction set."""
-    missing = ISAS[request.param]
-    if missing is not None and request.param in REQUIRED:
-        pytest.fail(f"FASTMLP_REQUIRE_ISAS names {request.param}, but {missing}")
-    if missing is not None:
-        pytest.skip(f"{request.param}: {missing}")
+    if ISAS[request.param] is not None:
+        skip_or_fail(request.param)
     return request.param
+
+
+@pytest.fixture
+def fused_isas():
+    """The instruction sets with fused multiply-add that can be compared with each other: both of x86-64."""
+    for name in ("avx512", "avx2"):
+        if ISAS.get(name, "absent") is not None:
+            skip_or_fail(name)
+    return ["avx512", "avx2"]
 
 
 @pytest.fixture(params=["float32", "float64"])

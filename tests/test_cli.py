@@ -14,7 +14,8 @@ import pytest
 import fastmlp
 from fastmlp import _reference, cli, plotting
 
-SUBPROCESS_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+# A Python in another folder that finds the package which is tested here, be it installed or built in place.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
 
 
 def failure(capsys, arguments):
@@ -79,7 +80,6 @@ def test_a_failed_picture_leaves_no_file(monkeypatch, tmp_path):
 
 def test_missing_matplotlib_is_named_before_training(capsys, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     monkeypatch.setattr(fastmlp.Model, "fit", lambda *_, **__: pytest.fail("trained"))
     code, message = failure(capsys, ["demo", "--out", str(tmp_path / "out")])
     assert code == 1
@@ -102,10 +102,12 @@ def test_until_out_of_reach_fails(capsys):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time counts from the import")
-def test_seconds_since_start_count_from_the_process():
+def test_seconds_since_start_count_from_the_process(tmp_path):
     began = time.perf_counter()
     code = "import time; time.sleep(0.3); from fastmlp import cli; print(*cli.seconds_since_start(), sep='|')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=ENVIRONMENT
+    )
     outside = time.perf_counter() - began
     seconds, since = done.stdout.strip().split("|")
     assert since == "the start of the process"
@@ -132,7 +134,7 @@ def test_info_and_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], "command"),
+        ([], "required: {demo,info}"),
         (["train"], "'train'"),
         (["demo", "--epochs", "0"], "at least 1 and below 1000000, not 0"),
         (["demo", "--epochs", "two"], "must be an integer, not 'two'"),
@@ -194,7 +196,7 @@ def test_module_runs_in_an_empty_folder(tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**SUBPROCESS_ENVIRONMENT, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])},
+        env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr
     assert "losses agree" in done.stdout
@@ -209,13 +211,13 @@ def test_ctrl_c_ends_with_130_and_a_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env={**SUBPROCESS_ENVIRONMENT, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])},
+        env=ENVIRONMENT,
     )
     process.stderr.readline()  # an epoch is over: it trains
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.endswith("\nfastmlp: interrupted\n")
+    assert err.endswith("fastmlp: interrupted\n")
     assert "Traceback" not in err
 
 
@@ -227,7 +229,7 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env={**SUBPROCESS_ENVIRONMENT, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])},
+        env=ENVIRONMENT,
     ) as process:
         process.stdout.readline()
         process.stdout.close()

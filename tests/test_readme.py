@@ -1,6 +1,9 @@
 """Every Python block of the manual runs, and what README.md says of commands, files and names is so."""
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,15 @@ def test_links_lead_to_files(path):
     links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
     assert not missing
+
+
+def test_sources_that_are_not_compiled_say_what_to_do(tmp_path):
+    shutil.copytree(ROOT / "fastmlp", tmp_path / "fastmlp", ignore=shutil.ignore_patterns("*.so", "*.pyd"))
+    done = subprocess.run([sys.executable, "-c", "import fastmlp"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("ImportError: fastmlp is not compiled here")
+    assert "`pip install .`" in message
 
 
 def test_map_of_the_tree_is_right():

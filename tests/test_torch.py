@@ -29,7 +29,7 @@ ACTIVATIONS = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "softplus": lambda z: functional.softplus(z, threshold=1000),  # torch is linear above its threshold
-    "hard_sigmoid": functional.hardsigmoid,
+    "hard_sigmoid": lambda z: torch.clamp(z + 3, 0, 6) / 6,  # hardsigmoid's gradient has 1/6 in float32, always
     "hard_tanh": functional.hardtanh,
 }
 ALPHA = {"leaky_relu": 0.2, "elu": 1.3}
@@ -56,8 +56,8 @@ LOSSES = {
 # Relative to the largest entry of an array. float32: both sides round sums of up to some hundred terms.
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
 
-# name -> (fastmlp's, torch's). Conventions agree: momentum and Nesterov (torch multiplies by the rate after the velocity,
-# the same for a constant rate), RMSprop (epsilon beside the root), Adam (epsilon beside the corrected root), AdamW.
+# name -> (fastmlp's, torch's). Conventions agree: momentum and Nesterov (torch multiplies by the rate after the
+# velocity, the same for a constant rate), RMSprop (epsilon beside the root), Adam (beside the corrected root), AdamW.
 # torch has no RMSprop with epsilon in the root and no Adam without bias correction; these are held to the twin only.
 OPTIMIZERS = {
     "sgd": (fm.SGD(0.1), lambda p: torch.optim.SGD(p, 0.1)),
@@ -211,6 +211,7 @@ def test_ten_epochs_of_mnist(mnist):
     stepper = torch.optim.SGD(net.parameters, 1e-3)
     model.fit(X, y, batch_size=32, epochs=10, verbose=0)
     x, t = torch.tensor(X.astype(np.float32)), torch.tensor(y.astype(int))
+    torch.set_num_threads(1)  # steps this small gain nothing from a second thread, and lose all on a busy machine
     for epoch in range(10):
         order = torch.tensor(_engine.shuffle(len(X), model.seed, epoch))
         for rows in order.split(32):
