@@ -23,6 +23,9 @@ from fastmlp.layers import Dense
 
 Pairs = list[tuple[Array, Array]]
 
+_UNCOPIED = ("_network", "_lock", "_busy", "_runs")
+_BUSY = "this model is being trained by another call; wait for it, or train a copy"
+
 
 class Model:
     """A multilayer perceptron.
@@ -87,7 +90,7 @@ class Model:
         self.n_threads = None if n_threads is None else positive_integer("n_threads", n_threads, below=1025)
         self.stop_training = False
         self._network: Any = None
-        self._lock = threading.Lock()
+        self._lock, self._busy = threading.RLock(), False
         self._runs: dict[Any, Any] = {}
         if n_inputs is not None:
             self.build(n_inputs)
@@ -108,9 +111,10 @@ class Model:
     @optimizer.setter
     def optimizer(self, optimizer: str | optimizers_module.Optimizer) -> None:
         chosen = optimizers_module.get(optimizer)
-        if self._network is not None and chosen.kernel != self._optimizer.kernel:
-            self._network.set_optimizer(chosen.kernel, chosen.kernel_states)
-        self._optimizer = chosen
+        with self._training(or_callback=True):
+            if self._network is not None and chosen.kernel != self._optimizer.kernel:
+                self._network.set_optimizer(chosen.kernel, chosen.kernel_states)
+            self._optimizer = chosen
 
     # ---- weights ----
 
@@ -185,7 +189,7 @@ class Model:
         for i, (layer, (_, b)) in enumerate(zip(self.layers, checked, strict=True)):
             if not layer.use_bias and b.any():
                 raise ValueError(f"weights[{i}][1] holds {b[b != 0][0]}, but layer {i} has use_bias=False; give zeros")
-        with self._training():
+        with self._training(or_callback=True):
             self._built().set_weights(checked)
 
     def _built(self) -> Any:
@@ -215,12 +219,18 @@ class Model:
         return checked
 
     @contextlib.contextmanager
-    def _training(self) -> Iterator[None]:
-        """Only one thread may change the weights."""
+    def _training(self, or_callback: bool = False) -> Iterator[None]:
+        """Only one call may change the weights: no other thread's, and within `fit` a callback's between steps."""
         if not self._lock.acquire(blocking=False):
-            raise RuntimeError("this model is being trained by another call; wait for it, or train a copy")
+            raise RuntimeError(_BUSY)
         try:
-            yield
+            if self._busy and not or_callback:
+                raise RuntimeError(_BUSY)
+            before, self._busy = self._busy, True
+            try:
+                yield
+            finally:
+                self._busy = before
         finally:
             self._lock.release()
 
@@ -489,7 +499,7 @@ class Model:
         return f"<fastmlp.Model: {inputs}, [{layers}], {self.loss}, {self.optimizer}, {self.dtype}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_runs", "_network")}
+        state = {name: value for name, value in self.__dict__.items() if name not in _UNCOPIED}
         if self._network is not None:
             state["n_inputs"] = self.n_inputs
             state["weights"] = self._network.get_weights()
@@ -500,7 +510,7 @@ class Model:
         state = dict(state)
         n_inputs, weights, training = (state.pop(name, None) for name in ("n_inputs", "weights", "training"))
         self.__dict__.update(state)
-        self._network, self._lock, self._runs = None, threading.Lock(), {}
+        self._network, self._lock, self._busy, self._runs = None, threading.RLock(), False, {}
         if n_inputs is not None:
             self.build(n_inputs)
             self._network.set_weights(weights)

@@ -50,7 +50,13 @@ def fit(
         while epoch < epochs and not model.stop_training:
             call(callbacks, "on_epoch_begin", epoch)
             many = 1 if by_epoch else max(1, min(epochs - epoch, pace.steps // steps))
-            train_epochs(model, run, many, shuffle, callbacks, pace, recorded, history)
+            try:
+                train_epochs(model, run, many, shuffle, callbacks, pace, recorded, history)
+            except DivergedError:
+                if many == 1:
+                    raise
+                by_epoch = True  # the same epochs again, one by one, up to the one in which it happened
+                continue
             for logs in recorded.logs(model, steps):
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
@@ -73,18 +79,20 @@ def train_epochs(
     history: History,
 ) -> None:
     """Train `many` epochs into `recorded`; where the loss diverges, go back to the weights before them and say so."""
-    network, rate = run.network, float(model.optimizer.learning_rate)
+    network = run.network
     last_good = network.snapshot()
     recorded.clear()
     total = len(recorded.rows) * many
     while recorded.n < total:
-        chunk = min(pace.steps, total - recorded.n)
+        chunk, rate = min(pace.steps, total - recorded.n), float(model.optimizer.learning_rate)
         with pace.measure(chunk):
             losses, right = run.train(np.full(chunk, rate), model.optimizer.hyper(), shuffle, model.seed)
         recorded.add(losses, right)
         if not np.isfinite(losses).all():
             step = int(network.step) + 1  # the engine stopped before this step changed the weights
             network.restore(last_good)
+            if many > 1:
+                network.set_state({**network.get_state(), "epoch": last_good[0]["epoch"]})
             raise DivergedError(step, rate, history)
         if callbacks:
             call(callbacks, "on_train_batch_end", recorded.n - 1, recorded.logs(model, recorded.n)[-1])

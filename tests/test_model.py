@@ -205,11 +205,12 @@ def test_a_larger_loss_than_all_floats_stops_training_and_restores():
     assert math.isfinite(model.fit(X, X[:, :1], verbose=0)["loss"][0])
 
 
+@pytest.mark.parametrize("optimizer", [fm.SGD(1.6), fm.SGD(1.2, momentum=0.5)])
 @pytest.mark.parametrize("verbose", [0, 2])
-def test_diverging_later_keeps_the_last_good_epoch(verbose):
+def test_diverging_later_keeps_the_last_good_epoch(verbose, optimizer):
     """However many epochs the engine trains in one go."""
-    X = np.ones((4, 1), np.float32)
-    models = [fm.Model([fm.Dense(1)], optimizer=fm.SGD(1.6), n_inputs=1) for _ in range(2)]
+    X = np.array([[1.0], [1.1], [0.9], [0.8]], np.float32)
+    models = [fm.Model([fm.Dense(1)], optimizer=optimizer, n_inputs=1) for _ in range(2)]
     with pytest.raises(fm.DivergedError) as caught:
         models[0].fit(X, 3 * X, batch_size=1, epochs=1000, verbose=verbose)
     error = caught.value
