@@ -22,17 +22,19 @@ cdef extern from *:
     #ifdef _OPENMP
     #include <omp.h>
     #define FM_OPENMP 1
-    static void fm_barrier(void) { _Pragma("omp barrier") }
     static int fm_team_size(void) { return omp_get_num_threads(); }
     #else
     #define FM_OPENMP 0
-    static void fm_barrier(void) {}
     static int fm_team_size(void) { return 1; }
     #endif
     """
     const bint FM_OPENMP
-    void fm_barrier() nogil
     int fm_team_size() nogil
+
+cdef extern from "team.h" nogil:
+    ctypedef struct fm_barrier:
+        pass
+    void fm_barrier_wait(fm_barrier *barrier, int n_threads)
 
 cnp.import_array()
 
@@ -48,9 +50,13 @@ cdef enum:
 # With fewer rows for each thread, sharing the panels beats sharing the rows.
 cdef ptrdiff_t MIN_ROWS_PER_THREAD = 32
 
-# Multiply-adds for which a thread is worth its barriers: about 15 µs of work. Measured on 2 cores, one thread and two:
-# 10-46-46-10 at batch 128 (1.3e6) 15.3 and 18.6 µs, 784-100-10 at batch 10 (1.8e6) 21.9 and 20.9 µs.
-cdef double WORK_PER_THREAD = 1.5e6
+# Multiply-adds of a step for which a thread is worth its barriers. Measured on 2 cores, one thread and two: 30-16-2 at
+# batch 32 (5.5e4) 1.3 and 1.5 µs, 64-64-10 at batch 32 (3.6e5) 4.2 and 3.6, 10-46-46-10 at batch 128 (1.3e6) 14.7 and
+# 12.6, 784-100-10 at batch 10 (1.8e6) 22.0 and 15.4.
+cdef double WORK_PER_THREAD = 1.5e5
+
+# Multiply-adds of a call for which it is worth entering a parallel region: some 10 µs.
+cdef double WORK_PER_REGION = 2e6
 
 
 # ---- instruction sets ----
@@ -79,6 +85,18 @@ def _chosen_isa():
 
 isa = _chosen_isa()
 has_openmp = bool(FM_OPENMP)
+
+# OpenMP's threads do not survive a fork, and a child that asked for them would wait for ever: it computes alone.
+cdef bint forked = False
+
+
+def _after_fork_in_child():
+    global forked
+    forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 cdef list names_of(const char *const *names):
     cdef list found = []

@@ -34,9 +34,9 @@ cdef class Run:
     cdef readonly Network network
     cdef readonly ptrdiff_t batch_rows
     cdef readonly int n_threads
-    cdef readonly bint training
+    cdef readonly bint training, exact_threads
     cdef Plan plan
-    cdef Memory layer_memory, buffers, index_memory
+    cdef Memory layer_memory, buffers, index_memory, barrier
     cdef object x, targets
 
     def __init__(self, Network network, ptrdiff_t batch_rows, int n_threads, bint exact_threads=False,
@@ -44,6 +44,7 @@ cdef class Run:
         cdef Plan *p = &self.plan
         cdef ptrdiff_t n_blocks
         self.network, self.batch_rows, self.training = network, batch_rows, training
+        self.exact_threads = exact_threads
         if not exact_threads:
             n_threads = min(n_threads, <int>min(1024., network.work(batch_rows, training) / WORK_PER_THREAD))
         self.n_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
@@ -82,6 +83,8 @@ cdef class Run:
         self.buffers = Memory(n_bytes)
         self.layer_memory = Memory(network.n_layers * sizeof(Layer))
         p.layers = <Layer *>self.layer_memory.data
+        self.barrier = Memory(sizeof(fm_barrier))
+        p.barrier = <fm_barrier *>self.barrier.data
 
         cdef char *free = self.buffers.data
         p.inputs = free
@@ -141,10 +144,14 @@ cdef class Run:
         done = min(n_steps, self.network.progress.step - done + 1)
         return losses[:done], right[:done]
 
+    cdef int team(self, double work):
+        """Threads of a call with so many multiply-adds."""
+        return 1 if forked or (work < WORK_PER_REGION and not self.exact_threads) else self.n_threads
+
     cdef Progress run(self, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right) noexcept:
         cdef Plan *p = &self.plan
         cdef Progress now = self.network.progress, after
-        cdef int n_threads = self.n_threads
+        cdef int n_threads = self.team(n_steps * self.network.work(self.batch_rows, True))
         cdef Progress *result = &after
         with nogil:
             if n_threads == 1:
@@ -196,7 +203,7 @@ cdef class Run:
     cdef void inference(self, char *out, bint softmax, fm_activation *link, double *losses,
                         ptrdiff_t *right) noexcept:
         cdef Plan *p = &self.plan
-        cdef int n_threads = self.n_threads
+        cdef int n_threads = self.team(self.network.work(p.n_samples, False))
         self.network.bind(p)
         p.index = NULL
         with nogil:

@@ -49,6 +49,7 @@ cdef struct Plan:
     fm_loss *loss
     double row_scale
     bint share_panels
+    fm_barrier *barrier
     bint shuffle
     uint64_t seed
     int64_t *index              # order of the samples in this epoch; NULL: as they are
@@ -213,18 +214,18 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
     gather(p, &p.targets, first_row + first, n,
            at(p.target_block, first * line, p) if p.targets.gather != NULL
            else p.target_block + first * sizeof(int32_t), p.target_stride)
-    fm_barrier()
+    fm_barrier_wait(p.barrier, n_threads)
     for i in range(p.n_layers):
         panels = p.layers[i].panels
         forward(p, i, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), True)
-        fm_barrier()
+        fm_barrier_wait(p.barrier, n_threads)
     right = loss(p, 0, first, n, p.row_scale / rows, True)
-    fm_barrier()
+    fm_barrier_wait(p.barrier, n_threads)
     for i in range(p.n_layers - 1, 0, -1):
         panels = p.layers[i - 1].panels
         input_gradient(p, i, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1))
         if i > 1:
-            fm_barrier()
+            fm_barrier_wait(p.barrier, n_threads)
     return right
 
 cdef struct Progress:           # where training stands; every thread advances its own copy
@@ -263,8 +264,7 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         if now.batch == 0 and p.shuffle:
             if thread == 0:
                 fm_shuffle(p.n_samples, p.seed, now.epoch, p.index)
-            if n_threads > 1:
-                fm_barrier()
+            fm_barrier_wait(p.barrier, n_threads)
         first_row = now.batch * p.batch_rows
         rows = min(p.batch_rows, p.n_samples - first_row)
         ahead = now
@@ -278,8 +278,7 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         else:
             right = phase_1_by_rows(p, first_row, rows, thread, n_threads)
         p.right[thread * COUNTER_SPACING] = right
-        if n_threads > 1:
-            fm_barrier()
+        fm_barrier_wait(p.barrier, n_threads)
         mean_loss = p.k.sum(rows, p.row_losses) / rows
         if thread == 0:
             step_losses[step] = mean_loss
@@ -291,8 +290,7 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         for i in range(p.n_layers):
             weight_tiles(p, i, rows, &hyper, thread, n_threads)
         now = ahead
-        if n_threads > 1:
-            fm_barrier()
+        fm_barrier_wait(p.barrier, n_threads)
     fm_restore_subnormals(mode)
     return now
 
