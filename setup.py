@@ -20,11 +20,12 @@ from setuptools.command.build_ext import build_ext
 # No-math-errno and no-trapping-math promise only that nobody looks at errno or traps; they change no result. Without
 # debug information (many Pythons were built with -g and hand that on) the wheel is a fifth of its size.
 # fmt: off
-GNU_FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-lto", "-fno-math-errno", "-fno-trapping-math",
+GNU_FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-lto", "-fno-math-errno", "-fno-trapping-math", "-fwrapv",
              "-fvisibility=hidden", "-g0"]
 # fmt: on
 # The vectors are GNU extensions, so on Windows the compiler is clang-cl: its flags differ in spelling only.
-CLANG_CL_FLAGS = ["/O2", "/clang:-std=gnu11", "/clang:-ffp-contract=off", "/clang:-fno-math-errno"]
+CLANG_CL_FLAGS = ["/O2", "/clang:-std=gnu11", "/clang:-ffp-contract=off", "/clang:-fno-math-errno",
+                  "/clang:-fno-trapping-math", "/clang:-fwrapv"]
 
 ISA_FLAGS = {
     "baseline": ([], []),
@@ -45,6 +46,7 @@ class BuildExt(build_ext):
 
     def build_extensions(self):
         """Compile the kernels, probe for OpenMP, then build as usual."""
+        self.force = True  # setuptools would not link again for other flags or kernel objects
         msvc = self.compiler.compiler_type == "msvc"
         flags = CLANG_CL_FLAGS if msvc else GNU_FLAGS
         kernels = self.build_kernels(flags, msvc)

@@ -29,14 +29,14 @@ enum { FM_SPINS = 1000 };
 typedef struct fm_barrier {
     atomic_int arrived;
     char gap[64 - sizeof(atomic_int)];
-    atomic_int phase;
-    char end[64 - sizeof(atomic_int)];
+    atomic_uint phase; /* may wrap around: a step has two or more barriers, and 2^31 steps are an hour of small ones */
+    char end[64 - sizeof(atomic_uint)];
 } fm_barrier;
 
 /* Returns when all n_threads threads have called it; what they wrote before is then visible to all of them. */
 static inline void fm_barrier_wait(fm_barrier *barrier, int n_threads) {
     if (n_threads == 1) return;
-    const int phase = atomic_load_explicit(&barrier->phase, memory_order_relaxed);
+    const unsigned phase = atomic_load_explicit(&barrier->phase, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_acq_rel) == n_threads - 1) {
         atomic_store_explicit(&barrier->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&barrier->phase, phase + 1, memory_order_release);

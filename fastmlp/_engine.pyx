@@ -13,6 +13,7 @@ import os
 import numpy as np
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite, sqrt
 from libc.string cimport memset
@@ -57,6 +58,9 @@ cdef double WORK_PER_THREAD = 1.5e5
 
 # Multiply-adds of a call for which it is worth entering a parallel region: some 10 µs.
 cdef double WORK_PER_REGION = 2e6
+
+# Multiply-adds between two looks at Ctrl-C in evaluation and prediction: 10 to 100 ms.
+cdef double WORK_PER_VISIT = 2e9
 
 
 # ---- instruction sets ----

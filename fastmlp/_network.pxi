@@ -77,7 +77,7 @@ cdef class Network:
             w, b = self.views(memory, i)
             n_in, n_out = self.layer[i].n_in, self.layer[i].n_out
             W = w.transpose(1, 0, 2).reshape(n_in, self.layer[i].panels * self.k.line)[:, :n_out]
-            found.append((np.ascontiguousarray(W), b[:n_out].copy()))
+            found.append((np.array(W, order="C"), b[:n_out].copy()))
         return found
 
     cdef tuple views(self, Memory memory, int i):
@@ -107,15 +107,25 @@ cdef class Network:
 
     def snapshot(self):
         """Everything that training changes, for `restore`."""
-        return self.progress, [buffer.copy() for buffer in self.changing()]
+        return self.optimizer, self.progress, [buffer.copy() for buffer in self.changing()]
 
-    def restore(self, tuple snapshot):
-        """Go back to a snapshot; the order of the epochs goes on."""
+    def restore(self, tuple snapshot, bint rewind=False):
+        """Go back to a snapshot, with `rewind` also in the order of the epochs. An optimizer of another kind than the
+        snapshot's starts afresh."""
+        optimizer, progress, copies = snapshot
         epoch = self.progress.epoch
-        self.progress, copies = snapshot
-        self.progress.epoch = epoch
-        for buffer, copy in zip(self.changing(), copies):
+        if optimizer == self.optimizer:
+            self.progress = progress
+        else:
+            copies = copies[:2]
+            self.set_optimizer(self.optimizer, (self.m is not None) + 2 * (self.v is not None))
+        self.progress.epoch = progress["epoch"] if rewind else epoch
+        for buffer, copy in zip(self.changing()[:len(copies)], copies, strict=True):
             buffer[...] = copy
+
+    def is_finite(self):
+        """Whether weights and optimizer states hold neither NaN nor infinity."""
+        return all(np.isfinite(buffer.view(self.dtype)).all() for buffer in self.changing())
 
     cdef list changing(self):
         cdef list buffers = [self.params.owner, self.transposed.owner]

@@ -201,14 +201,21 @@ cdef class Run:
         return total / self.plan.n_samples, total_right
 
     cdef void inference(self, char *out, bint softmax, fm_activation *link, double *losses,
-                        ptrdiff_t *right) noexcept:
+                        ptrdiff_t *right) except *:
+        """All blocks of rows, some tens of milliseconds of them between two looks at Ctrl-C."""
         cdef Plan *p = &self.plan
+        cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
         cdef int n_threads = self.team(self.network.work(p.n_samples, False))
+        cdef ptrdiff_t at_a_time = max(n_threads, <ptrdiff_t>(WORK_PER_VISIT / self.network.work(p.block_rows, False)))
         self.network.bind(p)
         p.index = NULL
-        with nogil:
-            if n_threads == 1:
-                infer_blocks(p, out, softmax, link, losses, right, 0, 1)
-            else:
-                with parallel(num_threads=n_threads):
-                    infer_blocks(p, out, softmax, link, losses, right, threadid(), fm_team_size())
+        while first < n_blocks:
+            last = min(n_blocks, first + at_a_time)
+            with nogil:
+                if n_threads == 1:
+                    infer_blocks(p, first, last, out, softmax, link, losses, right, 0, 1)
+                else:
+                    with parallel(num_threads=n_threads):
+                        infer_blocks(p, first, last, out, softmax, link, losses, right, threadid(), fm_team_size())
+            PyErr_CheckSignals()
+            first = last

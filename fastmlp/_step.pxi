@@ -304,15 +304,16 @@ cdef void run_as_member(Plan *p, Progress now, ptrdiff_t n_steps, const double *
         result[0] = after
 
 
-cdef void infer_blocks(const Plan *p, char *out, bint softmax, fm_activation *link, double *losses, ptrdiff_t *right,
-                       int thread, int n_threads) noexcept nogil:
-    """This thread's blocks of rows, in its own buffers: forward, then either the loss or the link and the scatter."""
+cdef void infer_blocks(const Plan *p, ptrdiff_t first_block, ptrdiff_t last_block, char *out, bint softmax,
+                       fm_activation *link, double *losses, ptrdiff_t *right, int thread, int n_threads) noexcept nogil:
+    """This thread's blocks of rows of first_block ... last_block-1, in its own buffers: forward, then either the loss or the link and the scatter."""
     cdef const Layer *layer = &p.layers[p.n_layers - 1]
-    cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, block, first, rows, panel
+    cdef ptrdiff_t n_blocks = last_block - first_block, block, first, rows, panel
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef char *y = at(layer.y, thread * layer.block, p)
     cdef int i
-    for block in range(part(n_blocks, n_threads, thread), part(n_blocks, n_threads, thread + 1)):
+    for block in range(first_block + part(n_blocks, n_threads, thread),
+                       first_block + part(n_blocks, n_threads, thread + 1)):
         first = block * p.block_rows
         rows = min(p.block_rows, p.n_samples - first)
         gather(p, &p.x, first, rows, at(p.inputs, thread * p.input_block, p), p.input_stride)

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,8 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
 
 def numeric_array(name: str, value: Any) -> Array:
     """Any array-like of real numbers as an ndarray; no copy where it is one already."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} masks {np.ma.count_masked(value)} values; fill or drop them first, as by {name}.filled(0)")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -77,7 +80,7 @@ def numeric_array(name: str, value: Any) -> Array:
 
 
 def _example(array: Array) -> str:
-    return f"for example {array.flat[0]!r}" if array.size else "empty"
+    return f"for example {reprlib.repr(array.flat[0])}" if array.size else "empty"
 
 
 def all_finite(name: str, array: Array, dtype: str) -> None:

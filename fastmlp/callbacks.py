@@ -17,9 +17,10 @@ class Callback:
     Attributes
     ----------
     model : Model
-        Set by `fit`. A callback that sets ``model.stop_training = True`` ends the training after the epoch.
+        Set by `fit`. A callback that sets ``model.stop_training = True`` ends the training there: in the middle of an epoch where it is
+        set between two chunks of steps.
     params : dict
-        "epochs", "steps" (in an epoch) and "verbose".
+        "epochs" and "steps" (in an epoch).
 
     Examples
     --------
@@ -45,7 +46,10 @@ class Callback:
         """After an epoch; logs holds its losses and metrics, of validation data with the prefix "val_"."""
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """After a chunk of steps, not after each one: batch is the last one done in this epoch, from 0."""
+        """After a chunk of steps, not after each one: batch is the last one done in this epoch, from 0.
+
+        Chunks end by the clock, so what is changed in the model here is not the same in every run.
+        """
 
 
 def format_logs(logs: Logs) -> str:

@@ -1,8 +1,6 @@
 """What this installation of fastmlp is and which processors it may use."""
 
 import os
-import platform
-from pathlib import Path
 
 from fastmlp import _engine
 from fastmlp._version import __version__
@@ -34,7 +32,8 @@ def cores() -> int:
 def _cgroup_quota() -> float | None:
     """Processors that the control group grants, or None where there is no limit."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
+        with open("/sys/fs/cgroup/cpu.max") as file:  # without pathlib, which costs 5 ms of the import
+            quota, period = file.read().split()[:2]
         return None if quota == "max" else float(quota) / float(period)
     except (OSError, ValueError):
         return None
@@ -49,6 +48,8 @@ def show_config() -> None:
     >>> fm.show_config()  # doctest: +ELLIPSIS
     fastmlp ...
     """
+    import platform
+
     import numpy as np
 
     print(f"fastmlp {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {platform.platform()}")

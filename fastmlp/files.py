@@ -37,6 +37,8 @@ def save(model: Model, path: Any) -> None:
     if "weights" not in state:
         raise ValueError("this model has no weights to save yet; call build(n_inputs) or fit first")
     training = state["training"]
+    if not model._network.is_finite():
+        raise ValueError("the weights, or the optimizer's states, hold NaN or infinity: such a model is not saved")
     tensors = _named("weights", state["weights"])
     for moment in ("m", "v"):
         if training[moment] is not None:
@@ -157,7 +159,9 @@ def _pairs(kind: str, tensors: dict[str, Any], shapes: list[tuple[int, int]], dt
 
 
 def _described(thing: Any, by_name: dict[str, Any]) -> dict[str, Any]:
-    name = next(name for name, kind in by_name.items() if kind is type(thing))
+    name = next((name for name, kind in by_name.items() if kind is type(thing)), None)
+    if name is None:
+        raise ValueError(f"a model with {thing!r} cannot be saved: a file names only what fastmlp has itself")
     return {"name": name, **thing.get_config()}
 
 

@@ -245,7 +245,7 @@ def get(loss: "str | Loss") -> Loss:
     -------
     Loss
     """
-    if isinstance(loss, Loss):
+    if isinstance(loss, Loss) and type(loss) is not Loss:
         return loss
     if isinstance(loss, str) and loss in BY_NAME:
         return BY_NAME[loss]()

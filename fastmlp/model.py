@@ -4,7 +4,8 @@ in _validation.py, before anything changes; C is only reached by arrays that it 
 import contextlib
 import itertools
 import math
-import secrets
+import numbers
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -76,7 +77,7 @@ class Model:
     ) -> None:
         if isinstance(layers, Dense) or not isinstance(layers, Sequence):
             raise TypeError(f"layers must be a list of layers such as [fastmlp.Dense(10)], not {layers!r}")
-        self.layers = tuple(layers)
+        self._layers = tuple(layers)
         for layer in self.layers:
             if not isinstance(layer, Dense):
                 raise TypeError(f"layers must hold fastmlp.Dense objects, not {layer!r}")
@@ -84,16 +85,42 @@ class Model:
             raise ValueError("layers is empty; a model needs at least an output layer, for example [fastmlp.Dense(1)]")
         self._loss = losses_module.get(loss)
         self._loss.check_outputs(self.layers[-1].units, self.layers[-1].activation or "identity")
-        self._optimizer = optimizers_module.get(optimizer)
-        self.seed = secrets.randbits(64) if seed is None else positive_integer("seed", seed, at_least=0, below=2**64)
-        self.dtype = _dtype(dtype)
-        self.n_threads = None if n_threads is None else positive_integer("n_threads", n_threads, below=1025)
+        self._dtype = _dtype(dtype)
+        self._optimizer = self._suited(optimizer)
+        drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
+        self._seed = positive_integer("seed", drawn, at_least=0, below=2**64)
         self.stop_training = False
         self._network: Any = None
         self._lock, self._busy = threading.RLock(), False
         self._runs: dict[Any, Any] = {}
+        self.n_threads = n_threads
         if n_inputs is not None:
             self.build(n_inputs)
+
+    @property
+    def layers(self) -> tuple[Dense, ...]:
+        """From the first hidden layer to the output layer."""
+        return self._layers
+
+    @property
+    def dtype(self) -> str:
+        """Of weights, activations and predictions: "float32" or "float64"."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        """What initial weights and shuffles are drawn from."""
+        return self._seed
+
+    @property
+    def n_threads(self) -> int | None:
+        """Threads of the calls that follow; None: as many as the work deserves."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, n_threads: int | None) -> None:
+        self._n_threads = None if n_threads is None else positive_integer("n_threads", n_threads, below=1025)
+        self._runs = {}
 
     @property
     def loss(self) -> losses_module.Loss:
@@ -110,11 +137,19 @@ class Model:
 
     @optimizer.setter
     def optimizer(self, optimizer: str | optimizers_module.Optimizer) -> None:
-        chosen = optimizers_module.get(optimizer)
+        chosen = self._suited(optimizer)
         with self._training(or_callback=True):
             if self._network is not None and chosen.kernel != self._optimizer.kernel:
                 self._network.set_optimizer(chosen.kernel, chosen.kernel_states)
             self._optimizer = chosen
+
+    def _suited(self, optimizer: str | optimizers_module.Optimizer) -> optimizers_module.Optimizer:
+        """An optimizer whose constants the dtype can hold."""
+        chosen = optimizers_module.get(optimizer)
+        epsilon, tiny = getattr(chosen, "epsilon", 1.0), float(np.finfo(self.dtype).tiny)
+        if epsilon < tiny:
+            raise ValueError(f"epsilon={epsilon!r} vanishes in {self.dtype}; it must be at least {tiny:.3g}")
+        return chosen
 
     # ---- weights ----
 
@@ -137,6 +172,10 @@ class Model:
             If it was built with another number of inputs.
         """
         n_inputs = positive_integer("n_inputs", n_inputs, below=2**31)
+        with self._training(or_callback=True):
+            return self._build(n_inputs)
+
+    def _build(self, n_inputs: int) -> "Model":
         if self._network is not None:
             if n_inputs != self.n_inputs:
                 raise ValueError(f"this model has {self.n_inputs} inputs already; make a new one for {n_inputs}")
@@ -279,11 +318,11 @@ class Model:
         ValueError, TypeError
             Before anything has changed.
         DivergedError
-            The loss became NaN or infinite; the weights are those before the epoch in which it did.
+            The loss, or a weight, became NaN or infinite; the weights are those before the epoch in which it did.
         """
         epochs = positive_integer("epochs", epochs)
         batch_size = positive_integer("batch_size", batch_size)
-        if not isinstance(verbose, int) or verbose not in (0, 1, 2):
+        if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}")
         if not isinstance(shuffle, bool | np.bool_):
             raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
@@ -301,8 +340,8 @@ class Model:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {callback!r}")
-        self.build(X.shape[1])
         with self._training():
+            self._build(X.shape[1])
             everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
             batch_size = min(batch_size, len(X))
             with self._run(batch_size, True, X, targets) as run:
@@ -330,8 +369,8 @@ class Model:
             The loss is NaN or infinite; the weights are as before.
         """
         X, targets = self._data(X, y)
-        self.build(X.shape[1])
         with self._training():
+            self._build(X.shape[1])
             rate = float(self.optimizer.learning_rate)
             with self._run(len(X), True, X, targets) as run:
                 run.start_epoch()
@@ -356,8 +395,8 @@ class Model:
             In the shapes of `weights`. The gradient of a bias that a layer does not use is zero.
         """
         X, targets = self._data(X, y)
-        self.build(X.shape[1])
         with self._training():
+            self._build(X.shape[1])
             with self._run(len(X), True, X, targets) as run:
                 loss, _, pairs = run.gradients()
             return float(loss), pairs

@@ -44,8 +44,8 @@ def fit(
     for callback in callbacks:
         callback.model = model
         callback.params = {"epochs": epochs, "steps": steps}
-    call(callbacks, "on_train_begin")
     try:
+        call(callbacks, "on_train_begin")
         epoch = 0
         while epoch < epochs and not model.stop_training:
             call(callbacks, "on_epoch_begin", epoch)
@@ -57,7 +57,7 @@ def fit(
                     raise
                 by_epoch = True  # the same epochs again, one by one, up to the one in which it happened
                 continue
-            for logs in recorded.logs(model, steps):
+            for logs in recorded.logs(model, min(steps, recorded.n)):
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
                 history.append(epoch, logs)
@@ -90,12 +90,16 @@ def train_epochs(
         recorded.add(losses, right)
         if not np.isfinite(losses).all():
             step = int(network.step) + 1  # the engine stopped before this step changed the weights
-            network.restore(last_good)
-            if many > 1:
-                network.set_state({**network.get_state(), "epoch": last_good[0]["epoch"]})
+            network.restore(last_good, rewind=many > 1)
             raise DivergedError(step, rate, history)
         if callbacks:
             call(callbacks, "on_train_batch_end", recorded.n - 1, recorded.logs(model, recorded.n)[-1])
+            if model.stop_training:
+                break
+    if not network.is_finite():  # the last update has no next step whose loss would tell
+        step = int(network.step)
+        network.restore(last_good, rewind=many > 1)
+        raise DivergedError(step, float(model.optimizer.learning_rate), history)
 
 
 def call(callbacks: list[Callback], hook: str, *arguments: Any) -> None:
