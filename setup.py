@@ -24,8 +24,14 @@ GNU_FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-lto", "-fno-math-er
              "-fvisibility=hidden", "-g0"]
 # fmt: on
 # The vectors are GNU extensions, so on Windows the compiler is clang-cl: its flags differ in spelling only.
-CLANG_CL_FLAGS = ["/O2", "/clang:-std=gnu11", "/clang:-ffp-contract=off", "/clang:-fno-math-errno",
-                  "/clang:-fno-trapping-math", "/clang:-fwrapv"]
+CLANG_CL_FLAGS = [
+    "/O2",
+    "/clang:-std=gnu11",
+    "/clang:-ffp-contract=off",
+    "/clang:-fno-math-errno",
+    "/clang:-fno-trapping-math",
+    "/clang:-fwrapv",
+]
 
 ISA_FLAGS = {
     "baseline": ([], []),

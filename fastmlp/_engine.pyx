@@ -51,13 +51,14 @@ cdef enum:
 # With fewer rows for each thread, sharing the panels beats sharing the rows.
 cdef ptrdiff_t MIN_ROWS_PER_THREAD = 32
 
-# Multiply-adds of a step for which a thread is worth its barriers. Measured on 2 cores, one thread and two: 30-16-2 at
-# batch 32 (5.5e4) 1.3 and 1.5 µs, 64-64-10 at batch 32 (3.6e5) 4.2 and 3.6, 10-46-46-10 at batch 128 (1.3e6) 14.7 and
-# 12.6, 784-100-10 at batch 10 (1.8e6) 22.0 and 15.4.
-cdef double WORK_PER_THREAD = 1.5e5
+# Multiply-adds of a step for which a thread is worth its barriers. Measured on 2 idle cores, one thread and two:
+# 64-64-10 at batch 32 (3.6e5) 4.2 and 3.6 µs, 10-46-46-10 at batch 128 (1.3e6) 14.7 and 12.6, 784-100-10 at batch 10
+# (1.8e6) 22.0 and 15.4. Where other programs want the cores, waiting for a second thread costs far more than the first
+# of these gains, so the smallest steps stay on one.
+cdef double WORK_PER_THREAD = 6e5
 
-# Multiply-adds of a call for which it is worth entering a parallel region: some 10 µs.
-cdef double WORK_PER_REGION = 2e6
+# Multiply-adds of a call for which it is worth entering a parallel region, whose threads may have to be woken: 100 µs.
+cdef double WORK_PER_REGION = 1e7
 
 # Multiply-adds between two looks at Ctrl-C in evaluation and prediction: 10 to 100 ms.
 cdef double WORK_PER_VISIT = 2e9
@@ -79,8 +80,9 @@ def isas():
 def _chosen_isa():
     wanted = os.environ.get("FASTMLP_ISA")
     available = [name for name, missing in isas().items() if missing is None]
-    if wanted is None:
+    if not wanted:
         return available[0]
+    wanted = wanted.lower()
     if wanted not in available:
         why = isas().get(wanted, "fastmlp has no instruction set of this name")
         raise ImportError(f"FASTMLP_ISA={wanted!r}: {why}. Available here: {', '.join(available)}")

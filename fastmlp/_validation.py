@@ -53,7 +53,8 @@ def positive_integer(name: str, value: Any, *, at_least: int = 1, below: int = 2
         raise TypeError(f"{name} must be an integer, not {value!r} of type {type(value).__name__}")
     number = int(value)
     if not at_least <= number < below:
-        raise ValueError(f"{name} must be at least {at_least} and below {below}, not {value}")
+        bound = f"at least {at_least}" if number < at_least else f"below {below}"
+        raise ValueError(f"{name} must be {bound}, not {value}")
     return number
 
 
@@ -69,18 +70,24 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
 def numeric_array(name: str, value: Any) -> Array:
     """Any array-like of real numbers as an ndarray; no copy where it is one already."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{name} masks {np.ma.count_masked(value)} values; fill or drop them first, as by {name}.filled(0)")
+        raise ValueError(f"{name} masks {int(np.ma.getmaskarray(value).sum())} values; fill or drop them first")
+    if value is None:
+        raise TypeError(f"{name} is None; give an array")
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} is no array: {error}; give rows of equal length") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, not {array.dtype} ({_example(array)}); convert it first")
+        raise TypeError(
+            f"{name} must hold real numbers, not {array.dtype} ({_example(array)}); convert it, numbers by "
+            ".astype(float), class names by np.unique(..., return_inverse=True)[1]"
+        )
     return array
 
 
 def _example(array: Array) -> str:
-    return f"for example {reprlib.repr(array.flat[0])}" if array.size else "empty"
+    strange = (e for e in array.flat if isinstance(e, bool) or not isinstance(e, numbers.Real))
+    return f"for example {reprlib.repr(next(strange, array.flat[0]))}" if array.size else "empty"
 
 
 def all_finite(name: str, array: Array, dtype: str) -> None:

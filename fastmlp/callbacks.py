@@ -17,8 +17,8 @@ class Callback:
     Attributes
     ----------
     model : Model
-        Set by `fit`. A callback that sets ``model.stop_training = True`` ends the training there: in the middle of an epoch where it is
-        set between two chunks of steps.
+        Set by `fit`. A callback that sets ``model.stop_training = True`` ends the training after the epoch, or, where
+        it does so in `on_train_batch_end`, in the middle of one.
     params : dict
         "epochs" and "steps" (in an epoch).
 

@@ -153,7 +153,8 @@ def demo(options: argparse.Namespace) -> int:
     n_test = len(data.X_test)
     say(f"\ntest accuracy {accuracy:.4f}: {round(accuracy * n_test):,} of {n_test:,} held-out images are right")
     if until is not None:
-        say(f"accuracy {until.accuracy:g} reached " + (until.reached or f"never in {len(history.epoch)} epochs"))
+        reached = f"reached {until.reached}" if until.reached else f"not reached in {len(history.epoch)} epochs"
+        say(f"accuracy {until.accuracy:g} {reached}")
     if folder is not None:
         model.save(folder / "model.safetensors")
         _save_plot(history, folder / "learning_curve.png")
@@ -211,8 +212,8 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
     say(f"  losses {'agree' if agreed else 'DO NOT AGREE'}: their relative difference is at most {difference:.1e}")
     seconds = [(_seconds(model_fit) / steps, _seconds(twin_fit) / steps) for _ in range(_TURNS)]
     fast, slow = (statistics.median(times) for times in zip(*seconds, strict=True))
-    ratio = statistics.median(slow / fast for fast, slow in seconds)
-    say(f"  a step takes {_milliseconds(fast)} here and {_milliseconds(slow)} there: {ratio:.1f} times as fast")
+    ratio = slow / fast
+    say(f"  a step takes {_milliseconds(fast)} here and {_milliseconds(slow)} there: {ratio:.1f} times its speed")
     say(f"  (medians of {_TURNS} turns; the twin is written to be read, not to be fast)")
     return agreed
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ FORMAT = 1
 def save(model: Model, path: Any) -> None:
     """Write a model: to a temporary file beside the target, then renamed, so that a whole file is always there.
 
+    A symbolic link is followed, and the permissions of a file that was there are kept.
+
     Parameters
     ----------
     model : Model
@@ -32,7 +35,7 @@ def save(model: Model, path: Any) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
-    target = Path(os.fsdecode(path))
+    target = _target(path)
     state = model.__getstate__()
     if "weights" not in state:
         raise ValueError("this model has no weights to save yet; call build(n_inputs) or fit first")
@@ -63,10 +66,26 @@ def save(model: Model, path: Any) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _target(path: Any) -> Path:
+    """Where to write: a regular file, or a new one in a folder that is there."""
+    target = Path(os.path.realpath(os.fsdecode(path)))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder to save in", str(target.parent))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "not a regular file; a model is saved to one", str(path))
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    return target
 
 
 def load(path: Any) -> Model:
@@ -92,7 +111,7 @@ def load(path: Any) -> Model:
                 raise ValueError(f"{path} is a safetensors file, but holds no fastmlp model")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file: {error}") from None
+        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from None
     except TypeError as error:  # a dtype that NumPy has not
         raise ValueError(f"{path} holds tensors that are no model's: {error}") from None
     try:
@@ -150,7 +169,9 @@ def _pairs(kind: str, tensors: dict[str, Any], shapes: list[tuple[int, int]], dt
     for i, shape in enumerate(shapes):
         W, b = (tensors[f"layers.{i}.{part}.{kind}"] for part in ("W", "b"))
         if W.shape != shape or b.shape != shape[1:] or W.dtype != dtype or b.dtype != dtype:
-            raise ValueError(f"layer {i} holds {kind} of shapes {W.shape} and {b.shape}, not {shape} and {shape[1:]}")
+            raise ValueError(
+                f"layer {i} holds {kind} of {W.dtype} {W.shape} and {b.shape}, not {dtype} {shape} and {shape[1:]}"
+            )
         for array in (W, b):
             if not np.isfinite(array).all() or (kind == "v" and (array < 0).any()):
                 raise ValueError(f"layer {i} holds {kind} that are not finite, or negative where they may not be")

@@ -9,6 +9,10 @@ from fastmlp._validation import choice, finite_number, positive_integer
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 
 
+# What other libraries call some of them: an error says so.
+OTHER_NAMES = {"linear": "identity", "swish": "silu", "logistic": "sigmoid", "gelu_erf": "gelu"}
+
+
 @dataclasses.dataclass(frozen=True)
 class Dense:
     """A fully connected layer: ``activation(x @ W + b)`` with W of shape (n_in, units) and b of shape (units,).
@@ -57,6 +61,8 @@ class Dense:
                 "'softmax' is no activation here: losses take raw scores. Leave the last layer without activation; "
                 "loss='softmax_cross_entropy' includes the softmax and predict returns probabilities"
             )
+        if activation in OTHER_NAMES:
+            raise ValueError(f"activation {activation!r} is called {OTHER_NAMES[activation]!r} here")
         choice("activation", activation, tuple(_engine.activations))
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "units", int(self.units))

@@ -1,6 +1,8 @@
 """The model: layers, a loss and an optimizer on the compiled engine. Everything that users pass in is checked here or
 in _validation.py, before anything changes; C is only reached by arrays that it can work on."""
 
+from __future__ import annotations  # help() then shows npt.ArrayLike by name
+
 import contextlib
 import itertools
 import math
@@ -153,7 +155,7 @@ class Model:
 
     # ---- weights ----
 
-    def build(self, n_inputs: int) -> "Model":
+    def build(self, n_inputs: int) -> Model:
         """Give the layers their weights, from the seed.
 
         Parameters
@@ -175,7 +177,7 @@ class Model:
         with self._training(or_callback=True):
             return self._build(n_inputs)
 
-    def _build(self, n_inputs: int) -> "Model":
+    def _build(self, n_inputs: int) -> Model:
         if self._network is not None:
             if n_inputs != self.n_inputs:
                 raise ValueError(f"this model has {self.n_inputs} inputs already; make a new one for {n_inputs}")

@@ -42,7 +42,7 @@ def test_demo_shows_summary_epochs_accuracy_and_twin(capsys):
     assert accuracy > 0.9
     assert re.search(r"val_accuracy ([\d.]+)\n$", err)[1] == f"{accuracy:.4f}"
     assert "losses agree" in out
-    assert re.search(r"a step takes [\d.]+ ms here and [\d.]+ ms there: [\d.]+ times as fast", out)
+    assert re.search(r"a step takes [\d.]+ ms here and [\d.]+ ms there: [\d.]+ times its speed", out)
 
 
 def test_demo_learns_the_digits_with_its_defaults(capsys):

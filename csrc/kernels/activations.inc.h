@@ -8,8 +8,9 @@
  * give the limits. At a kink d is 0 for relu, hard_sigmoid and hard_tanh, alpha for leaky_relu and elu, scale * alpha
  * for selu.  Twins of the same names.
  *
- * Measured on every ISA, in units of the dtype's epsilon. Relative to the value: y of mish 2.3, of gelu 3.3 (on SSE2 7.1 for |z| < 5
- * and z^2 / 3 beyond), of gelu_tanh 18 for |z| < 5 and 1.5 times its sigmoid's argument beyond, of all others at most 2; d at most 2.6 where it does not change its sign. Where it does, in gelu, gelu_tanh, silu and mish,
+ * Measured on every ISA, in units of the dtype's epsilon. Relative to the value: y of mish 2.3, of gelu 3.3 (on SSE2 7.1
+ * for |z| < 5 and z^2 / 3 beyond), of gelu_tanh 18 for |z| < 5 and 1.5 times its sigmoid's argument beyond, of all
+ * others at most 2; d at most 2.6 where it does not change its sign. Where it does, in gelu, gelu_tanh, silu and mish,
  * the error of d is at most 1.5 epsilon. Nothing cancels in the tails, down to where exp underflows.
  *
  * To add one: its vec function here, its name in FM_ACTIVATIONS (csrc/fastmlp.h), its twin. */

@@ -94,8 +94,8 @@ INLINE void tile_weight_gradient(const int M, const int N, ptrdiff_t rows, ptrdi
             UNROLL (int v = 0; v < VECS; v++) v_store(dw + j * dw_stride + i * LINE + v * LANES, acc.a[i][j][v]);
 }
 
-/* Size of part i when `total` is cut into the fewest parts of at most `most`, all as equal as can be: 32 rows in
- * strips of 6 are 6 6 5 5 5 5, not 6 6 6 6 6 2, which would end in a slow tile. */
+/* End of part i where `total` is cut into `parts` as equal as can be: 32 rows in strips of at most 6 are 5 5 6 5 5 6,
+ * not 6 6 6 6 6 2, which would end in a slow tile. */
 INLINE ptrdiff_t part_end(ptrdiff_t total, ptrdiff_t parts, ptrdiff_t i) { return total * (i + 1) / parts; }
 
 /* clang-format off */

@@ -1,0 +1,226 @@
+"""Mistakes that were made once and found by reading or by trying, each with the shape that showed it."""
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import training
+
+
+def data(n=40, n_in=4, n_out=1, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, n_in)).astype(np.float32), rng.standard_normal((n, n_out)).astype(np.float32)
+
+
+# One line of outputs, or one input, made the reshaped panels contiguous, and what should be copied was a view.
+@pytest.mark.parametrize(("n_in", "n_out", "dtype"), [(4, 16, "float32"), (4, 8, "float64"), (1, 5, "float32")])
+def test_weights_states_and_gradients_are_copies(n_in, n_out, dtype):
+    X, y = data(n_in=n_in, n_out=n_out)
+    model = fm.Model([fm.Dense(n_out)], optimizer="adam", n_inputs=n_in, dtype=dtype)
+    model.fit(X, y, verbose=0)
+    state = model._network.get_state()
+    arrays = [
+        array
+        for pairs in (model.weights, state["m"], state["v"], model.loss_and_gradients(X, y)[1])
+        for pair in pairs
+        for array in pair
+    ]
+    kept = [array.copy() for array in arrays]
+    model.fit(X, y, epochs=3, verbose=0)
+    model.loss_and_gradients(X, y)
+    for array, before in zip(arrays, kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+def test_two_first_fits_at_once_do_not_lose_a_training():
+    X, y = data(2000, 30)
+    model = fm.Model([fm.Dense(200, "relu"), fm.Dense(1)])
+    results, start = [], threading.Barrier(2)
+
+    def fit():
+        start.wait()
+        try:
+            results.append(model.fit(X, y, epochs=5, verbose=0))
+        except RuntimeError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=fit) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    fits = sum(isinstance(result, fm.History) for result in results)
+    assert fits >= 1
+    assert model._network.step == fits * 5 * 63
+
+
+@pytest.mark.parametrize("other", [fm.RMSprop(1e30), fm.SGD(1e30), fm.AdamW(1e30)])
+def test_divergence_after_a_change_of_optimizer(other, monkeypatch):
+    """The weights go back; states of the other optimizer start afresh instead of being taken for its own."""
+    monkeypatch.setattr(training, "CHUNK_SECONDS", 1e-9)
+    X, y = data()
+    model = fm.Model([fm.Dense(8, "tanh"), fm.Dense(1)], optimizer=fm.Adam(), n_inputs=4)
+    model.fit(X, y, epochs=2, verbose=0)
+    before = model.weights
+
+    class Change(fm.Callback):
+        def on_train_batch_end(self, batch, logs):
+            self.model.optimizer = other
+
+    with pytest.raises(fm.DivergedError):
+        model.fit(X, y, batch_size=5, callbacks=[Change()], verbose=0)
+    for (W, b), (W_before, b_before) in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(W, W_before)
+        np.testing.assert_array_equal(b, b_before)
+    state = model._network.get_state()
+    for moment in (state["m"], state["v"]):
+        assert moment is None or not any(array.any() for pair in moment for array in pair)
+    model.optimizer = fm.SGD(1e-3)
+    model.fit(X, y, verbose=0)
+
+
+def test_weights_that_overflow_in_the_last_step():
+    X, y = data()
+    model = fm.Model([fm.Dense(1)], optimizer=fm.SGD(1e38), n_inputs=4)
+    before = model.weights
+    with pytest.raises(fm.DivergedError):
+        model.fit(X * 100, y, batch_size=40, verbose=0)
+    np.testing.assert_array_equal(model.weights[0][0], before[0][0])
+
+
+def test_what_is_not_finite_is_not_saved(tmp_path):
+    model = fm.Model([fm.Dense(1)], optimizer=fm.SGD(1e20), n_inputs=4)
+    model.apply_gradients([(np.full((4, 1), 1e30), np.zeros(1))])
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        model.save(tmp_path / "net.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [fm.Adam, fm.AdamW, fm.RMSprop])
+def test_an_epsilon_that_float32_cannot_hold(kind):
+    """It made 0 / 0 of a weight without gradient."""
+    with pytest.raises(ValueError, match="1e-40 vanishes in float32"):
+        fm.Model([fm.Dense(1)], optimizer=kind(epsilon=1e-40))
+    model = fm.Model([fm.Dense(1)])
+    with pytest.raises(ValueError, match="1e-40 vanishes in float32"):
+        model.optimizer = kind(epsilon=1e-40)
+    fm.Model([fm.Dense(1)], optimizer=kind(epsilon=1e-40), dtype="float64")
+
+
+@pytest.mark.parametrize("name", ["layers", "dtype", "seed", "loss"])
+def test_what_the_engine_was_made_for_cannot_be_assigned(name):
+    model = fm.Model([fm.Dense(1)], n_inputs=4)
+    with pytest.raises(AttributeError):
+        setattr(model, name, getattr(model, name))
+
+
+def test_threads_can_be_changed():
+    X, _ = data()
+    model = fm.Model([fm.Dense(1)], n_inputs=4)
+    expected = model.predict(X)
+    with pytest.raises(ValueError, match="-3"):
+        model.n_threads = -3
+    with pytest.raises(TypeError, match="two"):
+        model.n_threads = "two"
+    model.n_threads = 2
+    assert model.predict(X).tobytes() == expected.tobytes()
+
+
+def test_stop_training_between_chunks(monkeypatch):
+    monkeypatch.setattr(training, "CHUNK_SECONDS", 1e-9)
+
+    class Stop(fm.Callback):
+        def on_train_batch_end(self, batch, logs):
+            self.model.stop_training = batch == 2
+
+    X, y = data()
+    model = fm.Model([fm.Dense(1)])
+    history = model.fit(X, y, batch_size=4, epochs=5, callbacks=[Stop()], verbose=0)
+    assert model._network.step == 3
+    assert len(history["loss"]) == 1
+
+
+def test_masked_values_are_refused():
+    X, y = data()
+    with pytest.raises(ValueError, match="X masks 1 values"):
+        fm.Model([fm.Dense(1)]).fit(np.ma.array(X, mask=np.arange(X.size).reshape(X.shape) == 3), y, verbose=0)
+
+
+def test_the_base_classes_are_no_loss_and_no_optimizer():
+    with pytest.raises(TypeError, match="loss must be"):
+        fm.Model([fm.Dense(1)], loss=fm.losses.Loss())
+    with pytest.raises(TypeError, match="optimizer must be"):
+        fm.Model([fm.Dense(1)], optimizer=fm.optimizers.Optimizer())
+
+
+def test_a_loss_of_ones_own_is_not_saved_by_name(tmp_path):
+    class Mine(fm.losses.MeanSquaredError):
+        pass
+
+    model = fm.Model([fm.Dense(1)], loss=Mine(), n_inputs=2)
+    with pytest.raises(ValueError, match="Mine"):
+        model.save(tmp_path / "net.safetensors")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither such links nor such modes")
+def test_save_follows_links_keeps_modes_and_refuses_devices(tmp_path):
+    model = fm.Model([fm.Dense(1)], n_inputs=2)
+    target, link, pipe = tmp_path / "net", tmp_path / "link", tmp_path / "pipe"
+    model.save(target)
+    target.chmod(0o640)
+    link.symlink_to(target)
+    model.fit([[1.0, 2.0]], [1.0], verbose=0)
+    model.save(link)
+    assert link.is_symlink()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    assert fm.load(target).predict([[1.0, 2.0]]).tobytes() == model.predict([[1.0, 2.0]]).tobytes()
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="not a regular file"):
+        model.save(pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        model.save(tmp_path / "nowhere" / "net")
+
+
+def test_an_empty_or_capital_isa_variable():
+    for value in ("", "BASELINE"):
+        code = "import fastmlp; print(fastmlp._engine.isa)"
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "FASTMLP_ISA": value},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=os.path.dirname(os.path.dirname(fm.__file__)),
+        )
+        assert (run.stdout.strip() == "baseline") or not value
+
+
+def test_a_team_smaller_than_asked():
+    """OpenMP may give fewer threads than a plan was made for."""
+    code = (
+        "import numpy as np, fastmlp as fm\n"
+        "X = np.random.default_rng(0).standard_normal((300, 50)).astype('f4')\n"
+        "m = fm.Model([fm.Dense(70, 'tanh'), fm.Dense(3)], n_inputs=50, n_threads=4)\n"
+        "for size in (20, 300):\n"
+        "    m.fit(X, X[:, :3], batch_size=size, epochs=2, verbose=0)\n"
+        "print(m.weights[0][0].tobytes().hex()[:400], m.evaluate(X, X[:, :3]))"
+    )
+    outputs = []
+    for limit in ("1", "3", "64"):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "OMP_THREAD_LIMIT": limit},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=os.path.dirname(os.path.dirname(fm.__file__)),
+        )
+        outputs.append(run.stdout)
+    assert outputs[0] == outputs[1] == outputs[2]
