@@ -306,7 +306,7 @@ cdef void run_as_member(Plan *p, Progress now, ptrdiff_t n_steps, const double *
 
 cdef void infer_blocks(const Plan *p, ptrdiff_t first_block, ptrdiff_t last_block, char *out, bint softmax,
                        fm_activation *link, double *losses, ptrdiff_t *right, int thread, int n_threads) noexcept nogil:
-    """This thread's share of the blocks first_block ... last_block-1, in its own buffers: forward, then either the loss,
+    """This thread's share of blocks first_block ... last_block-1, in its own buffers: forward, then either the loss,
     or the link and the scatter."""
     cdef const Layer *layer = &p.layers[p.n_layers - 1]
     cdef ptrdiff_t n_blocks = last_block - first_block, block, first, rows, panel

@@ -202,7 +202,7 @@ def check(
 def _in_float64(model: "Model") -> "Model":
     """A copy of the model, of its class and with all that it holds, that computes in float64."""
     copy = object.__new__(type(model))
-    copy.__setstate__({**model.__getstate__(), "dtype": "float64"})
+    copy.__setstate__({**model.__getstate__(), "_dtype": "float64"})
     return copy
 
 
