@@ -40,7 +40,7 @@ def test_best_available_isa_is_the_default(tmp_path):
     assert done.stdout.split()[0] == AVAILABLE[0], done.stderr
 
 
-@pytest.mark.parametrize("name", ["avx9000", "", "AVX2", "avx2 ", *MISSING])
+@pytest.mark.parametrize("name", ["avx9000", "avx2 ", *MISSING])
 def test_unknown_or_unavailable_isa_is_an_import_error_that_lists_the_available(name, tmp_path):
     done = report_of(tmp_path, name)
     assert done.returncode != 0
