@@ -11,7 +11,7 @@ import pytest
 import fastmlp as fm
 
 # A file of its own: a child that is spawned imports the module of its target, and tests cannot be imported by name.
-PROGRAM = '''
+PROGRAM = """
 import multiprocessing, sys, warnings
 import numpy as np
 import fastmlp as fm
@@ -40,7 +40,7 @@ if __name__ == "__main__":
     finally:
         child.kill()
         child.join()
-'''
+"""
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
