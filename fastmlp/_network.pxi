@@ -13,7 +13,7 @@ cdef class Network:
     """
 
     cdef readonly str dtype, isa
-    cdef readonly ptrdiff_t n_inputs, n_outputs, n_parameters
+    cdef readonly ptrdiff_t n_inputs, n_outputs
     cdef readonly list layers
     cdef readonly str optimizer
     cdef const fm_kernels *k
@@ -47,7 +47,6 @@ cdef class Network:
             layer.w = self.n_bytes
             layer.b = layer.w + layer.panels * n_in * line_bytes
             self.n_bytes = layer.b + layer.panels * line_bytes
-            self.n_parameters += (n_in + 1) * layer.n_out
             if i > 0:
                 transposed_bytes += (n_in + line - 1) // line * layer.n_out * line_bytes
             n_in = layer.n_out

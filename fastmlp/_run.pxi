@@ -46,7 +46,7 @@ cdef class Run:
         self.network, self.batch_rows, self.training = network, batch_rows, training
         self.exact_threads = exact_threads
         if not exact_threads:
-            n_threads = min(n_threads, <int>min(1024., network.work(batch_rows, training) / WORK_PER_THREAD))
+            n_threads = <int>min(<double>n_threads, network.work(batch_rows, training) / WORK_PER_THREAD)
         self.n_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
         memset(p, 0, sizeof(Plan))
         p.batch_rows, p.row_scale = batch_rows, row_scale
@@ -96,7 +96,7 @@ cdef class Run:
             p.layers[i].stride, p.layers[i].block = stride, network.layer[i].panels * stride
             matrix_bytes = n_blocks * p.layers[i].block * item
             p.layers[i].y = free
-            p.layers[i].dz = free + matrix_bytes if self.training else NULL
+            p.layers[i].dz = free + matrix_bytes if self.training else free  # not used in inference, but never NULL
             free += matrices * matrix_bytes
         p.right = <ptrdiff_t *>free
         p.row_losses = free + self.n_threads * COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t)
