@@ -7,7 +7,6 @@ done, 2 wrong arguments, 130 Ctrl-C.
 import argparse
 import dataclasses
 import os
-import secrets
 import statistics
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import fastmlp
-from fastmlp import _engine, config
+from fastmlp import _engine, config, files
 from fastmlp._validation import Array
 
 _IMPORTED = time.perf_counter()
@@ -51,7 +50,7 @@ class Task:
 
 TASKS = {
     "digits": Task("handwritten digits, 8 x 8 pixels", (64, 64), 3e-3, 32, 20, twin_steps=40),
-    "mnist": Task("MNIST, handwritten digits, 28 x 28 pixels", (512, 512), 1e-3, 128, 5, twin_steps=20),
+    "mnist": Task("MNIST, handwritten digits, 28 x 28 pixels", (512, 512), 1e-3, 128, 5, twin_steps=60),
 }
 N_CLASSES = 10
 
@@ -266,17 +265,13 @@ def _output_folder(name: str) -> Path:
 
 
 def _save_plot(history: fastmlp.History, path: Path) -> None:
-    """Draw the learning curve into a temporary file beside the target, then rename it."""
+    """Draw the learning curve."""
     from matplotlib.figure import Figure  # not by way of pyplot: no window, whatever the backend
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     history.plot(figure.subplots())
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
+    with files.replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)  # is there only after a failure
 
 
 # ---- arguments ----

@@ -1,5 +1,6 @@
 """Model files: one safetensors file, the architecture as JSON in its metadata. Nothing in it is ever executed."""
 
+import contextlib
 import dataclasses
 import errno
 import itertools
@@ -7,13 +8,14 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastmlp import losses, optimizers
-from fastmlp._validation import finite_number, positive_integer
+from fastmlp._validation import bounded_integer, finite_number
 from fastmlp._version import __version__
 from fastmlp.layers import Dense
 from fastmlp.model import Model
@@ -60,18 +62,23 @@ def save(model: Model, path: Any) -> None:
         | {"powers": [power.hex() for power in training["powers"]]},
     }
     content = to_bytes(tensors, metadata={"fastmlp": json.dumps(described)})
+    with replacing(target) as temporary, open(temporary, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path beside the target to write to, renamed to it in the end, or removed where that fails."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         if target.exists():
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)  # is there only after a failure
 
 
 def _target(path: Any) -> Path:
@@ -133,7 +140,7 @@ def _model(described: dict[str, Any], tensors: dict[str, Any]) -> Model:
         layers,
         loss=_made(described["loss"], losses.BY_NAME),
         optimizer=_made(described["optimizer"], optimizers.BY_NAME),
-        seed=positive_integer("seed", described["seed"], at_least=0, below=2**64),
+        seed=bounded_integer("seed", described["seed"], at_least=0, below=2**64),
         dtype=described["dtype"],
         n_threads=described["n_threads"],
     )
@@ -147,8 +154,8 @@ def _model(described: dict[str, Any], tensors: dict[str, Any]) -> Model:
     expected = model.optimizer.kernel_states
     state = {
         "optimizer": model.optimizer.kernel,
-        "step": positive_integer("step", training["step"], at_least=0),
-        "epoch": positive_integer("epoch", training["epoch"], at_least=0),
+        "step": bounded_integer("step", training["step"], at_least=0),
+        "epoch": bounded_integer("epoch", training["epoch"], at_least=0),
         "powers": powers,
         "m": _pairs("m", tensors, shapes, model.dtype) if expected & 1 else None,
         "v": _pairs("v", tensors, shapes, model.dtype) if expected & 2 else None,
