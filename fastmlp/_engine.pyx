@@ -48,7 +48,8 @@ cdef enum:
     COUNTER_SPACING = 8
     MAX_THREADS = 1024
 
-# With fewer rows for each thread, sharing the panels beats sharing the rows.
+# With fewer rows for each thread, sharing the panels beats sharing the rows: every thread then streams only its part of
+# the weights.
 cdef ptrdiff_t MIN_ROWS_PER_THREAD = 32
 
 # Multiply-adds of a step for which a thread is worth its barriers. Measured on 2 idle cores, one thread and two:

@@ -47,7 +47,7 @@ def finite_number(
     return number
 
 
-def positive_integer(name: str, value: Any, *, at_least: int = 1, below: int = 2**62) -> int:
+def bounded_integer(name: str, value: Any, *, at_least: int = 1, below: int = 2**62) -> int:
     """An integer within bounds."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, not {value!r} of type {type(value).__name__}")

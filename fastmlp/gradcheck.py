@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp._validation import finite_number, positive_integer
+from fastmlp._validation import bounded_integer, finite_number
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -156,8 +156,8 @@ def check(
     """
     tolerance = finite_number("tolerance", tolerance, above=0)
     if max_entries is not None:
-        max_entries = positive_integer("max_entries", max_entries)
-    seed = positive_integer("seed", seed, at_least=0)
+        max_entries = bounded_integer("max_entries", max_entries)
+    seed = bounded_integer("seed", seed, at_least=0)
     copy = _in_float64(model)
     loss, gradients = copy.loss_and_gradients(X, y)
     if not math.isfinite(loss):

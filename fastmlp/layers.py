@@ -3,7 +3,7 @@
 import dataclasses
 
 from fastmlp import _engine, initializers
-from fastmlp._validation import choice, finite_number, positive_integer
+from fastmlp._validation import bounded_integer, choice, finite_number
 
 # The activations with a parameter, and its default.
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
@@ -52,7 +52,7 @@ class Dense:
     initializer: str | None = None
 
     def __post_init__(self) -> None:
-        positive_integer("units", self.units)
+        bounded_integer("units", self.units)
         if self.units > 2**31:
             raise ValueError(f"units must be at most 2**31, not {self.units}")
         activation = "identity" if self.activation is None else self.activation

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from fastmlp import _engine, initializers, training
 from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
-from fastmlp._validation import Array, all_finite, numeric_array, positive_integer, samples
+from fastmlp._validation import Array, all_finite, bounded_integer, numeric_array, samples
 from fastmlp.callbacks import Callback, ProgressBar
 from fastmlp.config import cores
 from fastmlp.history import DivergedError, History
@@ -90,7 +90,7 @@ class Model:
         self._dtype = _dtype(dtype)
         self._optimizer = self._suited(optimizer)
         drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
-        self._seed = positive_integer("seed", drawn, at_least=0, below=2**64)
+        self._seed = bounded_integer("seed", drawn, at_least=0, below=2**64)
         self.stop_training = False
         self._network: Any = None
         self._lock, self._busy = threading.RLock(), False
@@ -121,7 +121,7 @@ class Model:
 
     @n_threads.setter
     def n_threads(self, n_threads: int | None) -> None:
-        self._n_threads = None if n_threads is None else positive_integer("n_threads", n_threads, below=1025)
+        self._n_threads = None if n_threads is None else bounded_integer("n_threads", n_threads, below=1025)
         self._runs = {}
 
     @property
@@ -173,7 +173,7 @@ class Model:
         ValueError
             If it was built with another number of inputs.
         """
-        n_inputs = positive_integer("n_inputs", n_inputs, below=2**31)
+        n_inputs = bounded_integer("n_inputs", n_inputs, below=2**31)
         with self._training(or_callback=True):
             return self._build(n_inputs)
 
@@ -322,8 +322,8 @@ class Model:
         DivergedError
             The loss, or a weight, became NaN or infinite; the weights are those before the epoch in which it did.
         """
-        epochs = positive_integer("epochs", epochs)
-        batch_size = positive_integer("batch_size", batch_size)
+        epochs = bounded_integer("epochs", epochs)
+        batch_size = bounded_integer("batch_size", batch_size)
         if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}")
         if not isinstance(shuffle, bool | np.bool_):
