@@ -227,8 +227,8 @@ INLINE real v_line_max(const vec *line) {
 }
 #endif
 
-/* A square of SQUARE by SQUARE elements, rows from_stride and to_stride apart, transposed: 16-byte shuffles, which the
- * wider ISAs have too, move a float32 in a third of a cycle. */
+/* A square of SQUARE by SQUARE elements, rows from_stride and to_stride apart, transposed by 16-byte shuffles, which the
+ * wider ISAs have too. */
 enum { SQUARE = 16 / sizeof(real) };
 INLINE void v_transpose_square(const real *from, ptrdiff_t from_stride, real *to, ptrdiff_t to_stride) {
 #if defined(__aarch64__) && FM_F64
