@@ -1,19 +1,19 @@
-"""Prediction from NumPy arrays to NumPy arrays: one sample, whose cost is all overhead, and a thousand."""
+"""Prediction from NumPy arrays to NumPy arrays: one sample, whose cost is all overhead, and batches."""
 
 import numpy as np
-import peers
 import pytest
 
+from fastmlp.bench import peers
+from fastmlp.bench.workloads import WORKLOADS
 
-@pytest.mark.parametrize("rows", [1, 1000])
-@pytest.mark.parametrize("widths", [(30, 16, 2), (784, 512, 512, 10)], ids=lambda widths: "-".join(map(str, widths)))
-def bench_predict(widths, rows, peer, benchmark):
+
+@pytest.mark.parametrize("peer", peers.PREDICTORS, indirect=True)
+@pytest.mark.parametrize("rows", [1, 32, 1000])
+@pytest.mark.parametrize("workload", [WORKLOADS[0], WORKLOADS[1], WORKLOADS[5]], ids=lambda w: w.network)
+def bench_predict(workload, rows, peer, benchmark):
     """Probabilities of some rows."""
-    shape = peers.Shape(widths, 32, 1)
-    X = shape.data()[0]
-    X = np.resize(X, (rows, widths[0]))
-    expected = peers.FastMLP(shape).predict(X)
-    benchmark.group = f"prediction {'-'.join(map(str, widths))} of {rows}"
+    peers.agree_on_prediction(peer, workload)
+    X = np.resize(workload.data()[0], (rows, workload.widths[0]))
+    benchmark.group = f"predict {workload.network} of {rows}"
     benchmark.extra_info.update(peer=peer, rows=rows)
-    found = benchmark(peers.PEERS[peer](shape).predict, X)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert benchmark(peers.PEERS[peer](workload).predict, X).shape == (rows, workload.widths[-1])

@@ -1,13 +1,46 @@
-"""Training, an epoch at a time: fastmlp beside PyTorch and plain NumPy, from the same weights to the same loss."""
+"""Training: epochs of every peer from the same weights to the same loss, and single steps of fastmlp by batch size and
+threads. `fastmlp bench` compares in turn, which a benchmark after another cannot."""
 
-import peers
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fastmlp.bench import alone, peers
+from fastmlp.bench.workloads import WORKLOADS, Workload
+from fastmlp.config import cores
+
+NETWORKS = [(64, 64, 10), (784, 512, 512, 10)]
 
 
-def bench_epoch(shape, peer, benchmark):
-    """Divide by `steps` for the time of a step."""
-    peers.agree(peer, shape)
-    trainer = peers.PEERS[peer](shape)
-    benchmark.group = f"training {shape}"
-    benchmark.extra_info.update(peer=peer, steps=shape.batches)
+@pytest.mark.parametrize("peer", peers.TRAINERS, indirect=True)
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+def bench_epoch(workload, optimizer, peer, benchmark):
+    """An epoch; divide by `steps` for the time of a step."""
+    workload = dataclasses.replace(workload, optimizer=optimizer)
+    peers.agree(peer, workload)
+    trainer = peers.PEERS[peer](workload)
+    benchmark.group = f"epoch {workload}"
+    benchmark.extra_info.update(peer=peer, steps=workload.batches, operations=workload.batches * workload.operations)
     first = trainer.epoch()
     assert benchmark(trainer.epoch) < first
+
+
+@pytest.mark.parametrize("threads", sorted({1, cores()}))
+@pytest.mark.parametrize("batch", alone.BATCHES)
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda widths: "-".join(map(str, widths)))
+def bench_step(network, batch, optimizer, threads, benchmark):
+    """A step of the engine, with no Python between steps."""
+    workload = Workload(network, batch, 4, optimizer)
+    steps = alone.Steps(workload, threads)
+    benchmark.group = f"step {workload.network} {optimizer}"
+    benchmark.extra_info.update(threads=threads, operations=workload.operations)
+    benchmark(steps, 1)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+def bench_train_on_batch(workload, benchmark):
+    """A step called from Python."""
+    model, (X, y) = workload.model(), workload.data()
+    benchmark.group = f"call {workload}"
+    assert np.isfinite(benchmark(model.train_on_batch, X[: workload.batch], y[: workload.batch]))

@@ -1,27 +1,14 @@
-"""Fixtures of the benches: shapes and peers (peers.py), instruction set and dtype.
+"""Fixtures of the benches: peers, optimizer. The table of the kernels' rates.
 
 ``pytest benches --benchmark-only`` measures; ``pytest benches --benchmark-disable`` runs each bench once, as a test.
 """
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from fastmlp import _engine
-
-sys.path.insert(0, str(Path(__file__).parent))  # the benches share peers.py
-
-import peers
+from fastmlp.bench import peers
 
 
-@pytest.fixture(params=peers.SHAPES, ids=str)
-def shape(request):
-    """A network to train."""
-    return request.param
-
-
-@pytest.fixture(params=list(peers.PEERS))
+@pytest.fixture
 def peer(request):
     """Name of an implementation that is installed."""
     why = peers.missing(request.param)
@@ -30,13 +17,37 @@ def peer(request):
     return request.param
 
 
-@pytest.fixture(params=["float32", "float64"])
-def dtype(request):
-    """Name of a dtype."""
+@pytest.fixture(params=["sgd", "adam"])
+def optimizer(request):
+    """Name of an optimizer."""
     return request.param
 
 
-@pytest.fixture
-def isa():
-    """The active instruction set: FASTMLP_ISA=avx2 measures another one."""
-    return _engine.isa
+# ---- bench_kernels.py: rates and shares of the peak, which pytest-benchmark's own table does not show ----
+
+RATES = pytest.StashKey[list]()
+
+
+@pytest.fixture(scope="session")
+def rates(pytestconfig):
+    """List that takes a dict for each measured kernel: case, isa, dtype, threads, size, seconds, rate, unit, share."""
+    return pytestconfig.stash.setdefault(RATES, [])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the rates below the tables of pytest-benchmark, one line for each measurement."""
+    yield
+    rows = [row for row in config.stash.get(RATES, []) if "share" in row]  # not so where the run was cut short
+    if not rows:
+        return
+    width = max(len(row["case"]) for row in rows)
+    terminalreporter.section("kernels: best of the rounds; share of the machine's peak in the same threads")
+    terminalreporter.write_line(
+        f"{'case':{width}} {'isa':8} {'dtype':7} threads {'size':>13} {'time':>11} {'rate':>16}  share of peak"
+    )
+    for row in rows:
+        terminalreporter.write_line(
+            f"{row['case']:{width}} {row['isa']:8} {row['dtype']:7} {row['threads']:7} {row['size']:>13} "
+            f"{1e6 * row['seconds']:8.2f} us {row['rate']:8.1f} {row['unit']:7}  {row['share']:13.0%}"
+        )

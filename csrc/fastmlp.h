@@ -72,6 +72,9 @@ typedef ptrdiff_t fm_loss(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdi
                           void *dscores);
 typedef void fm_update(ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper);
 typedef double fm_sum(ptrdiff_t n, const void *x);
+typedef void fm_probe_fma(ptrdiff_t n, void *x);
+typedef void fm_probe_triad(ptrdiff_t n, const void *a, const void *b, void *c);
+typedef int fm_within(ptrdiff_t n, const void *x, double low, double high);
 
 typedef struct fm_kernels {
     const char *isa;
@@ -79,7 +82,8 @@ typedef struct fm_kernels {
     ptrdiff_t line;  /* elements of a cache line, the width of a panel */
     ptrdiff_t lanes; /* elements of a register */
     ptrdiff_t itemsize_bytes;
-    ptrdiff_t group; /* panels that one weight-gradient tile holds in registers */
+    ptrdiff_t group;  /* panels that one weight-gradient tile holds in registers */
+    ptrdiff_t chains; /* registers of values in probe_fma */
     fm_dense_forward *dense_forward;
     fm_dense_input_gradient *dense_input_gradient;
     fm_dense_weight_gradient *dense_weight_gradient;
@@ -93,6 +97,9 @@ typedef struct fm_kernels {
     fm_loss *loss[FM_N_LOSSES];
     fm_update *update[FM_N_OPTIMIZERS];
     fm_sum *sum;
+    fm_probe_fma *probe_fma;
+    fm_probe_triad *probe_triad;
+    fm_within *within;
 } fm_kernels;
 
 /* ISAs from the best to the most portable; fm_isa_name(i) is NULL past the last. */

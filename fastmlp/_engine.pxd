@@ -1,6 +1,6 @@
 # The C side as Cython sees it, and the table lookup that fastmlp._kernels shares.
 
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "fastmlp.h" nogil:
     ctypedef struct fm_hyper:
@@ -39,11 +39,14 @@ cdef extern from "fastmlp.h" nogil:
     ctypedef void fm_update(
         ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper) noexcept nogil
     ctypedef double fm_sum(ptrdiff_t n, const void *x) noexcept nogil
+    ctypedef void fm_probe_fma(ptrdiff_t n, void *x) noexcept nogil
+    ctypedef void fm_probe_triad(ptrdiff_t n, const void *a, const void *b, void *c) noexcept nogil
+    ctypedef bint fm_within(ptrdiff_t n, const void *x, double low, double high) noexcept nogil
 
     ctypedef struct fm_kernels:
         const char *isa
         const char *dtype
-        ptrdiff_t line, lanes, itemsize_bytes, group
+        ptrdiff_t line, lanes, itemsize_bytes, group, chains
         fm_dense_forward *dense_forward
         fm_dense_input_gradient *dense_input_gradient
         fm_dense_weight_gradient *dense_weight_gradient
@@ -57,6 +60,9 @@ cdef extern from "fastmlp.h" nogil:
         fm_loss **loss
         fm_update **update
         fm_sum *sum
+        fm_probe_fma *probe_fma
+        fm_probe_triad *probe_triad
+        fm_within *within
 
     const char *fm_isa_name(int i)
     const char *fm_isa_missing(const char *isa)

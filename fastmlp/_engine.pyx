@@ -4,8 +4,9 @@
 A training step has two phases. Phase 1 works on blocks of rows: gather, forward, loss, input gradients. Phase 2 works
 on tiles of the weights: sum the gradient over the whole batch, update, refresh the transposed weights. Between them
 lies the only barrier of a step, unless the batch has too few rows to share; then every layer is shared by panels.
-Here are the instruction sets and the memory; _step.pxi holds the plan of a step and its execution, _network.pxi the
-class `Network` (weights and optimizer state), _run.pxi the class `Run` (the buffers of one kind of pass over data).
+Here are the instruction sets and the memory; _step.pxi holds the plan of a step and its execution, _arrays.pxi how a
+user's arrays are read, _network.pxi the class `Network` (weights and optimizer state), _run.pxi the class `Run` (the
+buffers of one kind of pass over data).
 """
 
 import os
@@ -60,6 +61,9 @@ cdef double WORK_PER_THREAD = 6e5
 
 # Multiply-adds of a call for which it is worth entering a parallel region, whose threads may have to be woken: 100 µs.
 cdef double WORK_PER_REGION = 1e7
+
+# Elements that are checked without letting go of the GIL, which costs as much as checking some thousand.
+cdef ptrdiff_t ELEMENTS_WITH_GIL = 1 << 16
 
 # Multiply-adds between two looks at Ctrl-C in evaluation and prediction: 10 to 100 ms.
 cdef double WORK_PER_VISIT = 2e9
@@ -130,6 +134,10 @@ cdef int position(list known, str name) except -1:
     return known.index(name)
 
 
+# The largest number of a dtype.
+LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in ("float32", "float64")}
+
+
 # ---- memory ----
 
 cdef class Memory:
@@ -150,5 +158,6 @@ def shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream):
 
 
 include "_step.pxi"
+include "_arrays.pxi"
 include "_network.pxi"
 include "_run.pxi"

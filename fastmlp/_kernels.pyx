@@ -2,8 +2,12 @@
 """Every kernel of every instruction set as a function on NumPy arrays, for the tests and the benches.
 
 Arrays are row-major; packing into panels happens here. Each function takes `isa` last, and where a bench needs it
-`repeat`: the kernel runs so many times on the same buffers, without the GIL. Twins: fastmlp._reference.
+`repeat`: the kernel runs so many times on the same buffers, without the GIL, and `stopwatch` knows when it began and
+ended, packing not included. Twins: fastmlp._reference.
 """
+
+import threading
+import time
 
 import numpy as np
 
@@ -14,6 +18,25 @@ from fastmlp._engine cimport *
 from fastmlp import _engine
 
 cnp.import_array()
+
+
+class Stopwatch(threading.local):
+    """When this thread's last kernel began and ended, in seconds of time.perf_counter; the kernel first waits for
+    `start`, a threading.Barrier, where there is one."""
+
+    start = None
+    began = ended = 0.0
+
+    def __enter__(self):
+        if self.start is not None:
+            self.start.wait()
+        self.began = time.perf_counter()
+
+    def __exit__(self, *error):
+        self.ended = time.perf_counter()
+
+
+stopwatch = Stopwatch()
 
 
 cdef void *pointer(array) except? NULL:
@@ -42,7 +65,7 @@ def table(isa, dtype):
     """What a table of kernels says of itself; sizes in elements."""
     cdef const fm_kernels *k = table_of(isa, np.dtype(dtype).name)
     return {"isa": k.isa.decode(), "dtype": k.dtype.decode(), "line": k.line, "lanes": k.lanes,
-            "itemsize_bytes": k.itemsize_bytes, "group": k.group}
+            "itemsize_bytes": k.itemsize_bytes, "group": k.group, "chains": k.chains}
 
 
 def to_panels(a, extra_rows=0):
@@ -79,7 +102,7 @@ def dense_forward(x, w, b, isa=None, ptrdiff_t repeat=1):
     cdef void *pw = pointer(wp)
     cdef void *pb = pointer(bp)
     cdef void *py = pointer(y)
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             k.dense_forward(rows, n_in, n_panels, px, stride, pw, pb, py, stride)
     return from_panels(y, rows, w.shape[1])
@@ -96,7 +119,7 @@ def dense_input_gradient(dz, w, isa=None, derivative=None, ptrdiff_t repeat=1):
     cdef void *pdz = pointer(dzp)
     cdef void *pwt = pointer(wt)
     cdef void *pdx = pointer(dx)
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             k.dense_input_gradient(rows, n_out, n_panels, pdz, stride, pwt, multiply, pdx, stride)
     return from_panels(dx, rows, w.shape[0])
@@ -124,7 +147,7 @@ def dense_weight_gradient(x, dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
     n_panels = dz_blocks.shape[1]
     dw = aligned((n_panels, n_in, k.line), x.dtype)
     cdef void *pdw = pointer(dw)
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             k.dense_weight_gradient(rows, per_block, 0, n_in, n_panels, &xb, &dzb, pdw, n_in * k.line)
     return from_panels(dw, n_in, dz.shape[1])
@@ -140,7 +163,7 @@ def dense_bias_gradient(dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
     n_panels = dz_blocks.shape[1]
     db = aligned(n_panels * k.line, dz.dtype)
     cdef void *pdb = pointer(db)
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             k.dense_bias_gradient(rows, per_block, n_panels, &dzb, pdb)
     return db[:dz.shape[1]].copy()
@@ -155,7 +178,7 @@ def transpose(w, isa=None, ptrdiff_t repeat=1):
     cdef ptrdiff_t n_panels = wp.shape[0]
     cdef void *pw = pointer(wp)
     cdef void *pwt = pointer(wt)
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             k.transpose(0, n_in, n_out, pw, 0, n_panels, n_in * k.line, pwt)
     return from_panels(wt, n_out, n_in)
@@ -176,7 +199,7 @@ def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_
     cdef void *pointers[5]
     pointers[0], pointers[1], pointers[2] = pointer(source), pointer(index), pointer(scale)
     pointers[3], pointers[4] = pointer(shift), pointer(x)
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             kernel(rows, n, pointers[0], row_bytes, column_bytes, <const int64_t *>pointers[1], pointers[2],
                    pointers[3], pointers[4], stride)
@@ -193,7 +216,7 @@ def scatter(x, isa=None, ptrdiff_t repeat=1):
     xp, out = to_panels(x, 1), np.empty(x.shape, x.dtype)
     cdef void *px = pointer(xp)
     cdef void *pout = pointer(out)
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             k.scatter(rows, n, px, (rows + 1) * k.line, pout, n)
     return out
@@ -206,7 +229,7 @@ def multiply(a, b, isa=None, ptrdiff_t repeat=1):
     cdef void *va = pointer(pa)
     cdef void *vb = pointer(pb)
     cdef ptrdiff_t n = len(pa), _i
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             k.multiply(n, va, vb)
     return pb[:len(a)].copy()
@@ -219,10 +242,22 @@ def sum(x, isa=None, ptrdiff_t repeat=1):
     cdef void *px = pointer(xp)
     cdef ptrdiff_t n = len(x), _i
     cdef double found = 0
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             found = k.sum(n, px)
     return found
+
+
+def within(x, double low, double high, isa=None, ptrdiff_t repeat=1):
+    """Whether low <= x <= high for all of a contiguous vector, at any address."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
+    cdef void *px = pointer(x)
+    cdef ptrdiff_t n = len(x), _i
+    cdef bint found = False
+    with stopwatch, nogil:
+        for _i in range(repeat):
+            found = k.within(n, px, low, high)
+    return bool(found)
 
 
 def activation(str name, z, double alpha=0, isa=None, derivative=True, ptrdiff_t repeat=1):
@@ -235,7 +270,7 @@ def activation(str name, z, double alpha=0, isa=None, derivative=True, ptrdiff_t
     cdef void *py = pointer(y)
     cdef void *pd = pointer(d)
     cdef ptrdiff_t n = len(zp), _i
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             kernel(n, pz, py, pd, alpha)
     return y[:len(z)].copy(), d[:len(z)].copy() if derivative else None
@@ -247,7 +282,7 @@ def softmax(scores, isa=None, ptrdiff_t repeat=1):
     cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], _i
     panels = to_panels(scores, 1)
     cdef void *pz = pointer(panels)
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             k.softmax(rows, n, pz, (rows + 1) * k.line)
     return from_panels(panels, rows, n)
@@ -270,7 +305,7 @@ def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1,
     cdef void *pt = pointer(t)
     cdef void *pl = pointer(row_losses)
     cdef void *pd = pointer(dz) if gradient else NULL
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             right = kernel(rows, n, pz, stride, pt, stride, row_scale, gradient_scale, pl, pd)
     padding = dz.transpose(1, 0, 2).reshape(rows + 1, -1)[:rows, n:]
@@ -289,7 +324,37 @@ def update(str name, g, w, m, v, dict hyper, isa=None, ptrdiff_t repeat=1):
     cdef ptrdiff_t n = len(arrays[0]), i, _i
     for i in range(4):
         pointers[i] = pointer(arrays[i])
-    with nogil:
+    with stopwatch, nogil:
         for _i in range(repeat):
             kernel(n, pointers[0], pointers[1], pointers[2], pointers[3], &h)
     return tuple(None if a is None else a[:len(w)].copy() for a in arrays[1:])
+
+
+def probe_fma(x, ptrdiff_t n, isa=None, ptrdiff_t repeat=1):
+    """x (chains + 2, lanes) after n rounds of x[2:] = x[0] x[2:] + x[1]; chains and lanes are in `table`."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
+    if x.shape != (k.chains + 2, k.lanes):
+        raise ValueError(f"x has the shape {x.shape}; probe_fma keeps ({k.chains + 2}, {k.lanes}) in registers")
+    found = copied(x)
+    cdef void *px = pointer(found)
+    cdef ptrdiff_t _i
+    with stopwatch, nogil:
+        for _i in range(repeat):
+            k.probe_fma(n, px)
+    return found
+
+
+def probe_triad(a, b, isa=None, out=None, ptrdiff_t repeat=1):
+    """a + 3 b. With `out`, all three are used where they lie: from `aligned`, of whole lines."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, a.dtype.name)
+    arrays = [padded(a), padded(b), padded(a)] if out is None else [a, b, out]
+    cdef void *pointers[3]
+    cdef ptrdiff_t n = len(arrays[0]), i, _i
+    for i in range(3):
+        pointers[i] = pointer(arrays[i])
+        if len(arrays[i]) != n or n % k.line or <size_t>pointers[i] % 64 or arrays[i].dtype != a.dtype:
+            raise ValueError(f"probe_triad works on aligned arrays of one length, a multiple of {k.line} elements")
+    with stopwatch, nogil:
+        for _i in range(repeat):
+            k.probe_triad(n, pointers[0], pointers[1], pointers[2])
+    return arrays[2][:len(a)]

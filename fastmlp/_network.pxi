@@ -22,6 +22,8 @@ cdef class Network:
     cdef int n_layers
     cdef ptrdiff_t n_bytes
     cdef Progress progress
+    cdef fm_update *update
+    cdef dict kept  # of the last snapshot, written over by the next: fresh memory costs more than the copy
 
     def __init__(self, n_inputs, layers, dtype, isa=None):
         self.isa = isa or globals()["isa"]
@@ -61,10 +63,10 @@ cdef class Network:
 
     def set_optimizer(self, str name, int n_states):
         """Start afresh with an optimizer of n_states states: zero states, step 0. The shuffles go on."""
-        position(optimizers, name)
+        cdef fm_update *update = self.k.update[position(optimizers, name)]
         m = Memory(self.n_bytes) if n_states & 1 else None
         v = Memory(self.n_bytes) if n_states & 2 else None
-        self.optimizer, self.m, self.v = name, m, v
+        self.optimizer, self.update, self.m, self.v = name, update, m, v
         self.progress.step = 0
         self.progress.momentum_power = self.progress.beta_2_power = 1
 
@@ -104,35 +106,42 @@ cdef class Network:
         """Shapes of `get_weights`."""
         return [((self.layer[i].n_in, self.layer[i].n_out), (self.layer[i].n_out,)) for i in range(self.n_layers)]
 
-    def snapshot(self):
-        """Everything that training changes, for `restore`."""
-        return self.optimizer, self.progress, [buffer.copy() for buffer in self.changing()]
+    def snapshot(self, bint states):
+        """A copy of the weights, and with `states` of the optimizer's, for `restore`, until the next snapshot."""
+        cdef dict kept = {}
+        buffers = {"params": self.params} | ({"m": self.m, "v": self.v} if states else {})
+        for name, buffer in buffers.items():
+            if buffer is not None:
+                kept[name] = self.kept.get(name) if self.kept else None
+                if kept[name] is None:
+                    kept[name] = np.empty_like((<Memory>buffer).owner)
+                np.copyto(kept[name], (<Memory>buffer).owner)
+        self.kept = kept
+        return self.progress, bool(states)
 
-    def restore(self, tuple snapshot, bint rewind=False):
-        """Go back to a snapshot, with `rewind` also in the order of the epochs. An optimizer of another kind than the
-        snapshot's starts afresh."""
-        optimizer, progress, copies = snapshot
-        epoch = self.progress.epoch
-        if optimizer == self.optimizer:
-            self.progress = progress
-        else:
-            copies = copies[:2]
+    def restore(self, tuple snapshot):
+        """Go back to a snapshot. With its states also in the order of the epochs; without them the optimizer starts
+        afresh, as its states may be what diverged."""
+        progress, states = snapshot
+        self.params.owner[...] = self.kept["params"]
+        self.refresh()
+        if not states:
             self.set_optimizer(self.optimizer, (self.m is not None) + 2 * (self.v is not None))
-        self.progress.epoch = progress["epoch"] if rewind else epoch
-        for buffer, copy in zip(self.changing()[:len(copies)], copies, strict=True):
-            buffer[...] = copy
+            return
+        self.progress = progress
+        for name, memory in (("m", self.m), ("v", self.v)):
+            if memory is not None:
+                (<Memory>memory).owner[...] = self.kept[name]
 
     def is_finite(self):
         """Whether weights and optimizer states hold neither NaN nor infinity."""
-        return all(np.isfinite(buffer.view(self.dtype)).all() for buffer in self.changing())
-
-    cdef list changing(self):
-        cdef list buffers = [self.params.owner, self.transposed.owner]
-        if self.m is not None:
-            buffers.append(self.m.owner)
-        if self.v is not None:
-            buffers.append(self.v.owner)
-        return buffers
+        cdef Memory memory
+        cdef double most = LARGEST[self.dtype]
+        cdef ptrdiff_t n = self.n_bytes // self.k.itemsize_bytes
+        for memory in (self.params, self.m, self.v):
+            if memory is not None and not self.k.within(n, memory.data, -most, most):
+                return False
+        return True
 
     def get_weights(self):
         """[(W, b), ...]: copies, W of shape (n_in, n_out)."""
@@ -149,12 +158,12 @@ cdef class Network:
         for i in range(self.n_layers):
             refresh_transposed(&p, &self.layer[i], 0, self.layer[i].panels, 0, self.layer[i].n_in)
 
-    cdef void bind(self, Plan *p) except *:
+    cdef void bind(self, Plan *p) noexcept:
         """The parameters as a plan sees them."""
         p.k, p.n_layers, p.params, p.n_bytes = self.k, self.n_layers, self.params.data, self.n_bytes
         p.m = self.m.data if self.m is not None else NULL
         p.v = self.v.data if self.v is not None else NULL
-        p.update = self.k.update[position(optimizers, self.optimizer)]
+        p.update = self.update
 
     def work(self, ptrdiff_t rows, bint training):
         """Multiply-adds of one training step, or of one prediction, of so many rows."""

@@ -69,6 +69,11 @@ def sum(x: Array) -> float:
     return float(np.sum(x, dtype=np.float64))
 
 
+def within(x: Array, low: float, high: float) -> bool:
+    """Whether low <= x <= high for all of x (n,); not so with a NaN."""
+    return bool(np.all((low <= x) & (x <= high)))
+
+
 # ---- the dense layer ----
 
 
@@ -326,6 +331,22 @@ def hyper_of_step(hyper: dict[str, Any], rate: float, powers: tuple[float, float
         powers = powers[0] * constants["momentum"], powers[1] * constants["beta_2"]
         constants.update(correction_1=1 / (1 - powers[0]), correction_2=1 / math.sqrt(1 - powers[1]))
     return constants, powers
+
+
+# ---- the probes of the machine's peak: no part of a network ----
+
+
+def probe_fma(x: Array, n: int) -> Array:
+    """n rounds of a = s a + t in every column of x: x[0] holds s, x[1] t, and the rows below values a."""
+    x = x.copy()
+    for _ in range(n):
+        x[2:] = x[0] * x[2:] + x[1]
+    return x
+
+
+def probe_triad(a: Array, b: Array) -> Array:
+    """a + 3 b, the triad of STREAM: (n,)."""
+    return cast(Array, a + 3 * b)
 
 
 # ---- the whole training ----

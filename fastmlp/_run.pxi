@@ -1,18 +1,5 @@
 # A pass over data, training, evaluation or prediction: included by _engine.pyx.
 
-cdef void set_source(Source *source, const fm_kernels *k, cnp.ndarray array) except *:
-    """Where the rows of an array of float32, float64 or uint8 (n, columns), or of int32 labels (n,), lie."""
-    source.data = <const char *>cnp.PyArray_DATA(array)
-    source.row_bytes = cnp.PyArray_STRIDE(array, 0)
-    if array.ndim == 1:
-        source.gather = NULL
-        return
-    source.n, source.column_bytes = cnp.PyArray_DIM(array, 1), cnp.PyArray_STRIDE(array, 1)
-    source.gather = k.gather[position(gathers, GATHER_OF_DTYPE[array.dtype.name])]
-
-GATHER_OF_DTYPE = {"float32": "f32", "float64": "f64", "uint8": "u8"}
-
-
 cdef class Run:
     """Buffers and plan for passes over data: training, evaluation or prediction.
 
@@ -35,6 +22,7 @@ cdef class Run:
     cdef readonly ptrdiff_t batch_rows
     cdef readonly int n_threads
     cdef readonly bint training, exact_threads
+    cdef public object key  # for whoever keeps the buffers
     cdef Plan plan
     cdef Memory layer_memory, buffers, index_memory, barrier
     cdef object x, targets
@@ -120,8 +108,9 @@ cdef class Run:
             self.network.progress.batch = 0
             self.network.progress.epoch += 1
 
-    def train(self, double[::1] rates, dict hyper, bint shuffle=False, uint64_t seed=0):
-        """One training step for each rate, up to the first whose loss is not finite: that one changes nothing.
+    def train(self, double[::1] rates, hyper, bint shuffle=False, uint64_t seed=0):
+        """One training step for each rate, up to the first whose loss is not finite: that one changes nothing. Nor
+        does any with hyper None, which computes every gradient in vain.
 
         Returns (losses, right), float64 and int64, one entry for each step that was begun.
         """
@@ -132,9 +121,8 @@ cdef class Run:
             return losses, right
         cdef double[::1] losses_view = losses
         cdef ptrdiff_t[::1] right_view = right
-        self.network.bind(p)
-        set_hyper(p, hyper)
-        p.shuffle, p.seed, p.index = shuffle, seed, NULL
+        self.prepare(hyper)
+        p.shuffle, p.seed = shuffle, seed
         if shuffle:
             if self.index_memory is None or self.index_memory.owner.size != p.n_samples * <ptrdiff_t>sizeof(int64_t):
                 self.index_memory = Memory(p.n_samples * sizeof(int64_t))
@@ -143,6 +131,25 @@ cdef class Run:
         self.network.progress = self.run(n_steps, &rates[0], &losses_view[0], &right_view[0])
         done = min(n_steps, self.network.progress.step - done + 1)
         return losses[:done], right[:done]
+
+    def step(self, double rate, dict hyper):
+        """The loss of one training step on all bound rows; not finite: nothing has changed."""
+        cdef double loss = 0
+        cdef ptrdiff_t right = 0
+        self.start_epoch()
+        self.prepare(hyper)
+        self.plan.shuffle = False
+        self.network.progress = self.run(1, &rate, &loss, &right)
+        return loss
+
+    cdef void prepare(self, dict hyper) except *:
+        cdef Plan *p = &self.plan
+        self.network.bind(p)
+        p.index = NULL
+        if hyper is None:
+            p.update = NULL
+        else:
+            set_hyper(p, hyper)
 
     cdef int team(self, double work):
         """Threads of a call with so many multiply-adds."""
@@ -168,8 +175,8 @@ cdef class Run:
         cdef double rate = 0, loss = 0
         cdef ptrdiff_t right = 0
         cdef Progress kept = self.network.progress
-        self.network.bind(p)
-        p.shuffle, p.index, p.update, p.gradients = False, NULL, NULL, memory.data
+        self.prepare(None)
+        p.shuffle, p.gradients = False, memory.data
         self.network.progress.batch = 0
         try:
             self.run(1, &rate, &loss, &right)

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastmlp import _engine
+from fastmlp._engine import LARGEST
+
 Array = npt.NDArray[Any]
 
 # Rows checked at a time: the temporary stays small beside a data set that may be a memory map.
@@ -95,7 +98,7 @@ def all_finite(name: str, array: Array, dtype: str) -> None:
     if array.dtype.kind != "f" or array.size == 0:
         return
     narrows = array.dtype.itemsize > np.dtype(dtype).itemsize
-    limit = float(np.finfo(dtype).max)
+    limit = LARGEST[dtype]
     rows = max(1, _CHECK_BYTES // max(1, array[0].nbytes))
     for first in range(0, len(array), rows):
         part = array[first : first + rows]
@@ -124,6 +127,9 @@ def engine_dtype(array: Array, dtype: str) -> Array:
 
 def samples(name: str, value: Any, n_inputs: int | None, dtype: str) -> Array:
     """Samples of any rank as a matrix (n, n_inputs) that the engine reads, without a copy where that can be."""
+    if _engine.is_plain_matrix(value, n_inputs, -LARGEST[dtype], LARGEST[dtype]):
+        found: Array = value
+        return found
     array = numeric_array(name, value)
     if array.ndim == 0:
         raise ValueError(f"{name} must be an array of shape (n_samples, ...), not the single number {value!r}")

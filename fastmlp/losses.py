@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastmlp import _engine
+from fastmlp._engine import LARGEST
 from fastmlp._validation import Array, all_finite, choice, engine_dtype, numeric_array
 
 # How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
@@ -28,6 +30,8 @@ class Loss:
     link: ClassVar[str] = "identity"
     # Whether the kernel counts right predictions.
     has_accuracy: ClassVar[bool] = False
+    # Where targets lie; None: any finite number.
+    bounds: ClassVar[tuple[float, float] | None] = None
 
     def kernel(self, targets: Array) -> str:
         """Name of the C kernel for such targets."""
@@ -39,6 +43,10 @@ class Loss:
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
         """Targets as the kernel reads them, checked; no copy where that can be."""
+        low, high = self.bounds or (-LARGEST[dtype], LARGEST[dtype])
+        if _engine.is_plain_matrix(y, n_outputs, low, high) and len(y) == n_samples:
+            plain: Array = y
+            return plain
         array = numeric_array(name, y)
         if array.ndim == 1 and n_outputs == 1:
             array = array.reshape(-1, 1)
@@ -54,7 +62,14 @@ class Loss:
                 + (" (class labels belong to softmax_cross_entropy)" if labels else "")
             )
         all_finite(name, array, dtype)
-        return engine_dtype(array, dtype)
+        array = engine_dtype(array, dtype)
+        least, most = array.min(), array.max()
+        if least < low or most > high:
+            raise ValueError(
+                f"{name} holds {least if least < low else most}, but {type(self).__name__} takes targets in "
+                f"[{low:g}, {high:g}]"
+            )
+        return array
 
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """Whether the last layer suits the loss."""
@@ -104,6 +119,9 @@ class SoftmaxCrossEntropy(Loss):
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
         """Labels as int32, or rows of probabilities."""
+        labels = _engine.plain_labels(y, n_samples, n_outputs)
+        if labels is not None:
+            return labels
         array = numeric_array(name, y)
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
@@ -158,6 +176,7 @@ class BinaryCrossEntropy(Loss):
 
     link = "sigmoid"
     has_accuracy = True
+    bounds = (0.0, 1.0)
     outputs: str = "mean"
 
     def __post_init__(self) -> None:
@@ -174,16 +193,6 @@ class BinaryCrossEntropy(Loss):
     def accuracy(self, right: int, n_samples: int, n_outputs: int) -> float:
         """Share of right outputs."""
         return right / (n_samples * n_outputs)
-
-    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
-        """Targets in [0, 1]."""
-        array = super().targets(y, n_samples, n_outputs, dtype, name)
-        low, high = array.min(), array.max()
-        if low < 0 or high > 1:
-            raise ValueError(
-                f"{name} holds {low if low < 0 else high}, but binary_cross_entropy takes targets in [0, 1]"
-            )
-        return array
 
 
 @dataclasses.dataclass(frozen=True)

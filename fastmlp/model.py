@@ -3,13 +3,11 @@ in _validation.py, before anything changes; C is only reached by arrays that it 
 
 from __future__ import annotations  # help() then shows npt.ArrayLike by name
 
-import contextlib
 import itertools
 import math
 import numbers
 import os
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy.typing as npt
 from fastmlp import _engine, initializers, training
 from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
+from fastmlp._turn import Turn
 from fastmlp._validation import Array, all_finite, bounded_integer, numeric_array, samples
 from fastmlp.callbacks import Callback, ProgressBar
 from fastmlp.config import cores
@@ -26,8 +25,7 @@ from fastmlp.layers import Dense
 
 Pairs = list[tuple[Array, Array]]
 
-_UNCOPIED = ("_network", "_lock", "_busy", "_runs")
-_BUSY = "this model is being trained by another call; wait for it, or train a copy"
+_UNCOPIED = ("_network", "_turn", "_runs")
 
 
 class Model:
@@ -93,7 +91,7 @@ class Model:
         self._seed = bounded_integer("seed", drawn, at_least=0, below=2**64)
         self.stop_training = False
         self._network: Any = None
-        self._lock, self._busy = threading.RLock(), False
+        self._turn = Turn()
         self._runs: dict[Any, Any] = {}
         self.n_threads = n_threads
         if n_inputs is not None:
@@ -140,7 +138,7 @@ class Model:
     @optimizer.setter
     def optimizer(self, optimizer: str | optimizers_module.Optimizer) -> None:
         chosen = self._suited(optimizer)
-        with self._training(or_callback=True):
+        with self._turn.of_callback():
             if self._network is not None and chosen.kernel != self._optimizer.kernel:
                 self._network.set_optimizer(chosen.kernel, chosen.kernel_states)
             self._optimizer = chosen
@@ -174,7 +172,7 @@ class Model:
             If it was built with another number of inputs.
         """
         n_inputs = bounded_integer("n_inputs", n_inputs, below=2**31)
-        with self._training(or_callback=True):
+        with self._turn.of_callback():
             return self._build(n_inputs)
 
     def _build(self, n_inputs: int) -> Model:
@@ -230,7 +228,7 @@ class Model:
         for i, (layer, (_, b)) in enumerate(zip(self.layers, checked, strict=True)):
             if not layer.use_bias and b.any():
                 raise ValueError(f"weights[{i}][1] holds {b[b != 0][0]}, but layer {i} has use_bias=False; give zeros")
-        with self._training(or_callback=True):
+        with self._turn.of_callback():
             self._built().set_weights(checked)
 
     def _built(self) -> Any:
@@ -258,22 +256,6 @@ class Model:
                 all_finite(f"{name}[{i}][{j}]", array, self.dtype)
             checked.append((arrays[0].astype(self.dtype), arrays[1].astype(self.dtype)))
         return checked
-
-    @contextlib.contextmanager
-    def _training(self, or_callback: bool = False) -> Iterator[None]:
-        """Only one call may change the weights: no other thread's, and within `fit` a callback's between steps."""
-        if not self._lock.acquire(blocking=False):
-            raise RuntimeError(_BUSY)
-        try:
-            if self._busy and not or_callback:
-                raise RuntimeError(_BUSY)
-            before, self._busy = self._busy, True
-            try:
-                yield
-            finally:
-                self._busy = before
-        finally:
-            self._lock.release()
 
     # ---- training ----
 
@@ -320,7 +302,8 @@ class Model:
         ValueError, TypeError
             Before anything has changed.
         DivergedError
-            The loss, or a weight, became NaN or infinite; the weights are those before the epoch in which it did.
+            The loss, or a weight, became NaN or infinite; the weights are those before the epoch in which it did, and
+            the optimizer starts afresh.
         """
         epochs = bounded_integer("epochs", epochs)
         batch_size = bounded_integer("batch_size", batch_size)
@@ -342,12 +325,15 @@ class Model:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {callback!r}")
-        with self._training():
+        with self._turn:
             self._build(X.shape[1])
             everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
             batch_size = min(batch_size, len(X))
-            with self._run(batch_size, True, X, targets) as run:
+            run = self._take_run(batch_size, True, X, targets)
+            try:
                 return training.fit(self, run, len(X), batch_size, epochs, validation_data, bool(shuffle), everyone)
+            finally:
+                self._keep_run(run)
 
     def train_on_batch(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """One step of the optimizer on one batch.
@@ -371,12 +357,14 @@ class Model:
             The loss is NaN or infinite; the weights are as before.
         """
         X, targets = self._data(X, y)
-        with self._training():
+        with self._turn:
             self._build(X.shape[1])
-            rate = float(self.optimizer.learning_rate)
-            with self._run(len(X), True, X, targets) as run:
-                run.start_epoch()
-                loss = float(run.train(np.array([rate]), self.optimizer.hyper())[0][0])
+            rate = float(self._optimizer.learning_rate)
+            run = self._take_run(len(X), True, X, targets)
+            try:
+                loss: float = run.step(rate, self._optimizer.hyper())
+            finally:
+                self._keep_run(run)
             if not math.isfinite(loss):
                 raise DivergedError(int(self._network.step) + 1, rate, History())
             return loss
@@ -397,10 +385,13 @@ class Model:
             In the shapes of `weights`. The gradient of a bias that a layer does not use is zero.
         """
         X, targets = self._data(X, y)
-        with self._training():
+        with self._turn:
             self._build(X.shape[1])
-            with self._run(len(X), True, X, targets) as run:
+            run = self._take_run(len(X), True, X, targets)
+            try:
                 loss, _, pairs = run.gradients()
+            finally:
+                self._keep_run(run)
             return float(loss), pairs
 
     def apply_gradients(self, gradients: Sequence[Sequence[npt.ArrayLike]]) -> None:
@@ -415,7 +406,7 @@ class Model:
             (dW, db if layer.use_bias else np.zeros_like(db))
             for layer, (dW, db) in zip(self.layers, self._pairs("gradients", gradients), strict=True)
         ]
-        with self._training():
+        with self._turn:
             self._network.apply_gradients(checked, self.optimizer.hyper(), self.optimizer.learning_rate)
 
     # ---- prediction ----
@@ -450,8 +441,11 @@ class Model:
         network = self._built()
         array = samples("X", X, network.n_inputs, self.dtype)
         out = np.empty((len(array), self.n_outputs), self.dtype)
-        with self._run(len(array), False, array) as run:
+        run = self._take_run(len(array), False, array)
+        try:
             run.predict(out, link)
+        finally:
+            self._keep_run(run)
         return out
 
     def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
@@ -472,8 +466,11 @@ class Model:
         return self._evaluate(*self._data(X, y))
 
     def _evaluate(self, X: Array, targets: Array) -> dict[str, float]:
-        with self._run(len(X), False, X, targets) as run:
+        run = self._take_run(len(X), False, X, targets)
+        try:
             loss, right = run.evaluate()
+        finally:
+            self._keep_run(run)
         return self._logs(loss, right, len(X))
 
     def _logs(self, loss: float, right: int, n_samples: int) -> dict[str, float]:
@@ -487,33 +484,33 @@ class Model:
     def _data(
         self, X: Any, y: Any, names: tuple[str, str] = ("X", "y"), n_inputs: int | None = None
     ) -> tuple[Array, Array]:
-        array = samples(names[0], X, self.n_inputs or n_inputs, self.dtype)
-        return array, self.loss.targets(y, len(array), self.n_outputs, self.dtype, names[1])
+        if self._network is not None:
+            n_inputs = self._network.n_inputs
+        array = samples(names[0], X, n_inputs, self._dtype)
+        return array, self._loss.targets(y, len(array), self.n_outputs, self._dtype, names[1])
 
-    @contextlib.contextmanager
-    def _run(self, rows: int, training: bool, X: Array, targets: Array | None = None) -> Iterator[Any]:
-        """The buffers of passes over batches of so many rows, bound to some data; kept for the next call.
-
-        A second thread that predicts at the same time finds none and makes its own.
-        """
+    def _take_run(self, rows: int, training: bool, X: Array, targets: Array | None = None) -> Any:
+        """The buffers of passes over batches of so many rows, bound to some data; `_keep_run` keeps them for the next
+        call. A second thread that predicts at the same time finds none and makes its own."""
         if not training:
             rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
-        kernel = None if targets is None else self.loss.kernel(targets)
+        kernel = None if targets is None else self._loss.kernel(targets)
         key = (rows, training, kernel)
         run = self._runs.pop(key, None)
         if run is None:
             threads = cores() if self.n_threads is None else self.n_threads
             scale = self.loss.row_scale(self.n_outputs)
             run = _engine.Run(self._network, rows, threads, self.n_threads is not None, training, kernel, scale)
+            run.key = key
         run.bind(X, targets)
-        try:
-            yield run
-        finally:
-            run.release()
-            for other in list(self._runs):
-                if training and other[1]:
-                    self._runs.pop(other, None)  # the buffers of one batch size at a time
-            self._runs[key] = run
+        return run
+
+    def _keep_run(self, run: Any) -> None:
+        run.release()
+        if run.training and run.key not in self._runs:  # the buffers of one batch size at a time
+            for other in [key for key in self._runs if key[1]]:
+                self._runs.pop(other, None)
+        self._runs[run.key] = run
 
     # ---- looking at it, keeping it ----
 
@@ -551,7 +548,7 @@ class Model:
         state = dict(state)
         n_inputs, weights, training = (state.pop(name, None) for name in ("n_inputs", "weights", "training"))
         self.__dict__.update(state)
-        self._network, self._lock, self._busy, self._runs = None, threading.RLock(), False, {}
+        self._network, self._turn, self._runs = None, Turn(), {}
         if n_inputs is not None:
             self.build(n_inputs)
             self._network.set_weights(weights)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Time between two visits of Python: short enough for Ctrl-C, long enough to cost nothing.
 CHUNK_SECONDS = 0.03
+# The first chunk, before the speed is known: multiply-adds of 1 to 100 ms, and steps, which have a cost of their own.
+FIRST_WORK, FIRST_STEPS = 3e8, 10_000
 
 
 def fit(
@@ -36,7 +38,8 @@ def fit(
     -------
     History
     """
-    history, pace, recorded = History(), Pace(), Steps(n_samples, batch_size)
+    history, recorded = History(), Steps(n_samples, batch_size)
+    pace = Pace(run.network.work(batch_size, True))
     steps = len(recorded.rows)
     by_epoch = bool(callbacks) or validation is not None
     run.start_epoch()
@@ -80,7 +83,7 @@ def train_epochs(
 ) -> None:
     """Train `many` epochs into `recorded`; where the loss diverges, go back to the weights before them and say so."""
     network = run.network
-    last_good = network.snapshot()
+    last_good = network.snapshot(states=many > 1)
     recorded.clear()
     total = len(recorded.rows) * many
     while recorded.n < total:
@@ -90,7 +93,7 @@ def train_epochs(
         recorded.add(losses, right)
         if not np.isfinite(losses).all():
             step = int(network.step) + 1  # the engine stopped before this step changed the weights
-            network.restore(last_good, rewind=many > 1)
+            network.restore(last_good)
             raise DivergedError(step, rate, history)
         if callbacks:
             call(callbacks, "on_train_batch_end", recorded.n - 1, recorded.logs(model, recorded.n)[-1])
@@ -98,7 +101,7 @@ def train_epochs(
                 break
     if not network.is_finite():  # the last update has no next step whose loss would tell
         step = int(network.step)
-        network.restore(last_good, rewind=many > 1)
+        network.restore(last_good)
         raise DivergedError(step, float(model.optimizer.learning_rate), history)
 
 
@@ -111,8 +114,8 @@ def call(callbacks: list[Callback], hook: str, *arguments: Any) -> None:
 class Pace:
     """How many steps make a chunk: as many as fit in CHUNK_SECONDS, as far as the last chunk tells."""
 
-    def __init__(self) -> None:
-        self.steps = 1
+    def __init__(self, work: float) -> None:
+        self.steps = max(1, min(FIRST_STEPS, int(FIRST_WORK / work)))  # work: multiply-adds of a step
 
     @contextlib.contextmanager
     def measure(self, done: int) -> Iterator[None]:

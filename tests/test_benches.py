@@ -1,7 +1,8 @@
-"""Every kernel has a bench, and the benches train what they say."""
+"""Every kernel has a bench, which counts what it does. Peers: test_bench_peers.py."""
 
 import importlib.util
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -43,27 +44,30 @@ def test_every_kernel_has_a_bench(module):
     for lists in (_engine.activations, _engine.losses, _engine.optimizers, _engine.gathers):
         for name in lists:
             assert any(case.split()[-1] == name for case in bench.CASES), f"{name} has no bench"
+    assert {name for name, *_ in bench.measurements()} == set(bench.CASES)
+
+
+def test_every_member_of_the_kernel_table_has_a_bench(module):
+    bench = module("bench_kernels")
+    header = (BENCHES.parent / "csrc" / "fastmlp.h").read_text()
+    table = header.partition("typedef struct fm_kernels {")[2].partition("} fm_kernels;")[0]
+    members = set(re.findall(r"^ *fm_\w+ \*(\w+)(?:\[\w+\])?;", table, re.MULTILINE))
+    assert len(members) > 10
+    assert members == {family.__name__ for family in bench.FAMILIES} | {f.__name__ for f in bench.SINGLE}
 
 
 def test_every_case_runs(module, dtype):
-    for name, case in module("bench_kernels").CASES.items():
-        assert case(dtype, isa=_engine.isa, repeat=2) is not None, name
+    bench = module("bench_kernels")
+    for name, case in bench.CASES.items():
+        smallest = next(iter(bench.SIZES[name].values()))
+        assert case(smallest, dtype, isa=_engine.isa, repeat=2) is not None, name
+        assert bench.operations(case, smallest, _engine.isa, dtype) or bench.moved_bytes(case, smallest, dtype), name
 
 
-def test_the_twin_trains_the_benches_networks_like_fastmlp(module):
-    peers = module("peers")
-    for shape in peers.SHAPES[:3]:
-        peers.agree("numpy", shape)
-
-
-def test_a_peer_that_computes_something_else_is_not_timed(module, monkeypatch):
-    peers = module("peers")
-    monkeypatch.setattr(peers.NumPy, "epoch", lambda self: 0.5)
-    with pytest.raises(AssertionError, match=r"30-16-2 b32: numpy has the loss 0\.5"):
-        peers.agree("numpy", peers.SHAPES[0])
-
-
-def test_the_promised_shapes_are_measured(module):
-    peers = module("peers")
-    sys.modules["peers"] = peers
-    assert set(module("ratio").TARGETS) <= {str(shape) for shape in peers.SHAPES}
+def test_bytes_are_counted_once_for_each_read_and_write(module):
+    bench = module("bench_kernels")
+    adam, gather = bench.CASES["update adam"], bench.CASES["gather u8"]
+    assert bench.moved_bytes(adam, 10, "float32") == 10 * 4 * (4 + 3)  # g w m v read, w m v written
+    assert bench.resident_bytes(adam, 10, "float32") == 10 * 4 * 4
+    assert bench.moved_bytes(bench.CASES["update sgd"], 10, "float64") == 10 * 8 * 3
+    assert bench.moved_bytes(gather, 10, "float64") == bench.resident_bytes(gather, 10, "float64") == 10 * (1 + 8)

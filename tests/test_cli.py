@@ -134,7 +134,7 @@ def test_info_and_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], "required: {demo,info}"),
+        ([], "required: {demo,bench,info}"),
         (["train"], "'train'"),
         (["demo", "--epochs", "0"], "at least 1 and below 1000000, not 0"),
         (["demo", "--epochs", "two"], "must be an integer, not 'two'"),

@@ -114,3 +114,18 @@ def test_sum_of_bad_numbers(isa, dtype):
     x = np.ones(21, dtype)
     assert _kernels.sum(np.append(x, [np.inf]).astype(dtype), isa=isa) == np.inf
     assert np.isnan(_kernels.sum(np.append(x, [np.nan]).astype(dtype), isa=isa))
+
+
+def test_within_finds_one_bad_element_anywhere(isa, dtype):
+    limit = _engine.LARGEST[dtype]
+    for n in (1, 7, 16, 33, 70):
+        for offset in (0, 1):  # also where no cache line begins
+            x = np.linspace(-3, 5, n + offset, dtype=dtype)[offset:]
+            for low, high in ((-3, 5), (-limit, limit), (0, 5), (-3, 4.9)):
+                found = _kernels.within(x, low, high, isa=isa)
+                assert found == _reference.within(x, low, high), f"{n=} {low=} {high=}"
+            for i in range(n):
+                for bad in (np.nan, np.inf, -np.inf):
+                    y = x.copy()
+                    y[i] = bad
+                    assert not _kernels.within(y, -limit, limit, isa=isa), f"{n=} {i=} {bad}"

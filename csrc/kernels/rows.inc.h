@@ -90,3 +90,21 @@ static double FM(sum)(ptrdiff_t n, const void *x) {
     for (ptrdiff_t i = 0; i < n; i++) part[i % 8] += (double)e[i];
     return ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
 }
+
+/* Whether low <= e <= high for all n elements, at any address; not so with a NaN. In whole lines, then one by one.
+ * Twin: within */
+static int FM(within)(ptrdiff_t n, const void *x, double low, double high) {
+    const real *e = x, least = (real)low, most = (real)high;
+    ptrdiff_t i = 0;
+    for (; i + LINE <= n; i += LINE) {
+        unsigned inside = (1u << LANES) - 1;
+        UNROLL (int v = 0; v < VECS; v++) {
+            const vec a = v_loadu(e + i + v * LANES);
+            inside &= v_bits(v_le(v_set(least), a) & v_le(a, v_set(most)));
+        }
+        if (inside != (1u << LANES) - 1) return 0;
+    }
+    for (; i < n; i++)
+        if (!(least <= e[i] && e[i] <= most)) return 0;
+    return 1;
+}

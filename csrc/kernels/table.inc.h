@@ -10,6 +10,7 @@
 #include "dense.inc.h"
 #include "losses.inc.h"
 #include "optimizers.inc.h"
+#include "probe.inc.h"
 #include "rows.inc.h"
 
 #define FM_STRING2(text) #text
@@ -22,6 +23,7 @@ const fm_kernels FM(kernels) = {
     .lanes = LANES,
     .itemsize_bytes = sizeof(real),
     .group = GRADIENT_N,
+    .chains = CHAINS,
     .dense_forward = FM(dense_forward),
     .dense_input_gradient = FM(dense_input_gradient),
     .dense_weight_gradient = FM(dense_weight_gradient),
@@ -31,6 +33,9 @@ const fm_kernels FM(kernels) = {
     .multiply = FM(multiply),
     .softmax = FM(softmax),
     .sum = FM(sum),
+    .probe_fma = FM(probe_fma),
+    .probe_triad = FM(probe_triad),
+    .within = FM(within),
 #define ENTRY(name) [FM_##name] = FM(name),
     .activation = {FM_ACTIVATIONS(ENTRY)},
     .loss = {FM_LOSSES(ENTRY)},

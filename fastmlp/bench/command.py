@@ -1,0 +1,169 @@
+"""`fastmlp bench`: measure, print, keep."""
+
+import argparse
+import dataclasses
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from fastmlp import _engine, config, files
+from fastmlp.bench import alone, comparison, machine, peers, report
+from fastmlp.bench.workloads import WORKLOADS, Workload
+
+# Turns of a comparison, and seconds of a turn.
+ROUNDS, SECONDS = 15, 0.06
+QUICK_ROUNDS, QUICK_SECONDS = 5, 0.02
+
+DTYPES = ("float32", "float64")
+UPDATES: dict[str, dict[str, Any]] = {"none": {"update": False}, "SGD": {}, "Adam": {"optimizer": "adam"}}
+
+Result = dict[str, Any]
+
+
+def select(names: list[str] | None) -> list[Workload]:
+    """The workloads whose names contain one of the texts; all where there is none."""
+    return [w for w in WORKLOADS if names is None or any(name in str(w) for name in names)]
+
+
+def shares_workloads(quick: bool) -> list[Workload]:
+    """The networks whose share of the peak is measured, at every batch size."""
+    networks = (64, 64, 10), (784, 512, 512, 10)
+    return [Workload(widths, batch, 4) for widths in networks for batch in alone.BATCHES[:: 4 if quick else 1]]
+
+
+def peaks() -> Iterable[comparison.Row]:
+    """What the machine can do, one thread and all: multiply-adds by instruction set and dtype, and memory traffic.
+
+    Yields
+    ------
+    dict
+        probe, threads, giga (operations or bytes a second, in 10^9).
+    """
+    for threads in sorted({1, config.cores()}):
+        for isa in (name for name, missing in _engine.isas().items() if missing is None):
+            for dtype in DTYPES:
+                rate = machine.peak_fma(isa, dtype, threads)
+                yield {"probe": f"multiply-adds, {isa}, {dtype}", "threads": threads, "giga": rate / 1e9}
+        yield {"probe": "triad, bytes", "threads": threads, "giga": machine.bandwidth(threads) / 1e9}
+
+
+def measure(
+    workloads: list[Workload],
+    names: list[str],
+    rounds: int,
+    seconds: float,
+    quick: bool,
+    tell: Callable[[str], None],
+) -> Result:
+    """Everything, in the order of the report.
+
+    Parameters
+    ----------
+    workloads : list of Workload
+    names : list of str
+        Peers that are installed.
+    rounds : int
+    seconds : float
+    quick : bool
+        Fewer sizes.
+    tell : callable
+        Takes a line of progress.
+
+    Returns
+    -------
+    dict
+        By section, what JSON can hold.
+    """
+
+    def collect(title: str, rows: Iterable[comparison.Row]) -> list[comparison.Row]:
+        found = []
+        for row in rows:
+            found.append(row)
+            tell(f"{title}: {' '.join(str(row[key]) for key in ('workload', 'network', 'rows', 'peer') if key in row)}")
+        return found
+
+    trainers = [name for name in names if name in peers.TRAINERS]
+    predictors = [name for name in names if name in peers.PREDICTORS]
+    networks = [workloads[0], workloads[-1]] if len(workloads) < 6 else [workloads[i] for i in (0, 1, 5)]
+    adam = [dataclasses.replace(w, optimizer="adam") for w in workloads]
+    width_step = 32 if quick else 8
+    by_width = [Workload((10, w, w, 10), 128, 50) for w in range(32, 129, width_step)] + [
+        Workload((10, w, w, 10), 128, 50) for w in (45, 46) if not quick
+    ]
+    by_width.sort(key=lambda workload: workload.widths)
+    result: Result = {
+        "machine": machine.describe(),
+        "versions": peers.versions(),
+        "command": shlex.join(["fastmlp", *sys.argv[1:]]),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "rounds": rounds,
+        "seconds": seconds,
+        "peaks": collect("peaks", peaks()),
+        "training": collect("SGD", comparison.training(workloads, trainers, rounds, seconds)),
+        "adam": [] if quick else collect("Adam", comparison.training(adam, trainers, rounds, seconds)),
+        "prediction": collect("prediction", comparison.prediction(networks, predictors, (1, 1000), rounds, seconds)),
+        "shares": collect("share of the peak", alone.shares(shares_workloads(quick), rounds, seconds)),
+        "shares_of_workloads": collect("share of the peak", alone.shares(workloads, rounds, seconds)),
+        "threads": collect("threads", alone.threads([*workloads, *by_width], rounds, seconds)),
+        "updates": collect("updates", alone.variants(workloads, UPDATES, rounds, seconds)),
+        "dtypes": collect(
+            "dtypes", alone.variants(workloads, {d: {"dtype": d} for d in ("float32", "float64")}, rounds, seconds)
+        ),
+        "calls": collect("calls", alone.calls(workloads, rounds, seconds)),
+    }
+    if _engine.isa == "avx512" and _engine.isas()["avx2"] is None:
+        result["avx2"] = collect("AVX2", alone.shares(workloads, rounds, seconds, isa="avx2"))
+    sizes = [Workload((784, 512, 512, 10), batch, 4) for batch in (64, 128, 256, 512, 1024, 2048, 4096)]
+    result["linearity"] = collect("linearity", alone.variants(sizes, {"chosen": {}}, rounds, seconds))
+    return result
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare fastmlp with every peer that is installed, print the report, write it with JSON and pictures.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        quick, rounds, peers, workloads, out.
+
+    Returns
+    -------
+    int
+        Exit code 0.
+    """
+    folder = Path(options.out).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = options.peers or [name for name in peers.PEERS if name != "fastmlp"]
+    absent = {name: why for name in wanted if (why := peers.missing(name))}
+    for why in sorted(set(absent.values())):
+        print(f"without {why}", file=sys.stderr)
+    workloads = select(options.workloads)
+    if not workloads:
+        raise ValueError(f"--workloads {' '.join(options.workloads)}: none of {', '.join(map(str, WORKLOADS))}")
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        if not options.silent:
+            print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr, flush=True)
+
+    rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if options.quick else (ROUNDS, SECONDS)
+    names = [name for name in wanted if name not in absent]
+    result = measure(workloads, names, options.rounds or rounds, seconds, options.quick, tell)
+    result["absent"] = absent
+    text = report.markdown(result)
+    print(text)
+    for name, content in (("results.json", json.dumps(result, indent=1)), ("report.md", text)):
+        with files.replacing(folder / name) as temporary:
+            Path(temporary).write_text(content + "\n", encoding="utf-8")
+    try:
+        from fastmlp.bench import pictures
+
+        pictures.draw(result, folder)
+    except ImportError as error:
+        print(f"no pictures: {error}", file=sys.stderr)
+    print(f"written to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}", file=sys.stderr)
+    return 0

@@ -1,0 +1,80 @@
+"""fastmlp beside each peer, for training and for prediction."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastmlp.bench import peers
+from fastmlp.bench.measure import Timing, in_turn, quartiles
+from fastmlp.bench.workloads import Workload
+
+Row = dict[str, Any]
+
+
+def row_of(ours: Timing, theirs: Timing) -> Row:
+    """Times of both, and how many times ours is theirs."""
+    return {
+        "fastmlp_us": [1e6 * t for t in quartiles(ours.wall)],
+        "peer_us": [1e6 * t for t in quartiles(theirs.wall)],
+        "fastmlp_cpu_us": 1e6 * float(np.median(ours.cpu)),
+        "peer_cpu_us": 1e6 * float(np.median(theirs.cpu)),
+        "times_as_fast": quartiles(theirs.wall / ours.wall),
+        "times_as_fast_cpu": quartiles(theirs.cpu / np.maximum(ours.cpu, 1e-12)),
+    }
+
+
+def training(workloads: Iterable[Workload], names: Iterable[str], rounds: int, seconds: float) -> Iterator[Row]:
+    """Microseconds of a training step of fastmlp and of each peer, in turn.
+
+    Each peer must first come to fastmlp's loss.
+
+    Yields
+    ------
+    dict
+        workload, operations, peer, and the entries of `row_of`.
+    """
+    names = list(names)
+    for workload in workloads:
+        for name in names:
+            peers.agree(name, workload)
+            works = [peers.PEERS[who](workload).train for who in ("fastmlp", name)]
+            ours, theirs = (timing.scaled(1 / workload.batches) for timing in in_turn(works, rounds, seconds))
+            yield {
+                "workload": str(workload),
+                "operations": workload.operations,
+                "peer": name,
+                **row_of(ours, theirs),
+            }
+
+
+def prediction(
+    workloads: Iterable[Workload], names: Iterable[str], n_rows: Iterable[int], rounds: int, seconds: float
+) -> Iterator[Row]:
+    """Microseconds of one call of predict, NumPy to NumPy, of fastmlp and of each peer, in turn.
+
+    Yields
+    ------
+    dict
+        network, rows, peer, and the entries of `row_of`.
+    """
+    names, n_rows = list(names), list(n_rows)
+    for workload in workloads:
+        data = workload.data()[0]
+        for name in names:
+            peers.agree_on_prediction(name, workload)
+            for rows in n_rows:
+                X = np.resize(data, (rows, data.shape[1]))
+                works = [repeated(peers.PEERS[who](workload).predict, X) for who in ("fastmlp", name)]
+                ours, theirs = in_turn(works, rounds, seconds)
+                yield {"network": workload.network, "rows": rows, "peer": name, **row_of(ours, theirs)}
+
+
+def repeated(function: Any, *arguments: Any) -> Any:
+    """The function as a work: so many calls."""
+
+    def work(units: int) -> None:
+        for _ in range(units):
+            function(*arguments)
+
+    return work
