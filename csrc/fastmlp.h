@@ -48,13 +48,20 @@ typedef struct fm_blocks {
     ptrdiff_t block, stride;
 } fm_blocks;
 
+/* Arrays of which the caller will read n_panels panels of n_in lines, `stride` elements apart, as soon as a gradient of
+ * that shape is computed: fetched meanwhile. */
+typedef struct fm_ahead {
+    const void *base[3];
+    ptrdiff_t n, stride;
+} fm_ahead;
+
 typedef void fm_dense_forward(ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_panels, const void *x, ptrdiff_t x_stride,
                               const void *w, const void *b, void *y, ptrdiff_t y_stride);
 typedef void fm_dense_input_gradient(ptrdiff_t rows, ptrdiff_t n_out, ptrdiff_t n_panels, const void *dz,
                                      ptrdiff_t dz_stride, const void *wt, int multiply, void *dx, ptrdiff_t dx_stride);
 typedef void fm_dense_weight_gradient(ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t first_in, ptrdiff_t n_in,
                                       ptrdiff_t n_panels, const fm_blocks *x, const fm_blocks *dz, void *dw,
-                                      ptrdiff_t dw_stride);
+                                      ptrdiff_t dw_stride, const fm_ahead *ahead);
 typedef void fm_dense_bias_gradient(ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t n_panels, const fm_blocks *dz,
                                     void *db);
 typedef void fm_transpose(ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t first_panel,

@@ -10,6 +10,10 @@ cdef extern from "fastmlp.h" nogil:
         const void *base
         ptrdiff_t block, stride
 
+    ctypedef struct fm_ahead:
+        const void *base[3]
+        ptrdiff_t n, stride
+
     ctypedef void fm_dense_forward(
         ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_panels, const void *x, ptrdiff_t x_stride, const void *w,
         const void *b, void *y, ptrdiff_t y_stride) noexcept nogil
@@ -18,7 +22,7 @@ cdef extern from "fastmlp.h" nogil:
         int multiply, void *dx, ptrdiff_t dx_stride) noexcept nogil
     ctypedef void fm_dense_weight_gradient(
         ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_panels,
-        const fm_blocks *x, const fm_blocks *dz, void *dw, ptrdiff_t dw_stride) noexcept nogil
+        const fm_blocks *x, const fm_blocks *dz, void *dw, ptrdiff_t dw_stride, const fm_ahead *ahead) noexcept nogil
     ctypedef void fm_dense_bias_gradient(
         ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t n_panels, const fm_blocks *dz, void *db) noexcept nogil
     ctypedef void fm_transpose(

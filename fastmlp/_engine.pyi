@@ -53,6 +53,7 @@ class Run:
     batch_rows: int
     n_threads: int
     training: bool
+    exact_threads: bool
     key: Any
     def __init__(
         self,
@@ -68,7 +69,12 @@ class Run:
     def release(self) -> None: ...
     def start_epoch(self) -> None: ...
     def train(
-        self, rates: NDArray[np.float64], hyper: dict[str, Any] | None, shuffle: bool = False, seed: int = 0
+        self,
+        rates: NDArray[np.float64],
+        hyper: dict[str, Any] | None,
+        shuffle: bool = False,
+        seed: int = 0,
+        most_threads: int = ...,
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]: ...
     def step(self, rate: float, hyper: dict[str, Any]) -> float: ...
     def gradients(self) -> tuple[float, int, Pairs]: ...

@@ -149,7 +149,7 @@ def dense_weight_gradient(x, dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
     cdef void *pdw = pointer(dw)
     with stopwatch, nogil:
         for _i in range(repeat):
-            k.dense_weight_gradient(rows, per_block, 0, n_in, n_panels, &xb, &dzb, pdw, n_in * k.line)
+            k.dense_weight_gradient(rows, per_block, 0, n_in, n_panels, &xb, &dzb, pdw, n_in * k.line, NULL)
     return from_panels(dw, n_in, dz.shape[1])
 
 

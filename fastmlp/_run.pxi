@@ -108,7 +108,7 @@ cdef class Run:
             self.network.progress.batch = 0
             self.network.progress.epoch += 1
 
-    def train(self, double[::1] rates, hyper, bint shuffle=False, uint64_t seed=0):
+    def train(self, double[::1] rates, hyper, bint shuffle=False, uint64_t seed=0, int most_threads=MAX_THREADS):
         """One training step for each rate, up to the first whose loss is not finite: that one changes nothing. Nor
         does any with hyper None, which computes every gradient in vain.
 
@@ -128,7 +128,7 @@ cdef class Run:
                 self.index_memory = Memory(p.n_samples * sizeof(int64_t))
             p.index = <int64_t *>self.index_memory.data
         cdef ptrdiff_t done = self.network.progress.step
-        self.network.progress = self.run(n_steps, &rates[0], &losses_view[0], &right_view[0])
+        self.network.progress = self.run(n_steps, &rates[0], &losses_view[0], &right_view[0], most_threads)
         done = min(n_steps, self.network.progress.step - done + 1)
         return losses[:done], right[:done]
 
@@ -139,7 +139,7 @@ cdef class Run:
         self.start_epoch()
         self.prepare(hyper)
         self.plan.shuffle = False
-        self.network.progress = self.run(1, &rate, &loss, &right)
+        self.network.progress = self.run(1, &rate, &loss, &right, MAX_THREADS)
         return loss
 
     cdef void prepare(self, dict hyper) except *:
@@ -155,10 +155,11 @@ cdef class Run:
         """Threads of a call with so many multiply-adds."""
         return 1 if forked or (work < WORK_PER_REGION and not self.exact_threads) else self.n_threads
 
-    cdef Progress run(self, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right) noexcept:
+    cdef Progress run(self, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right,
+                      int most_threads) noexcept:
         cdef Plan *p = &self.plan
         cdef Progress now = self.network.progress, after
-        cdef int n_threads = self.team(n_steps * self.network.work(self.batch_rows, True))
+        cdef int n_threads = min(most_threads, self.team(n_steps * self.network.work(self.batch_rows, True)))
         cdef Progress *result = &after
         with nogil:
             if n_threads == 1:
@@ -179,7 +180,7 @@ cdef class Run:
         p.shuffle, p.gradients = False, memory.data
         self.network.progress.batch = 0
         try:
-            self.run(1, &rate, &loss, &right)
+            self.run(1, &rate, &loss, &right, MAX_THREADS)
         finally:
             p.gradients = NULL
             self.network.progress = kept

@@ -149,6 +149,20 @@ cdef void apply(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t n, const char *
     p.update(n, g, p.params + offset_bytes, p.m + offset_bytes if p.m != NULL else NULL,
              p.v + offset_bytes if p.v != NULL else NULL, hyper)
 
+cdef fm_ahead what_apply_reads(const Plan *p, ptrdiff_t offset_bytes) noexcept nogil:
+    """The parameters at offset_bytes and their states; nothing where there is no update."""
+    cdef fm_ahead found
+    memset(&found, 0, sizeof(fm_ahead))
+    if p.update != NULL:
+        found.base[0], found.n = p.params + offset_bytes, 1
+    if p.update != NULL and p.m != NULL:
+        found.base[found.n] = p.m + offset_bytes
+        found.n += 1
+    if p.update != NULL and p.v != NULL:
+        found.base[found.n] = p.v + offset_bytes
+        found.n += 1
+    return found
+
 cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyper, int thread,
                        int n_threads) noexcept nogil:
     """This thread's share of the tiles of layer i: gradient over the whole batch, update, transposed weights."""
@@ -160,6 +174,7 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
     cdef char *scratch = p.scratch + thread * p.scratch_bytes
     cdef char *dw
     cdef fm_blocks x, dz
+    cdef fm_ahead ahead
     x.base = layer_input(p, i, 0, &x.stride)
     x.block = p.input_block if i == 0 else p.layers[i - 1].block
     dz.block, dz.stride = layer.block, layer.stride
@@ -173,7 +188,9 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
         dw, dw_stride = scratch, TILE_LINES * line
         if p.gradients != NULL:
             dw, dw_stride = p.gradients + offset, panel_elements
-        p.k.dense_weight_gradient(rows, p.block_rows, first_in, n_in, last - first, &x, &dz, dw, dw_stride)
+        ahead = what_apply_reads(p, offset)
+        ahead.stride = panel_elements
+        p.k.dense_weight_gradient(rows, p.block_rows, first_in, n_in, last - first, &x, &dz, dw, dw_stride, &ahead)
         if p.update != NULL:
             for panel in range(last - first):
                 apply(p, offset + panel * panel_elements * p.k.itemsize_bytes, n_in * line,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CHUNK_SECONDS = 0.03
 # The first chunk, before the speed is known: multiply-adds of 1 to 100 ms, and steps, which have a cost of their own.
 FIRST_WORK, FIRST_STEPS = 3e8, 10_000
+# How often the other number of threads is tried, and for how long.
+TRIAL_PERIOD, TRIAL_SECONDS = 1.0, 0.005
 
 
 def fit(
@@ -39,7 +41,7 @@ def fit(
     History
     """
     history, recorded = History(), Steps(n_samples, batch_size)
-    pace = Pace(run.network.work(batch_size, True))
+    pace = Pace(run, batch_size)
     steps = len(recorded.rows)
     by_epoch = bool(callbacks) or validation is not None
     run.start_epoch()
@@ -87,9 +89,10 @@ def train_epochs(
     recorded.clear()
     total = len(recorded.rows) * many
     while recorded.n < total:
-        chunk, rate = min(pace.steps, total - recorded.n), float(model.optimizer.learning_rate)
-        with pace.measure(chunk):
-            losses, right = run.train(np.full(chunk, rate), model.optimizer.hyper(), shuffle, model.seed)
+        chunk, threads = pace.next(total - recorded.n)
+        rate = float(model.optimizer.learning_rate)
+        with pace.measure(chunk, threads):
+            losses, right = run.train(np.full(chunk, rate), model.optimizer.hyper(), shuffle, model.seed, threads)
         recorded.add(losses, right)
         if not np.isfinite(losses).all():
             step = int(network.step) + 1  # the engine stopped before this step changed the weights
@@ -112,19 +115,41 @@ def call(callbacks: list[Callback], hook: str, *arguments: Any) -> None:
 
 
 class Pace:
-    """How many steps make a chunk: as many as fit in CHUNK_SECONDS, as far as the last chunk tells."""
+    """How long chunks are, and on how many threads they run: as the clock tells.
 
-    def __init__(self, work: float) -> None:
-        self.steps = max(1, min(FIRST_STEPS, int(FIRST_WORK / work)))  # work: multiply-adds of a step
+    A second thread makes steps up to twice as fast where processors are idle, and several times slower where another
+    program wants them, as each step then waits for a thread that is not running. So a short chunk now and then tries
+    one thread, or all that the work deserves, whichever the others did not. The bits are the same.
+    """
+
+    def __init__(self, run: Any, batch_size: int) -> None:
+        work = run.network.work(batch_size, True)  # multiply-adds of a step
+        self.steps = max(1, min(FIRST_STEPS, int(FIRST_WORK / work)))
+        self.choices = [run.n_threads] if run.exact_threads or run.n_threads == 1 else [run.n_threads, 1]
+        self.seconds: dict[int, float] = {}  # of a step, by the number of threads that made it
+        self.tried = 0.0
+
+    def next(self, left: int) -> tuple[int, int]:
+        """Steps of the next chunk, at most so many, and its threads."""
+        if not self.seconds:
+            return min(self.steps, left), self.choices[0]
+        best = min(self.seconds, key=lambda threads: self.seconds[threads])
+        now = time.perf_counter()
+        if len(self.choices) > 1 and now > self.tried + TRIAL_PERIOD:
+            self.tried = now
+            trial = int(TRIAL_SECONDS / self.seconds[best])
+            if trial > 0:  # a step may last longer than a trial may
+                return min(trial, left), self.choices[self.choices[0] == best]
+        return min(self.steps, left), best
 
     @contextlib.contextmanager
-    def measure(self, done: int) -> Iterator[None]:
-        """Time a chunk of `done` steps, and fit the next one to it."""
+    def measure(self, steps: int, threads: int) -> Iterator[None]:
+        """Time a chunk, and learn from it."""
         began = time.perf_counter()
         yield
-        seconds = max(time.perf_counter() - began, 1e-7)
-        if done == self.steps or seconds > CHUNK_SECONDS:
-            self.steps = max(1, min(8 * done, int(done * CHUNK_SECONDS / seconds)))
+        self.seconds[threads] = max(time.perf_counter() - began, 1e-7) / steps
+        fastest = min(self.seconds.values())
+        self.steps = max(1, min(8 * max(steps, self.steps), int(CHUNK_SECONDS / fastest)))
 
 
 class Steps:

@@ -165,15 +165,26 @@ static void FM(dense_input_gradient)(ptrdiff_t rows, ptrdiff_t n_out, ptrdiff_t 
         product(rows, n_out, n_panels, dz, dz_stride, wt, NULL, 0, dx, dx_stride);
 }
 
-/* Strips of input columns for one group of N panels of dz. */
+/* Into the second-level cache, while a tile's multiply-adds run: M lines from line k on of N panels from panel p on. */
+INLINE void fetch_ahead(const fm_ahead *ahead, const int N, ptrdiff_t p, ptrdiff_t k, ptrdiff_t M) {
+    for (ptrdiff_t a = 0; a < ahead->n; a++)
+        UNROLL (int j = 0; j < N; j++) {
+            const real *line = (const real *)ahead->base[a] + (p + j) * ahead->stride + k * LINE;
+            for (ptrdiff_t i = 0; i < M; i++) __builtin_prefetch(line + i * LINE, 0, 2);
+        }
+}
+
+/* Strips of input columns for one group of N panels of dz, from panel p on. */
 INLINE void strips_weight_gradient(const int N, ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t first_in,
                                    ptrdiff_t n_in, const fm_blocks *x, const real *dz, ptrdiff_t dz_block,
-                                   ptrdiff_t dz_stride, real *dw, ptrdiff_t dw_stride) {
+                                   ptrdiff_t dz_stride, real *dw, ptrdiff_t dw_stride, const fm_ahead *ahead,
+                                   ptrdiff_t p) {
     for (ptrdiff_t k = 0; k < n_in; k += LINE) {
         const real *panel = (const real *)x->base + (first_in + k) / LINE * x->stride;
         const ptrdiff_t columns = MIN(LINE, n_in - k), parts = (columns + GRADIENT_M(N) - 1) / GRADIENT_M(N);
         for (ptrdiff_t i = 0, c = 0; i < parts; i++) {
             const ptrdiff_t end = part_end(columns, parts, i);
+            if (ahead) fetch_ahead(ahead, N, p, k + c, end - c);
             switch (end - c) {
 #define CASE(M)                                                                                                        \
     case M:                                                                                                            \
@@ -193,10 +204,11 @@ INLINE void strips_weight_gradient(const int N, ptrdiff_t rows, ptrdiff_t block_
  *   x   blocks of panels; first_in a multiple of LINE           read
  *   dz  blocks of n_panels panels                               read
  *   dw  n_panels panels of n_in lines, dw_stride apart          written
+ *   ahead  what the caller will need next, or NULL              fetched
  * Sums over the rows of the batch ascending from zero.  Twin: dense_weight_gradient */
 static void FM(dense_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t first_in, ptrdiff_t n_in,
                                       ptrdiff_t n_panels, const fm_blocks *x, const fm_blocks *dz, void *dw,
-                                      ptrdiff_t dw_stride) {
+                                      ptrdiff_t dw_stride, const fm_ahead *ahead) {
     const ptrdiff_t groups = (n_panels + GRADIENT_N - 1) / GRADIENT_N;
     for (ptrdiff_t g = 0, p = 0; g < groups; g++) {
         const ptrdiff_t end = part_end(n_panels, groups, g);
@@ -206,8 +218,8 @@ static void FM(dense_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, ptrd
 #define CASE(N)                                                                                                        \
     case N:                                                                                                            \
         if (N <= GRADIENT_N)                                                                                           \
-            strips_weight_gradient(N, rows, block_rows, first_in, n_in, x, dzg, dz->block, dz->stride, dwg,            \
-                                   dw_stride);                                                                         \
+            strips_weight_gradient(N, rows, block_rows, first_in, n_in, x, dzg, dz->block, dz->stride, dwg, dw_stride, \
+                                   ahead, p);                                                                          \
         break;
             CASE(1) CASE(2) CASE(3) CASE(4)
 #undef CASE

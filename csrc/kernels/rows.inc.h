@@ -25,23 +25,29 @@
         }                                                                                                              \
     }
 
-/* Lines of contiguous elements: constant trip counts let the compiler vectorise the conversion. A partial line is
- * 8 + 4 + 2 + 1 elements, as far as there are. */
+/* Lines of contiguous elements. A partial line is 8 + 4 + 2 + 1 elements, as far as there are. */
 #define GATHER_LINE(type, source_t)                                                                                    \
-    INLINE void convert_##type(const int many, const char *from, real *to) {                                           \
-        source_t e[LINE];                                                                                              \
-        memcpy(e, from, (size_t)many * sizeof(source_t));                                                              \
-        for (int i = 0; i < many; i++) to[i] = (real)e[i];                                                             \
+    INLINE void part_##type(const int many, const char *from, real *to) {                                              \
+        if (__builtin_types_compatible_p(source_t, real)) {                                                            \
+            memcpy(to, from, (size_t)many * sizeof(real));                                                             \
+            return;                                                                                                    \
+        }                                                                                                              \
+        for (int i = 0; i < many; i++) {                                                                               \
+            source_t e;                                                                                                \
+            memcpy(&e, from + i * (ptrdiff_t)sizeof e, sizeof e);                                                      \
+            to[i] = (real)e;                                                                                           \
+        }                                                                                                              \
     }                                                                                                                  \
     INLINE void line_##type(const char *from, ptrdiff_t columns, real *to) {                                           \
         if (columns == LINE) {                                                                                         \
-            convert_##type(LINE, from, to);                                                                            \
+            UNROLL (int v = 0; v < VECS; v++)                                                                          \
+                v_store(to + v * LANES, v_from_##type(from + v * LANES * (ptrdiff_t)sizeof(source_t)));                \
             return;                                                                                                    \
         }                                                                                                              \
         UNROLL (int v = 0; v < VECS; v++) v_store(to + v * LANES, v_zero());                                           \
         UNROLL (int many = LINE / 2; many > 0; many /= 2)                                                              \
             if (columns & many) {                                                                                      \
-                convert_##type(many, from, to);                                                                        \
+                part_##type(many, from, to);                                                                           \
                 from += many * (ptrdiff_t)sizeof(source_t);                                                            \
                 to += many;                                                                                            \
             }                                                                                                          \

@@ -257,6 +257,52 @@ INLINE void v_transpose_square(const real *from, ptrdiff_t from_stride, real *to
 #endif
 }
 
+/* LANES numbers of another type at any address. */
+#if FM_VEC_BYTES == 64 && FM_F64
+INLINE vec v_from_f32(const char *p) { return _mm512_cvtps_pd(_mm256_loadu_ps((const float *)p)); }
+INLINE vec v_from_f64(const char *p) { return v_loadu((const real *)p); }
+INLINE vec v_from_u8(const char *p) {
+    return _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+#elif FM_VEC_BYTES == 64
+INLINE vec v_from_f32(const char *p) { return v_loadu((const real *)p); }
+INLINE vec v_from_f64(const char *p) {
+    const __m256 low = _mm512_cvtpd_ps(_mm512_loadu_pd((const double *)p));
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), _mm512_cvtpd_ps(_mm512_loadu_pd((const double *)p + 8)), 1);
+}
+INLINE vec v_from_u8(const char *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+#elif FM_VEC_BYTES == 32 && FM_F64
+INLINE vec v_from_f32(const char *p) { return _mm256_cvtps_pd(_mm_loadu_ps((const float *)p)); }
+INLINE vec v_from_f64(const char *p) { return v_loadu((const real *)p); }
+INLINE vec v_from_u8(const char *p) {
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)));
+}
+#elif FM_VEC_BYTES == 32
+INLINE vec v_from_f32(const char *p) { return v_loadu((const real *)p); }
+INLINE vec v_from_f64(const char *p) {
+    return _mm256_set_m128(_mm256_cvtpd_ps(_mm256_loadu_pd((const double *)p + 4)),
+                           _mm256_cvtpd_ps(_mm256_loadu_pd((const double *)p)));
+}
+INLINE vec v_from_u8(const char *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+#else
+#define V_FROM(type, source_t)                                                                                         \
+    INLINE vec v_from_##type(const char *p) {                                                                          \
+        source_t e[LANES];                                                                                             \
+        memcpy(e, p, sizeof e);                                                                                        \
+        vec a;                                                                                                         \
+        UNROLL (int i = 0; i < LANES; i++) a[i] = (real)e[i];                                                          \
+        return a;                                                                                                      \
+    }
+FM_GATHERS(V_FROM)
+#undef V_FROM
+#endif
+
 /* Lanes of register v of a line that lie before column n of it. */
 INLINE vmask v_before(int v, ptrdiff_t n) {
     static const _Alignas(64) real lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
