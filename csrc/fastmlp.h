@@ -64,8 +64,7 @@ typedef void fm_dense_weight_gradient(ptrdiff_t rows, ptrdiff_t block_rows, ptrd
                                       ptrdiff_t dw_stride, const fm_ahead *ahead);
 typedef void fm_dense_bias_gradient(ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t n_panels, const fm_blocks *dz,
                                     void *db);
-typedef void fm_transpose(ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t first_panel,
-                          ptrdiff_t n_panels, ptrdiff_t w_stride, void *wt);
+typedef void fm_transpose(ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t w_stride, void *wt);
 typedef void fm_gather(ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_t row_stride_bytes,
                        ptrdiff_t column_stride_bytes, const int64_t *index, const void *scale, const void *shift,
                        void *x, ptrdiff_t x_stride);

@@ -26,8 +26,7 @@ cdef extern from "fastmlp.h" nogil:
     ctypedef void fm_dense_bias_gradient(
         ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t n_panels, const fm_blocks *dz, void *db) noexcept nogil
     ctypedef void fm_transpose(
-        ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t first_panel,
-        ptrdiff_t n_panels, ptrdiff_t w_stride, void *wt) noexcept nogil
+        ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t w_stride, void *wt) noexcept nogil
     ctypedef void fm_gather(
         ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_t row_stride_bytes, ptrdiff_t column_stride_bytes,
         const int64_t *index, const void *scale, const void *shift, void *x, ptrdiff_t x_stride) noexcept nogil

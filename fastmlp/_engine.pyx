@@ -2,7 +2,7 @@
 """The engine: weights in panels, the training step, prediction. model.py has validated everything that comes here.
 
 A training step has two phases. Phase 1 works on blocks of rows: gather, forward, loss, input gradients. Phase 2 works
-on tiles of the weights: sum the gradient over the whole batch, update, refresh the transposed weights. Between them
+on tiles of the weights: sum the gradient over the whole batch, update. Between them
 lies the only barrier of a step, unless the batch has too few rows to share; then every layer is shared by panels.
 Here are the instruction sets and the memory; _step.pxi holds the plan of a step and its execution, _arrays.pxi how a
 user's arrays are read, _network.pxi the class `Network` (weights and optimizer state), _run.pxi the class `Run` (the
@@ -45,6 +45,8 @@ cdef enum:
     BLOCK_ROWS = 128
     # Lines of one phase-2 tile: its gradient stays in the first-level cache until the update has used it.
     TILE_LINES = 64
+    # Panels of weights that are transposed at a time: as many as the widest tile of a product holds in registers.
+    TRANSPOSED_PANELS = 4
     # Counters of two threads must not share a cache line.
     COUNTER_SPACING = 8
     MAX_THREADS = 1024

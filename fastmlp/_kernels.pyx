@@ -169,19 +169,19 @@ def dense_bias_gradient(dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
     return db[:dz.shape[1]].copy()
 
 
-def transpose(w, isa=None, ptrdiff_t repeat=1):
-    """w^T, one panel of w at a time."""
+def transpose(w, isa=None, bint padding=False, ptrdiff_t repeat=1):
+    """w^T, on request with the padding of its panels."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, w.dtype.name)
     cdef ptrdiff_t n_in = w.shape[0], n_out = w.shape[1], _i
     wp = to_panels(w)
     wt = aligned((-(-n_in // k.line), n_out, k.line), w.dtype)
-    cdef ptrdiff_t n_panels = wp.shape[0]
+    wt[...] = np.nan  # as scratch may hold anything
     cdef void *pw = pointer(wp)
     cdef void *pwt = pointer(wt)
     with stopwatch, nogil:
         for _i in range(repeat):
-            k.transpose(0, n_in, n_out, pw, 0, n_panels, n_in * k.line, pwt)
-    return from_panels(wt, n_out, n_in)
+            k.transpose(n_in, n_out, pw, n_in * k.line, pwt)
+    return from_panels(wt, n_out, wt.shape[0] * k.line if padding else n_in)
 
 
 def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_t repeat=1):

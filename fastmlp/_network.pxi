@@ -17,7 +17,7 @@ cdef class Network:
     cdef readonly list layers
     cdef readonly str optimizer
     cdef const fm_kernels *k
-    cdef Memory layer_memory, params, transposed, m, v
+    cdef Memory layer_memory, params, m, v
     cdef Layer *layer
     cdef int n_layers
     cdef ptrdiff_t n_bytes
@@ -35,7 +35,7 @@ cdef class Network:
         self.n_outputs = self.layers[self.n_layers - 1][0]
         self.layer_memory = Memory(self.n_layers * sizeof(Layer))
         self.layer = <Layer *>self.layer_memory.data
-        cdef ptrdiff_t n_in = n_inputs, line = self.k.line, transposed_bytes = 0, line_bytes = 64
+        cdef ptrdiff_t n_in = n_inputs, line = self.k.line, line_bytes = 64
         cdef Layer *layer
         cdef int i
         for i in range(self.n_layers):
@@ -49,16 +49,8 @@ cdef class Network:
             layer.w = self.n_bytes
             layer.b = layer.w + layer.panels * n_in * line_bytes
             self.n_bytes = layer.b + layer.panels * line_bytes
-            if i > 0:
-                transposed_bytes += (n_in + line - 1) // line * layer.n_out * line_bytes
             n_in = layer.n_out
         self.params = Memory(self.n_bytes)
-        self.transposed = Memory(transposed_bytes)
-        transposed_bytes = 0
-        for i in range(1, self.n_layers):
-            layer = &self.layer[i]
-            layer.wt = self.transposed.data + transposed_bytes
-            transposed_bytes += (layer.n_in + line - 1) // line * layer.n_out * line_bytes
         self.set_optimizer("sgd", 0)
 
     def set_optimizer(self, str name, int n_states):
@@ -124,7 +116,6 @@ cdef class Network:
         afresh, as its states may be what diverged."""
         progress, states = snapshot
         self.params.owner[...] = self.kept["params"]
-        self.refresh()
         if not states:
             self.set_optimizer(self.optimizer, (self.m is not None) + 2 * (self.v is not None))
             return
@@ -149,14 +140,6 @@ cdef class Network:
 
     def set_weights(self, list pairs):
         self.pack(self.params, pairs)
-        self.refresh()
-
-    cdef void refresh(self) noexcept:
-        cdef Plan p
-        cdef int i
-        p.k, p.params = self.k, self.params.data
-        for i in range(self.n_layers):
-            refresh_transposed(&p, &self.layer[i], 0, self.layer[i].panels, 0, self.layer[i].n_in)
 
     cdef void bind(self, Plan *p) noexcept:
         """The parameters as a plan sees them."""
@@ -207,7 +190,6 @@ cdef class Network:
             apply(&p, 0, p.n_bytes // p.k.itemsize_bytes, g.data, &h)
             fm_restore_subnormals(mode)
         self.progress = next_progress
-        self.refresh()
 
 
 cdef void set_hyper(Plan *p, dict hyper) except *:

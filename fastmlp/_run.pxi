@@ -64,6 +64,9 @@ cdef class Run:
         p.input_block = (network.n_inputs + line - 1) // line * stride
         p.target_bytes = (network.n_outputs + line - 1) // line * stride * item
         p.scratch_bytes = network.k.group * TILE_LINES * line * item
+        if self.training:
+            for i in range(1, network.n_layers):
+                p.scratch_bytes = max(p.scratch_bytes, TRANSPOSED_PANELS * network.layer[i].n_out * line * item)
         n_bytes = n_blocks * (p.input_block * item + p.target_bytes + p.block_rows * item + 64)
         n_bytes += self.n_threads * (p.scratch_bytes + COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t))
         for i in range(network.n_layers):

@@ -17,7 +17,6 @@ cdef struct Layer:
     double alpha
     bint use_bias
     ptrdiff_t w, b              # bytes from the start of the parameters, and of each optimizer state
-    char *wt                    # transposed weights; NULL for the first layer, which has no input gradient
     char *y                     # outputs, then in the last layer the gradient of the scores
     char *dz                    # derivative of the activation, then the gradient of its input
     ptrdiff_t block, stride     # elements between blocks, and between the panels of a block, of y and dz
@@ -43,7 +42,7 @@ cdef struct Plan:
     char *inputs                # gathered rows, and targets
     char *target_block
     char *row_losses
-    char *scratch               # of each thread: one tile of gradients
+    char *scratch               # of each thread: one tile of gradients, or some panels of transposed weights
     ptrdiff_t input_block, input_stride, target_stride, target_bytes, scratch_bytes
     ptrdiff_t n_samples, batch_rows, block_rows
     fm_loss *loss
@@ -125,23 +124,20 @@ cdef inline char *output_gradient(const Plan *p, int i) noexcept nogil:
     return p.layers[i].y if i == p.n_layers - 1 else p.layers[i].dz
 
 cdef void input_gradient(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t first,
-                         ptrdiff_t last) noexcept nogil:
-    """Panels first ... last-1 of dz of layer i - 1 from dz of layer i."""
+                         ptrdiff_t last, int thread) noexcept nogil:
+    """Panels first ... last-1 of dz of layer i - 1 from dz of layer i, by weights transposed some panels at a time."""
     cdef const Layer *layer = &p.layers[i]
     cdef const Layer *below = &p.layers[i - 1]
-    if last <= first:
-        return
-    p.k.dense_input_gradient(rows, layer.n_out, last - first, at(output_gradient(p, i), block * layer.block, p),
-                             layer.stride, at(layer.wt, first * layer.n_out * p.k.line, p),
-                             below.activation != NULL, at(below.dz, block * below.block + first * below.stride, p),
-                             below.stride)
-
-cdef void refresh_transposed(const Plan *p, const Layer *layer, ptrdiff_t first_panel, ptrdiff_t last_panel,
-                             ptrdiff_t first_in, ptrdiff_t n_in) noexcept nogil:
-    cdef ptrdiff_t panel_elements = layer.n_in * p.k.line
-    if layer.wt != NULL:
-        p.k.transpose(first_in, n_in, layer.n_out, at(p.params + layer.w, first_panel * panel_elements, p),
-                      first_panel, last_panel - first_panel, panel_elements, layer.wt)
+    cdef ptrdiff_t line = p.k.line, groups = (last - first + TRANSPOSED_PANELS - 1) // TRANSPOSED_PANELS
+    cdef ptrdiff_t group, panel, end, columns
+    cdef char *wt = p.scratch + thread * p.scratch_bytes
+    for group in range(groups):
+        panel, end = first + part(last - first, groups, group), first + part(last - first, groups, group + 1)
+        columns = min(end * line, layer.n_in) - panel * line
+        p.k.transpose(columns, layer.n_out, at(p.params + layer.w, panel * line * line, p), layer.n_in * line, wt)
+        p.k.dense_input_gradient(rows, layer.n_out, end - panel, at(output_gradient(p, i), block * layer.block, p),
+                                 layer.stride, wt, below.activation != NULL,
+                                 at(below.dz, block * below.block + panel * below.stride, p), below.stride)
 
 cdef void apply(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t n, const char *g,
                 const fm_hyper *hyper) noexcept nogil:
@@ -165,7 +161,7 @@ cdef fm_ahead what_apply_reads(const Plan *p, ptrdiff_t offset_bytes) noexcept n
 
 cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyper, int thread,
                        int n_threads) noexcept nogil:
-    """This thread's share of the tiles of layer i: gradient over the whole batch, update, transposed weights."""
+    """This thread's share of the tiles of layer i: gradient over the whole batch, update."""
     cdef const Layer *layer = &p.layers[i]
     cdef ptrdiff_t line = p.k.line, panel_elements = layer.n_in * line, bytes_per_line = line * p.k.itemsize_bytes
     cdef ptrdiff_t n_groups = (layer.panels + p.k.group - 1) // p.k.group
@@ -195,7 +191,6 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
             for panel in range(last - first):
                 apply(p, offset + panel * panel_elements * p.k.itemsize_bytes, n_in * line,
                       at(dw, panel * dw_stride, p), hyper)
-            refresh_transposed(p, layer, first, last, first_in, n_in)
         if first_in == 0 and layer.use_bias:
             offset = layer.b + first * bytes_per_line
             dw = scratch if p.gradients == NULL else p.gradients + offset
@@ -218,7 +213,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
             forward(p, i, block, n, 0, p.layers[i].panels, True)
         right += loss(p, block, 0, n, gradient_scale, True)
         for i in range(p.n_layers - 1, 0, -1):
-            input_gradient(p, i, block, n, 0, p.layers[i - 1].panels)
+            input_gradient(p, i, block, n, 0, p.layers[i - 1].panels, thread)
     return right
 
 cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, int thread,
@@ -240,7 +235,7 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
     fm_barrier_wait(p.barrier, n_threads)
     for i in range(p.n_layers - 1, 0, -1):
         panels = p.layers[i - 1].panels
-        input_gradient(p, i, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1))
+        input_gradient(p, i, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), thread)
         if i > 1:
             fm_barrier_wait(p.barrier, n_threads)
     return right

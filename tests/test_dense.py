@@ -127,3 +127,12 @@ def test_dense_takes_read_only_and_strided_arrays(isa, dtype):
     for product in PRODUCTS:
         found, expected = product(isa, *strided, 4)
         np.testing.assert_array_equal(found, expected)
+
+
+def test_the_padding_of_a_transpose_is_zero(isa, dtype, sizes):
+    for n_in in sizes:
+        for n_out in (1, 5, 16, 33):
+            found = _kernels.transpose(np.ones((n_in, n_out), dtype), isa=isa, padding=True)
+            assert found.shape[1] % _kernels.line_of(dtype) == 0
+            assert found[:, :n_in].all()
+            assert not found[:, n_in:].any()

@@ -245,23 +245,22 @@ static void FM(dense_bias_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, ptrdif
     }
 }
 
-/* Some lines of w into its transpose:  wt[n, k] = w[k, n] for first_in <= k < first_in + n_in, first_in a multiple of
- * LINE, and n in n_panels panels from first_panel
- *   w   points at line 0 of the first panel; panels w_stride apart       read
- *   wt  panels of w^T, n_out lines in each                               written
+/* Some rows of w transposed:  wt[n, k] = w[k, n] for k < n_in
+ *   w   panels (n_out, n_in) from the first of these rows on, w_stride apart   read
+ *   wt  panels (n_in, n_out) without gaps; padding becomes zero                written
  * Twin: transpose */
-static void FM(transpose)(ptrdiff_t first_in, ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t first_panel,
-                          ptrdiff_t n_panels, ptrdiff_t w_stride, void *wt) {
-    for (ptrdiff_t p = 0; p < n_panels; p++) {
-        const ptrdiff_t first_out = (first_panel + p) * LINE, columns = MIN(LINE, n_out - first_out);
-        for (ptrdiff_t k = first_in; k < first_in + n_in; k += LINE) {
-            const real *from = (const real *)w + p * w_stride + k * LINE;
-            real *to = (real *)wt + (k / LINE * n_out + first_out) * LINE;
-            const ptrdiff_t lines = MIN(LINE, first_in + n_in - k);
-            const ptrdiff_t whole_n = columns / SQUARE * SQUARE, whole_k = lines / SQUARE * SQUARE;
+static void FM(transpose)(ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t w_stride, void *wt) {
+    for (ptrdiff_t k = 0; k < n_in; k += LINE) {
+        const ptrdiff_t lines = MIN(LINE, n_in - k);
+        for (ptrdiff_t first = 0; first < n_out; first += LINE) {
+            const real *from = (const real *)w + first / LINE * w_stride + k * LINE;
+            real *to = (real *)wt + (k / LINE * n_out + first) * LINE;
+            const ptrdiff_t columns = MIN(LINE, n_out - first);
+            const ptrdiff_t whole_n = columns / SQUARE * SQUARE, whole_k = lines / LANES * LANES;
+            if (lines < LINE) memset(to, 0, (size_t)(columns * LINE) * sizeof(real));
             for (ptrdiff_t n = 0; n < whole_n; n += SQUARE)
-                for (ptrdiff_t j = 0; j < whole_k; j += SQUARE)
-                    v_transpose_square(from + j * LINE + n, LINE, to + n * LINE + j, LINE);
+                for (ptrdiff_t j = 0; j < whole_k; j += LANES)
+                    v_transpose(from + j * LINE + n, LINE, to + n * LINE + j, LINE);
             for (ptrdiff_t n = 0; n < columns; n++)
                 for (ptrdiff_t j = n < whole_n ? whole_k : 0; j < lines; j++) to[n * LINE + j] = from[j * LINE + n];
         }

@@ -227,35 +227,70 @@ INLINE real v_line_max(const vec *line) {
 }
 #endif
 
-/* A square of SQUARE by SQUARE elements, rows from_stride and to_stride apart, transposed by 16-byte shuffles, which the
- * wider ISAs have too. */
+/* LANES rows of SQUARE columns transposed into SQUARE rows of LANES; rows from_stride and to_stride apart. Squares lie
+ * side by side in a register, 16 bytes each, and are transposed all at once. */
 enum { SQUARE = 16 / sizeof(real) };
-INLINE void v_transpose_square(const real *from, ptrdiff_t from_stride, real *to, ptrdiff_t to_stride) {
 #if defined(__aarch64__) && FM_F64
+INLINE void v_transpose(const real *from, ptrdiff_t from_stride, real *to, ptrdiff_t to_stride) {
     const float64x2_t a = vld1q_f64(from), b = vld1q_f64(from + from_stride);
     vst1q_f64(to, vtrn1q_f64(a, b));
     vst1q_f64(to + to_stride, vtrn2q_f64(a, b));
+}
 #elif defined(__aarch64__)
+INLINE void v_transpose(const real *from, ptrdiff_t from_stride, real *to, ptrdiff_t to_stride) {
     const float32x4x2_t a = vtrnq_f32(vld1q_f32(from), vld1q_f32(from + from_stride));
     const float32x4x2_t b = vtrnq_f32(vld1q_f32(from + 2 * from_stride), vld1q_f32(from + 3 * from_stride));
     vst1q_f32(to, vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0])));
     vst1q_f32(to + to_stride, vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1])));
     vst1q_f32(to + 2 * to_stride, vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0])));
     vst1q_f32(to + 3 * to_stride, vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1])));
-#elif FM_F64
-    const __m128d a = _mm_load_pd(from), b = _mm_load_pd(from + from_stride);
-    _mm_store_pd(to, _mm_unpacklo_pd(a, b));
-    _mm_store_pd(to + to_stride, _mm_unpackhi_pd(a, b));
+}
 #else
-    __m128 a = _mm_load_ps(from), b = _mm_load_ps(from + from_stride), c = _mm_load_ps(from + 2 * from_stride),
-           d = _mm_load_ps(from + 3 * from_stride);
-    _MM_TRANSPOSE4_PS(a, b, c, d);
-    _mm_store_ps(to, a);
-    _mm_store_ps(to + to_stride, b);
-    _mm_store_ps(to + 2 * to_stride, c);
-    _mm_store_ps(to + 3 * to_stride, d);
+/* 16 bytes of rows 0, SQUARE, 2 SQUARE, ... side by side */
+#if FM_VEC_BYTES == 64 && FM_F64
+#define INSERT(a, i, row) a = _mm512_insertf64x2(a, _mm_load_pd(from + (row) * from_stride), i)
+#define FIRST(row) _mm512_castpd128_pd512(_mm_load_pd(from + (row) * from_stride))
+#elif FM_VEC_BYTES == 64
+#define INSERT(a, i, row) a = _mm512_insertf32x4(a, _mm_load_ps(from + (row) * from_stride), i)
+#define FIRST(row) _mm512_castps128_ps512(_mm_load_ps(from + (row) * from_stride))
+#elif FM_VEC_BYTES == 32 && FM_F64
+#define INSERT(a, i, row) a = _mm256_insertf128_pd(a, _mm_load_pd(from + (row) * from_stride), i)
+#define FIRST(row) _mm256_castpd128_pd256(_mm_load_pd(from + (row) * from_stride))
+#elif FM_VEC_BYTES == 32
+#define INSERT(a, i, row) a = _mm256_insertf128_ps(a, _mm_load_ps(from + (row) * from_stride), i)
+#define FIRST(row) _mm256_castps128_ps256(_mm_load_ps(from + (row) * from_stride))
+#else
+#define FIRST(row) v_load(from + (row) * from_stride)
+#endif
+INLINE vec v_squares(const real *from, ptrdiff_t from_stride) {
+    vec a = FIRST(0);
+#if FM_VEC_BYTES > 16
+    INSERT(a, 1, SQUARE);
+#endif
+#if FM_VEC_BYTES > 32
+    INSERT(a, 2, 2 * SQUARE);
+    INSERT(a, 3, 3 * SQUARE);
+#endif
+    return a;
+}
+#undef INSERT
+#undef FIRST
+INLINE void v_transpose(const real *from, ptrdiff_t from_stride, real *to, ptrdiff_t to_stride) {
+    const vec a = v_squares(from, from_stride), b = v_squares(from + from_stride, from_stride);
+#if FM_F64
+    v_store(to, X86(unpacklo)(a, b));
+    v_store(to + to_stride, X86(unpackhi)(a, b));
+#else
+    const vec c = v_squares(from + 2 * from_stride, from_stride), d = v_squares(from + 3 * from_stride, from_stride);
+    const vec ab = X86(unpacklo)(a, b), cd = X86(unpacklo)(c, d), ab_high = X86(unpackhi)(a, b),
+              cd_high = X86(unpackhi)(c, d);
+    v_store(to, X86(shuffle)(ab, cd, 0x44));
+    v_store(to + to_stride, X86(shuffle)(ab, cd, 0xee));
+    v_store(to + 2 * to_stride, X86(shuffle)(ab_high, cd_high, 0x44));
+    v_store(to + 3 * to_stride, X86(shuffle)(ab_high, cd_high, 0xee));
 #endif
 }
+#endif
 
 /* LANES numbers of another type at any address. */
 #if FM_VEC_BYTES == 64 && FM_F64
