@@ -56,9 +56,8 @@ cdef enum:
 cdef ptrdiff_t MIN_ROWS_PER_THREAD = 32
 
 # Multiply-adds of a step for which a thread is worth its barriers. Measured on 2 idle cores, one thread and two:
-# 64-64-10 at batch 32 (3.6e5) 4.2 and 3.6 µs, 10-46-46-10 at batch 128 (1.3e6) 14.7 and 12.6, 784-100-10 at batch 10
-# (1.8e6) 22.0 and 15.4. Where other programs want the cores, waiting for a second thread costs far more than the first
-# of these gains, so the smallest steps stay on one.
+# 64-64-10 at batch 16 (1.8e5) 2.4 and 2.4 µs, at batch 32 (3.6e5) 4.3 and 3.6, 10-46-46-10 at batch 128 (1.3e6) 14.6
+# and 12.2. Where other programs want the cores a second thread costs far more than that: `training.Pace` finds out.
 cdef double WORK_PER_THREAD = 1.75e5
 
 # Multiply-adds of a call for which it is worth entering a parallel region, whose threads may have to be woken: 100 µs.

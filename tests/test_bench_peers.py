@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastmlp.bench import peers
+from fastmlp.bench import frameworks, peers
 from fastmlp.bench.workloads import Workload
 
 SMALL = Workload((12, 9, 3), 8, 5)
@@ -93,7 +93,7 @@ def test_missing_names_the_package_and_the_extra(monkeypatch):
 
 def test_missing_names_what_else_is_needed(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
-    monkeypatch.setattr(peers.shutil, "which", lambda name: None)
+    monkeypatch.setattr(frameworks.shutil, "which", lambda name: None)
     assert "C++ compiler" in peers.missing("torch.compile")
     other = type("keras", (), {"backend": type("backend", (), {"backend": staticmethod(lambda: "torch")})})
     monkeypatch.setitem(sys.modules, "keras", other)
@@ -101,7 +101,8 @@ def test_missing_names_what_else_is_needed(monkeypatch):
 
 
 def test_every_class_that_trains_or_predicts_is_listed():
-    classes = [c for c in vars(peers).values() if inspect.isclass(c) and c.__module__ == peers.__name__]
+    found = [*vars(peers).values(), *vars(frameworks).values()]
+    classes = [c for c in found if inspect.isclass(c) and issubclass(c, peers.Peer) and c is not peers.Peer]
     assert next(iter(peers.PEERS)) == "fastmlp"
     for method, listed in (("epoch", peers.TRAINERS), ("predict", peers.PREDICTORS)):
         assert {c for c in classes if hasattr(c, method) and not c.__name__.startswith("_")} == set(listed.values())

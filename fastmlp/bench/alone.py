@@ -73,7 +73,7 @@ def shares(
         peaks: list[float] = []
 
         def probe(units: int, peaks: list[float] = peaks) -> None:
-            peaks.extend(peak_fma(isa, dtype, everyone, seconds) for _ in range(units))
+            peaks.append(max(peak_fma(isa, dtype, everyone, seconds) for _ in range(units)))
 
         timing = in_turn([steps, probe], rounds, seconds)[0]
         rates = workload.operations / timing.wall

@@ -21,6 +21,9 @@ QUICK_ROUNDS, QUICK_SECONDS = 5, 0.02
 DTYPES = ("float32", "float64")
 UPDATES: dict[str, dict[str, Any]] = {"none": {"update": False}, "SGD": {}, "Adam": {"optimizer": "adam"}}
 
+# What tells a row from the others.
+LABELS = ("probe", "workload", "network", "rows", "peer")
+
 Result = dict[str, Any]
 
 
@@ -83,12 +86,12 @@ def measure(
         found = []
         for row in rows:
             found.append(row)
-            tell(f"{title}: {' '.join(str(row[key]) for key in ('workload', 'network', 'rows', 'peer') if key in row)}")
+            tell(f"{title}: {' '.join(str(row[key]) for key in LABELS if key in row)}")
         return found
 
     trainers = [name for name in names if name in peers.TRAINERS]
     predictors = [name for name in names if name in peers.PREDICTORS]
-    networks = [workloads[0], workloads[-1]] if len(workloads) < 6 else [workloads[i] for i in (0, 1, 5)]
+    networks = list(dict.fromkeys(workloads[i] for i in ((0, -1) if len(workloads) < 6 else (0, 1, 5))))
     adam = [dataclasses.replace(w, optimizer="adam") for w in workloads]
     width_step = 32 if quick else 8
     by_width = [Workload((10, w, w, 10), 128, 50) for w in range(32, 129, width_step)] + [
@@ -135,15 +138,18 @@ def run(options: argparse.Namespace) -> int:
     int
         Exit code 0.
     """
-    folder = Path(options.out).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
     wanted = options.peers or [name for name in peers.PEERS if name != "fastmlp"]
-    absent = {name: why for name in wanted if (why := peers.missing(name))}
-    for why in sorted(set(absent.values())):
-        print(f"without {why}", file=sys.stderr)
+    unknown = [name for name in wanted if name not in peers.PEERS]
+    if unknown:
+        raise ValueError(f"--peers {shlex.join(unknown)}: none of {shlex.join(peers.PEERS)}")
     workloads = select(options.workloads)
     if not workloads:
         raise ValueError(f"--workloads {' '.join(options.workloads)}: none of {', '.join(map(str, WORKLOADS))}")
+    absent = {name: why for name in wanted if (why := peers.missing(name))}
+    for why in sorted(set(absent.values())):
+        print(f"without {why}", file=sys.stderr)
+    folder = Path(options.out).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
 
     def tell(line: str) -> None:

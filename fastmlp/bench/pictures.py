@@ -63,7 +63,8 @@ def ratios(result: Result, ax: Any) -> Any:
     ax.grid(axis="y", alpha=0.3)
     ax.set_ylabel("times as fast as the peer")
     ax.set_title("One SGD step: fastmlp beside each peer (above 1: fastmlp is faster)", fontsize=10)
-    ax.legend(ncols=4, fontsize="small", frameon=False)
+    if names:
+        ax.legend(ncols=4, fontsize="small", frameon=False)
     return ax
 
 

@@ -1,0 +1,141 @@
+"""Memory: what `fit` needs beside the user's arrays, and that it never copies a data set."""
+
+import contextlib
+import gc
+import itertools
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+
+# A Python in another folder that finds the package which is tested here, be it installed or built in place.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fm.__file__).parents[1])}
+
+# Optimizers and their states.
+OPTIMIZERS = {"sgd": (fm.SGD(0.01), 0), "momentum": (fm.SGD(0.01, 0.9), 1), "adam": (fm.Adam(), 2)}
+
+# Python objects, the tiles of a weight gradient of two threads, what drawing 64 x 64 weights takes: 81 kB were needed.
+SMALL = 100_000
+# A thread transposes 4 panels of weights at a time for the gradient of a layer's inputs, in cache lines of 64 bytes:
+# 131 kB for 512 outputs, 262 kB for 1024.
+TRANSPOSED = 4 * 64
+# Rows, loss and right predictions of a step, kept until its epoch is over; the two joined to arrays; a product.
+STEP = 6 * 8
+
+
+@contextlib.contextmanager
+def tracing():
+    """Gives a function that tells the most bytes at a time that were in use since it was last called."""
+
+    def peak():
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        return found
+
+    gc.collect()
+    tracemalloc.start()
+    try:
+        yield peak
+    finally:
+        tracemalloc.stop()
+
+
+def padded(width, dtype):
+    """A width in whole cache lines."""
+    line = 64 // np.dtype(dtype).itemsize
+    return -(-width // line) * line
+
+
+def weight_bytes(widths, dtype):
+    """Of weights and biases."""
+    pairs = itertools.pairwise(widths)
+    return sum((n_in + 1) * padded(n_out, dtype) for n_in, n_out in pairs) * np.dtype(dtype).itemsize
+
+
+def activation_bytes(widths, rows, dtype):
+    """Of the inputs and the outputs of every layer."""
+    return rows * sum(padded(width, dtype) for width in widths) * np.dtype(dtype).itemsize
+
+
+def model_of(widths, **options):
+    layers = [*(fm.Dense(width, "relu") for width in widths[1:-1]), fm.Dense(widths[-1])]
+    return fm.Model(layers, "softmax_cross_entropy", **options)
+
+
+# Two cases exceed the budget and are not among these.
+# A larger network that `fit` itself builds, before the first step: with SGD in float32 and batches up to 128 the peak
+# of 784-512-512-10 is 5.2 times its weights and that of 256-1024-1024-10 6.7 times, instead of 2. The weights of a
+# layer are drawn at once in float64, 24 bytes a weight, and `Network.pack` pads a copy of a layer while there are both
+# the network and the weights that it is given.
+# Small epochs, of which `fit` trains several at a time: the snapshot before them holds the optimizer's states too, so
+# the peak is 2 + 2 states times the weights instead of 2 + states: 784-512-512-10 with 256 samples, 3.7 and 5.7 times.
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("batch_size", [1, 32, 128, 1000])
+@pytest.mark.parametrize(
+    ("widths", "built_by_fit"),
+    [((64, 64, 10), True), ((10, 46, 46, 10), False), ((784, 512, 512, 10), False), ((256, 1024, 1024, 10), False)],
+)
+def test_fit_keeps_to_its_budget(widths, built_by_fit, batch_size, optimizer, n_threads, dtype):
+    """The weights and those to go back to, the optimizer's states, thrice the activations of a batch, and of a sample
+    its place in the order and its label."""
+    chosen, states = OPTIMIZERS[optimizer]
+    n = max(100, batch_size + 1)
+    X = np.random.default_rng(0).standard_normal((n, widths[0]), np.float32).astype(dtype)
+    y = np.arange(n) % 10
+    with tracing() as peak:
+        model = model_of(widths, optimizer=chosen, n_threads=n_threads, dtype=dtype)
+        if not built_by_fit:
+            model.build(widths[0])
+            peak()
+        model.fit(X, y, batch_size=batch_size, verbose=0)
+        needed = peak()
+    budget = (2 + states) * weight_bytes(widths, dtype) + 3 * activation_bytes(widths, batch_size, dtype)
+    budget += (8 + 4) * n + n_threads * TRANSPOSED * max(widths[1:]) + SMALL
+    assert needed <= budget
+
+
+def test_a_step_leaves_few_numbers_behind():
+    """In batches of one sample this is more than the samples' order and labels."""
+    n = 20_000
+    X, y = np.zeros((n, 3), np.float32), np.zeros(n, np.uint8)
+    with tracing() as peak:
+        model_of((3, 2), n_threads=1).fit(X, y, batch_size=1, verbose=0)
+        assert peak() <= (8 + 4 + STEP) * n + SMALL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts what is allocated only on Linux, since 4.7")
+def test_a_data_set_beyond_memory_is_trained_on(tmp_path):
+    """A copy of it, or of more than a sixteenth, would be a MemoryError."""
+    code = """
+import re, resource, sys
+import numpy as np
+import fastmlp as fm
+
+X = np.memmap(sys.argv[1], np.float32, "r", shape=(262144, 1024))
+y = np.zeros(len(X), np.uint8)
+model = fm.Model([fm.Dense(8, "relu"), fm.Dense(2)], "softmax_cross_entropy")
+model.fit(X[:4096], y[:4096], batch_size=1024, epochs=2, verbose=0)  # with the threads that it will use
+
+# Not RLIMIT_AS, which counts the map itself; private memory that can be written is what a copy needs.
+used = int(re.search(r"VmData:\\s*(\\d+) kB", open("/proc/self/status").read())[1]) << 10
+resource.setrlimit(resource.RLIMIT_DATA, (used + (64 << 20), resource.RLIM_INFINITY))
+try:
+    np.ones(128 << 20, np.uint8)
+except MemoryError:
+    print("limited")
+print(len(model.fit(X, y, batch_size=1024, shuffle=True, verbose=0)["loss"]))
+"""
+    with open(tmp_path / "X", "wb") as file:
+        file.truncate(1 << 30)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "X")], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["limited", "1"]

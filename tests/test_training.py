@@ -1,0 +1,200 @@
+"""The pace of `fit`: how long chunks of steps are, and on how many threads they run, by a clock that the tests set."""
+
+import contextlib
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import _engine, training
+from fastmlp import model as model_module
+from fastmlp.training import CHUNK_SECONDS, FIRST_STEPS, FIRST_WORK, TRIAL_PERIOD, TRIAL_SECONDS
+
+BATCH = 32
+MANY = 10**9
+
+
+class Machine:
+    """A clock, and how long a step takes on so many threads."""
+
+    def __init__(self, seconds):
+        self.now = 5000.0  # a clock that was not started for us
+        self.seconds = seconds
+
+    def perf_counter(self):
+        return self.now
+
+    def chunks(self, pace, seconds, left=MANY):
+        """(steps, threads) of all chunks within some time."""
+        found, until = [], self.now + seconds
+        while self.now < until:
+            steps, threads = pace.next(left)
+            with pace.measure(steps, threads):
+                self.now += steps * self.seconds[threads]
+            found.append((steps, threads))
+        return found
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine on which a step takes 10 us with two threads and 15 us with one."""
+    machine = Machine({1: 15e-6, 2: 10e-6})
+    monkeypatch.setattr(training, "time", machine)
+    return machine
+
+
+def pace_of(n_threads=2, exact_threads=False, work=1e6):
+    """A pace whose steps have so many multiply-adds."""
+
+    def work_of(rows, training):
+        assert rows == BATCH
+        assert training
+        return work
+
+    network = SimpleNamespace(work=work_of)
+    run = SimpleNamespace(n_threads=n_threads, exact_threads=exact_threads, network=network)
+    return training.Pace(run, BATCH)
+
+
+def time_by_threads(machine, chunks):
+    """Seconds that chunks took on one thread, and on two."""
+    return [sum(steps * machine.seconds[n] for steps, threads in chunks if threads == n) for n in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("work", "steps"), [(1.0, FIRST_STEPS), (FIRST_WORK / FIRST_STEPS / 2, FIRST_STEPS), (1e6, FIRST_WORK / 1e6),
+                        (FIRST_WORK, 1), (1e15, 1)]
+)  # fmt: skip
+@pytest.mark.parametrize("n_threads", [1, 2, 64])
+def test_the_first_chunk_is_bounded_by_work_and_steps(machine, n_threads, work, steps):
+    assert pace_of(n_threads, work=work).next(MANY) == (steps, n_threads)
+
+
+@pytest.mark.parametrize("seconds", [1e-7, 3e-6, 1e-4, 2e-3, 0.029])
+@pytest.mark.parametrize("work", [1.0, 1e5, 1e9])
+def test_chunks_come_to_their_length_whatever_the_first(machine, work, seconds):
+    machine.seconds = {1: seconds}
+    pace = pace_of(1, work=work)
+    machine.chunks(pace, 0.5)
+    for steps, _ in machine.chunks(pace, 0.5):
+        assert steps == pytest.approx(CHUNK_SECONDS / seconds, abs=1)
+
+
+def test_chunks_grow_at_most_eightfold(machine):
+    machine.seconds = {1: 1e-7}
+    lengths = [steps for steps, _ in machine.chunks(pace_of(1, work=1e9), 1.0)]
+    assert lengths[:3] == [1, 8, 64]
+
+
+def test_a_step_longer_than_a_chunk_is_a_chunk(machine):
+    machine.seconds = {1: 1.0, 2: 0.6}
+    assert set(machine.chunks(pace_of(work=1e12), 20.0)) == {(1, 2)}
+
+
+def test_a_clock_that_stands_still_is_survived(machine):
+    machine.seconds = {1: 0.0}
+    pace = pace_of(1)
+    for _ in range(20):
+        steps, threads = pace.next(100)
+        with pace.measure(steps, threads):
+            pass
+        assert (steps, threads) == (100, 1)
+
+
+@pytest.mark.parametrize(("n_threads", "exact_threads"), [(1, False), (1, True), (2, True)])
+def test_a_given_number_of_threads_stays(machine, n_threads, exact_threads):
+    machine.seconds = {1: 1e-5, 2: 1e-3}
+    assert {threads for _, threads in machine.chunks(pace_of(n_threads, exact_threads), 5.0)} == {n_threads}
+
+
+def test_one_thread_is_tried_shortly_and_left(machine):
+    """Two are faster: of ten seconds one thread gets a trial in each."""
+    pace = pace_of()
+    (_, first), (steps, second), *_ = chunks = machine.chunks(pace, 10.0)
+    assert (first, second) == (2, 1)
+    assert steps * machine.seconds[2] <= TRIAL_SECONDS
+    trials = [steps for steps, threads in chunks if threads == 1]
+    assert len(trials) == pytest.approx(10.0 / TRIAL_PERIOD, abs=1)
+    assert max(trials) * machine.seconds[2] <= TRIAL_SECONDS
+
+
+def test_one_thread_is_tried_and_kept_where_another_program_wants_the_cores(machine):
+    machine.seconds = {1: 15e-6, 2: 80e-6}
+    alone, both = time_by_threads(machine, machine.chunks(pace_of(), 10.0))
+    assert alone > 0.9 * 10
+    assert both < 10 / TRIAL_PERIOD * TRIAL_SECONDS * 80 / 15 + FIRST_WORK / 1e6 * 80e-6
+
+
+def test_threads_come_and_go_with_the_other_program(machine):
+    """A number that becomes the slower is left after a chunk; one that becomes the faster is found by a trial."""
+    pace = pace_of()
+    idle, busy = machine.seconds, {1: 15e-6, 2: 200e-6}
+    for _ in range(3):
+        machine.seconds = idle
+        machine.chunks(pace, TRIAL_PERIOD + CHUNK_SECONDS)
+        alone, both = time_by_threads(machine, machine.chunks(pace, 3 * TRIAL_PERIOD))
+        assert both > 0.95 * (alone + both)
+        machine.seconds = busy
+        machine.chunks(pace, 3 * CHUNK_SECONDS)
+        alone, both = time_by_threads(machine, machine.chunks(pace, 3 * TRIAL_PERIOD))
+        assert alone > 0.9 * (alone + both)
+
+
+def test_nothing_is_tried_before_its_time(machine):
+    pace = pace_of()
+    machine.chunks(pace, 1e-9)
+    assert machine.chunks(pace, 1e-9)[0][1] == 1
+    assert {threads for _, threads in machine.chunks(pace, 0.9 * TRIAL_PERIOD)} == {2}
+    assert {threads for _, threads in machine.chunks(pace, 0.2 * TRIAL_PERIOD)} == {1, 2}
+
+
+@pytest.mark.parametrize(("factor", "tried"), [(0.99, True), (1.01, False)])
+def test_a_step_longer_than_a_trial_is_never_tried(machine, factor, tried):
+    machine.seconds = {1: 2 * factor * TRIAL_SECONDS, 2: factor * TRIAL_SECONDS}
+    assert (1 in [threads for _, threads in machine.chunks(pace_of(work=1e9), 5.0)]) == tried
+
+
+@pytest.mark.parametrize("left", [7, 50, 300])
+def test_no_more_steps_than_are_left(machine, left):
+    chunks = machine.chunks(pace_of(), 1.5 * TRIAL_PERIOD, left)
+    assert {steps for steps, _ in chunks} == {left}
+    assert {threads for _, threads in chunks} == {1, 2}
+
+
+def test_a_chunk_that_fails_teaches_nothing(machine):
+    pace = pace_of()
+    with contextlib.suppress(MemoryError), pace.measure(100, 2):
+        machine.now += 1.0
+        raise MemoryError
+    assert pace.next(MANY) == (300, 2)
+
+
+@pytest.mark.skipif(not _engine.has_openmp, reason="built without OpenMP: one thread")
+@pytest.mark.parametrize("callbacks", [[], [fm.Callback()]], ids=["epochs together", "one by one"])
+@pytest.mark.parametrize("seed", range(3))
+def test_switching_threads_keeps_the_bits(monkeypatch, callbacks, seed):
+    """Random times of steps make the lengths of chunks and the numbers of threads random."""
+    widths, n = (150, 200, 3), 64 * 40 + 5
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((n, widths[0]), np.float32), rng.integers(0, widths[-1], n)
+    layers = [fm.Dense(widths[1], "tanh"), fm.Dense(widths[2])]
+
+    def trained(n_threads):
+        model = fm.Model(layers, "softmax_cross_entropy", "adam", seed=seed, n_threads=n_threads)
+        history = model.fit(X, y, batch_size=64, epochs=6, callbacks=callbacks, verbose=0)
+        return history["loss"], [array.tobytes() for pair in model.weights for array in pair]
+
+    expected = trained(1)
+    chunks, following = [(1, 1)], training.Pace.next
+    ticks = itertools.accumulate(chunks[-1][0] * rng.uniform(5e-4, 15e-4) for _ in itertools.count())
+    monkeypatch.setattr(training.Pace, "next", lambda *a: chunks.append(following(*a)) or chunks[-1])
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr(training, "TRIAL_PERIOD", 0.05)
+    monkeypatch.setattr(training, "TRIAL_SECONDS", 0.006)
+    monkeypatch.setattr(training, "CHUNK_SECONDS", 0.01)
+    monkeypatch.setattr(model_module, "cores", lambda: 2)
+    assert trained(None) == expected
+    used = [threads for steps, threads in chunks if steps > 3]  # enough work for a second thread
+    assert sum(a != b for a, b in itertools.pairwise(used)) > 5
