@@ -26,7 +26,7 @@ def bench_epoch(workload, optimizer, peer, benchmark):
     assert benchmark(trainer.epoch) < first
 
 
-@pytest.mark.parametrize("threads", sorted({1, cores()}))
+@pytest.mark.parametrize("threads", range(1, cores() + 1))
 @pytest.mark.parametrize("batch", alone.BATCHES)
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda widths: "-".join(map(str, widths)))
 def bench_step(network, batch, optimizer, threads, benchmark):

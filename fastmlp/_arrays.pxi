@@ -6,6 +6,7 @@ cdef int FLOAT32_GATHER = position(gathers, GATHER_OF_DTYPE["float32"])
 cdef int FLOAT64_GATHER = position(gathers, GATHER_OF_DTYPE["float64"])
 cdef int UINT8_GATHER = position(gathers, GATHER_OF_DTYPE["uint8"])
 
+cdef double FLOAT32_MAX = LARGEST["float32"]
 cdef const fm_kernels *float32_kernels = table_of(isa, "float32")
 cdef const fm_kernels *float64_kernels = table_of(isa, "float64")
 
@@ -55,7 +56,9 @@ def is_plain_matrix(value, n_columns, double low, double high):
         return low <= 0 and high >= 255
     if kind == cnp.NPY_FLOAT64:
         k = float64_kernels
-    elif kind != cnp.NPY_FLOAT32:
+    elif kind == cnp.NPY_FLOAT32:  # for whose kernel a larger bound would be infinite
+        low, high = max(low, -FLOAT32_MAX), min(high, FLOAT32_MAX)
+    else:
         return False
     if n < ELEMENTS_WITH_GIL:
         return k.within(n, data, low, high)
@@ -69,8 +72,16 @@ cdef fused label:
     int32_t
     int64_t
 
-cdef bint copy_labels(const label *labels, ptrdiff_t n, ptrdiff_t n_classes, int32_t *to) noexcept nogil:
+cdef bint copy_labels(const label *labels, ptrdiff_t n, ptrdiff_t n_classes, int32_t *to) noexcept:
     """Whether all lie in [0, n_classes)."""
+    cdef bint inside
+    if n < ELEMENTS_WITH_GIL:
+        return copy_labels_nogil(labels, n, n_classes, to)
+    with nogil:
+        inside = copy_labels_nogil(labels, n, n_classes, to)
+    return inside
+
+cdef bint copy_labels_nogil(const label *labels, ptrdiff_t n, ptrdiff_t n_classes, int32_t *to) noexcept nogil:
     cdef ptrdiff_t i
     cdef bint inside = True
     for i in range(n):

@@ -28,7 +28,7 @@ class Network:
     isa: str
     n_inputs: int
     n_outputs: int
-    n_parameters: int
+    n_bytes: int
     layers: list[tuple[int, str, float, bool]]
     optimizer: str
     def __init__(
@@ -75,6 +75,7 @@ class Run:
         shuffle: bool = False,
         seed: int = 0,
         most_threads: int = ...,
+        seconds: float = ...,
     ) -> tuple[NDArray[np.float64], NDArray[np.intp]]: ...
     def step(self, rate: float, hyper: dict[str, Any]) -> float: ...
     def gradients(self) -> tuple[float, int, Pairs]: ...

@@ -16,7 +16,7 @@ import numpy as np
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, threadid
-from libc.math cimport isfinite, sqrt
+from libc.math cimport INFINITY, isfinite, sqrt
 from libc.string cimport memset
 
 cdef extern from *:
@@ -36,7 +36,8 @@ cdef extern from *:
 cdef extern from "team.h" nogil:
     ctypedef struct fm_barrier:
         pass
-    void fm_barrier_wait(fm_barrier *barrier, int n_threads)
+    double fm_clock()
+    void fm_barrier_wait(fm_barrier *team, int thread, int n_threads)
 
 cnp.import_array()
 
@@ -62,6 +63,9 @@ cdef double WORK_PER_THREAD = 1.75e5
 
 # Multiply-adds of a call for which it is worth entering a parallel region, whose threads may have to be woken: 100 µs.
 cdef double WORK_PER_REGION = 1e7
+
+# Multiply-adds of a step after which to look at the clock; it costs 20 ns.
+cdef double WORK_PER_CLOCK = 1e6
 
 # Elements that are checked without letting go of the GIL, which costs as much as checking some thousand.
 cdef ptrdiff_t ELEMENTS_WITH_GIL = 1 << 16

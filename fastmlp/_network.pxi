@@ -20,7 +20,7 @@ cdef class Network:
     cdef Memory layer_memory, params, m, v
     cdef Layer *layer
     cdef int n_layers
-    cdef ptrdiff_t n_bytes
+    cdef readonly ptrdiff_t n_bytes  # of the weights
     cdef Progress progress
     cdef fm_update *update
     cdef dict kept  # of the last snapshot, written over by the next: fresh memory costs more than the copy
@@ -82,11 +82,12 @@ cdef class Network:
 
     cdef void pack(self, Memory memory, list pairs) except *:
         cdef int i
+        cdef ptrdiff_t panel, line = self.k.line
         for i, (W, b) in enumerate(pairs):
             w_view, b_view = self.views(memory, i)
-            padded = np.zeros((self.layer[i].n_in, w_view.shape[0] * self.k.line), self.dtype)
-            padded[:, :self.layer[i].n_out] = W
-            w_view[...] = padded.reshape(self.layer[i].n_in, w_view.shape[0], self.k.line).transpose(1, 0, 2)
+            for panel in range(self.layer[i].panels):  # padding stays zero
+                columns = W[:, panel * line:(panel + 1) * line]
+                w_view[panel, :, :columns.shape[1]] = columns
             b_view[:self.layer[i].n_out] = b
 
     @property
@@ -112,8 +113,8 @@ cdef class Network:
         return self.progress, bool(states)
 
     def restore(self, tuple snapshot):
-        """Go back to a snapshot. With its states also in the order of the epochs; without them the optimizer starts
-        afresh, as its states may be what diverged."""
+        """Go back to a snapshot. With its states also in the order of the epochs; without them, which spares a copy of
+        them, the optimizer starts afresh: its present states may be what diverged."""
         progress, states = snapshot
         self.params.owner[...] = self.kept["params"]
         if not states:
@@ -129,10 +130,14 @@ cdef class Network:
         cdef Memory memory
         cdef double most = LARGEST[self.dtype]
         cdef ptrdiff_t n = self.n_bytes // self.k.itemsize_bytes
+        cdef const char *data
+        cdef bint found = True
         for memory in (self.params, self.m, self.v):
-            if memory is not None and not self.k.within(n, memory.data, -most, most):
-                return False
-        return True
+            if found and memory is not None:
+                data = memory.data
+                with nogil:
+                    found = self.k.within(n, data, -most, most)
+        return found
 
     def get_weights(self):
         """[(W, b), ...]: copies, W of shape (n_in, n_out)."""

@@ -74,7 +74,7 @@ cdef class Run:
         self.buffers = Memory(n_bytes)
         self.layer_memory = Memory(network.n_layers * sizeof(Layer))
         p.layers = <Layer *>self.layer_memory.data
-        self.barrier = Memory(sizeof(fm_barrier))
+        self.barrier = Memory(self.n_threads * sizeof(fm_barrier))
         p.barrier = <fm_barrier *>self.barrier.data
 
         cdef char *free = self.buffers.data
@@ -111,9 +111,11 @@ cdef class Run:
             self.network.progress.batch = 0
             self.network.progress.epoch += 1
 
-    def train(self, double[::1] rates, hyper, bint shuffle=False, uint64_t seed=0, int most_threads=MAX_THREADS):
-        """One training step for each rate, up to the first whose loss is not finite: that one changes nothing. Nor
-        does any with hyper None, which computes every gradient in vain.
+    def train(self, double[::1] rates, hyper, bint shuffle=False, uint64_t seed=0, int most_threads=MAX_THREADS,
+              double seconds=INFINITY):
+        """One training step for each rate, up to the one in which so many seconds have passed, or to the first whose
+        loss is not finite: that one changes nothing. Nor does any with hyper None, which computes every gradient in
+        vain.
 
         Returns (losses, right), float64 and int64, one entry for each step that was begun.
         """
@@ -130,10 +132,10 @@ cdef class Run:
             if self.index_memory is None or self.index_memory.owner.size != p.n_samples * <ptrdiff_t>sizeof(int64_t):
                 self.index_memory = Memory(p.n_samples * sizeof(int64_t))
             p.index = <int64_t *>self.index_memory.data
-        cdef ptrdiff_t done = self.network.progress.step
+        p.deadline = fm_clock() + seconds
         self.network.progress = self.run(n_steps, &rates[0], &losses_view[0], &right_view[0], most_threads)
-        done = min(n_steps, self.network.progress.step - done + 1)
-        return losses[:done], right[:done]
+        cdef ptrdiff_t begun = self.network.progress.begun
+        return losses[:begun], right[:begun]
 
     def step(self, double rate, dict hyper):
         """The loss of one training step on all bound rows; not finite: nothing has changed."""
@@ -148,7 +150,8 @@ cdef class Run:
     cdef void prepare(self, dict hyper) except *:
         cdef Plan *p = &self.plan
         self.network.bind(p)
-        p.index = NULL
+        p.index, p.deadline, p.last_step = NULL, INFINITY, -1
+        p.steps_per_clock = max(1, <ptrdiff_t>(WORK_PER_CLOCK / self.network.work(self.batch_rows, True)))
         if hyper is None:
             p.update = NULL
         else:
@@ -168,6 +171,7 @@ cdef class Run:
             if n_threads == 1:
                 after = run_steps(p, now, n_steps, rates, losses, right, 0, 1)
             else:
+                memset(p.barrier, 0, n_threads * sizeof(fm_barrier))
                 with parallel(num_threads=n_threads):
                     run_as_member(p, now, n_steps, rates, losses, right, result)
         return after

@@ -48,7 +48,10 @@ cdef struct Plan:
     fm_loss *loss
     double row_scale
     bint share_panels
-    fm_barrier *barrier
+    fm_barrier *barrier         # of each thread
+    double deadline             # of fm_clock
+    ptrdiff_t steps_per_clock   # how many pass between two looks at it
+    ptrdiff_t last_step         # of this call, once the deadline has passed
     bint shuffle
     uint64_t seed
     int64_t *index              # order of the samples in this epoch; NULL: as they are
@@ -226,21 +229,22 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
     gather(p, &p.targets, first_row + first, n,
            at(p.target_block, first * line, p) if p.targets.gather != NULL
            else p.target_block + first * sizeof(int32_t), p.target_stride)
-    fm_barrier_wait(p.barrier, n_threads)
+    fm_barrier_wait(p.barrier, thread, n_threads)
     for i in range(p.n_layers):
         panels = p.layers[i].panels
         forward(p, i, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), True)
-        fm_barrier_wait(p.barrier, n_threads)
+        fm_barrier_wait(p.barrier, thread, n_threads)
     right = loss(p, 0, first, n, p.row_scale / rows, True)
-    fm_barrier_wait(p.barrier, n_threads)
+    fm_barrier_wait(p.barrier, thread, n_threads)
     for i in range(p.n_layers - 1, 0, -1):
         panels = p.layers[i - 1].panels
         input_gradient(p, i, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), thread)
         if i > 1:
-            fm_barrier_wait(p.barrier, n_threads)
+            fm_barrier_wait(p.barrier, thread, n_threads)
     return right
 
 cdef struct Progress:           # where training stands; every thread advances its own copy
+    ptrdiff_t begun             # steps of this call
     ptrdiff_t step              # since the first fit
     ptrdiff_t epoch             # stream of the shuffle
     ptrdiff_t batch             # next batch of this epoch
@@ -264,19 +268,21 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
                         ptrdiff_t *step_right, int thread, int n_threads) noexcept nogil:
     """n_steps training steps as thread `thread` of a team; returns where training then stands.
 
-    Ends before the update of a step whose loss is not finite.
+    Ends before the update of a step whose loss is not finite, and after the step in which the deadline passes.
     """
     cdef Progress now = at_start, ahead
     cdef fm_hyper hyper
     cdef ptrdiff_t step, first_row, rows, right, n_batches = (p.n_samples + p.batch_rows - 1) // p.batch_rows
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef double mean_loss
+    cdef bint is_last
     cdef int i
+    now.begun = 0
     for step in range(n_steps):
         if now.batch == 0 and p.shuffle:
             if thread == 0:
                 fm_shuffle(p.n_samples, p.seed, now.epoch, p.index)
-            fm_barrier_wait(p.barrier, n_threads)
+            fm_barrier_wait(p.barrier, thread, n_threads)
         first_row = now.batch * p.batch_rows
         rows = min(p.batch_rows, p.n_samples - first_row)
         ahead = now
@@ -290,19 +296,25 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         else:
             right = phase_1_by_rows(p, first_row, rows, thread, n_threads)
         p.right[thread * COUNTER_SPACING] = right
-        fm_barrier_wait(p.barrier, n_threads)
+        if thread == 0 and step % p.steps_per_clock == 0 and fm_clock() > p.deadline:
+            p.last_step = step
+        fm_barrier_wait(p.barrier, thread, n_threads)
+        is_last = p.last_step == step  # read between two barriers, so that all threads read the same
         mean_loss = p.k.sum(rows, p.row_losses) / rows
         if thread == 0:
             step_losses[step] = mean_loss
             step_right[step] = 0
             for i in range(n_threads):
                 step_right[step] += p.right[i * COUNTER_SPACING]
+        now.begun = ahead.begun = step + 1
         if p.update != NULL and not isfinite(mean_loss):
             break
         for i in range(p.n_layers):
             weight_tiles(p, i, rows, &hyper, thread, n_threads)
         now = ahead
-        fm_barrier_wait(p.barrier, n_threads)
+        fm_barrier_wait(p.barrier, thread, n_threads)
+        if is_last:
+            break
     fm_restore_subnormals(mode)
     return now
 

@@ -24,6 +24,9 @@ BY_NAME = (*(f"{family}_{shape}" for family in _VARIANCE for shape in ("uniform"
 # Streams of the generator above this one belong to the layers' weights; those below to the epochs' shuffles.
 _FIRST_STREAM = 1 << 63
 
+# Weights drawn at a time: the temporaries in float64 stay small beside a layer's weights.
+_AT_A_TIME = 1 << 11
+
 
 def default(activation: str) -> str:
     """The initializer that keeps the variance of an activation's outputs near that of its inputs.
@@ -70,15 +73,18 @@ def initialize(name: str, n_in: int, n_out: int, dtype: str, seed: int, layer: i
         return np.zeros((n_in, n_out), dtype)
     family, shape = name.split("_")
     deviation = math.sqrt(_VARIANCE[family](n_in, n_out))
-    uniform = _uniform(n_in * n_out, seed, _FIRST_STREAM + layer)
-    values = math.sqrt(3.0) * (2 * uniform - 1) if shape == "uniform" else _normal_quantile(uniform)
-    return (deviation * values).astype(dtype).reshape(n_in, n_out)
+    generator = np.random.Philox(key=np.array([seed, _FIRST_STREAM + layer], np.uint64))
+    found = np.empty(n_in * n_out, dtype)
+    for first in range(0, len(found), _AT_A_TIME):
+        part = found[first : first + _AT_A_TIME]
+        uniform = _uniform(generator, len(part))
+        part[:] = deviation * (math.sqrt(3.0) * (2 * uniform - 1) if shape == "uniform" else _normal_quantile(uniform))
+    return found.reshape(n_in, n_out)
 
 
-def _uniform(n: int, seed: int, stream: int) -> Array:
-    """The n midpoints of 2**53 equal parts of (0, 1) that the generator chooses."""
-    raw = np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(n)
-    return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+def _uniform(generator: np.random.Philox, n: int) -> Array:
+    """The next n midpoints of 2**53 equal parts of (0, 1) that the generator chooses."""
+    return ((generator.random_raw(n) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
 def _log(x: Array) -> Array:

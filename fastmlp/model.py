@@ -495,7 +495,7 @@ class Model:
         if not training:
             rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
         kernel = None if targets is None else self._loss.kernel(targets)
-        key = (rows, training, kernel)
+        key = (rows, training, kernel, self._n_threads)
         run = self._runs.pop(key, None)
         if run is None:
             threads = cores() if self.n_threads is None else self.n_threads
@@ -507,9 +507,10 @@ class Model:
 
     def _keep_run(self, run: Any) -> None:
         run.release()
-        if run.training and run.key not in self._runs:  # the buffers of one batch size at a time
-            for other in [key for key in self._runs if key[1]]:
-                self._runs.pop(other, None)
+        if run.training:  # the buffers of one batch size at a time
+            for other in list(self._runs):  # a copy in one go: another thread may predict meanwhile
+                if other[1]:
+                    self._runs.pop(other, None)
         self._runs[run.key] = run
 
     # ---- looking at it, keeping it ----

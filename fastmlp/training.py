@@ -1,8 +1,6 @@
 """The loop of `Model.fit`: chunks of steps in the engine, and between them progress, callbacks and Ctrl-C."""
 
-import contextlib
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +16,14 @@ if TYPE_CHECKING:
 CHUNK_SECONDS = 0.03
 # The first chunk, before the speed is known: multiply-adds of 1 to 100 ms, and steps, which have a cost of their own.
 FIRST_WORK, FIRST_STEPS = 3e8, 10_000
-# How often the other number of threads is tried, and for how long.
-TRIAL_PERIOD, TRIAL_SECONDS = 1.0, 0.005
+# Weights of a network whose small epochs are trained several at a time: their snapshot holds the optimizer too.
+SMALL_BYTES = 1 << 18
+# How often the other number of threads is tried, how soon at first, and for how long: at least a step.
+TRIAL_PERIOD, TRIAL_DELAY, TRIAL_SECONDS = 1.0, 0.1, 0.005
+# All trials may take so much of the time.
+TRIAL_SHARE = 0.01
+# A chunk of less may have run on one thread, whatever was asked for, or met a single interruption.
+LEAST_SECONDS = 0.001
 
 
 def fit(
@@ -43,7 +47,7 @@ def fit(
     history, recorded = History(), Steps(n_samples, batch_size)
     pace = Pace(run, batch_size)
     steps = len(recorded.rows)
-    by_epoch = bool(callbacks) or validation is not None
+    by_epoch = bool(callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES
     run.start_epoch()
     model.stop_training = False
     for callback in callbacks:
@@ -91,8 +95,11 @@ def train_epochs(
     while recorded.n < total:
         chunk, threads = pace.next(total - recorded.n)
         rate = float(model.optimizer.learning_rate)
-        with pace.measure(chunk, threads):
-            losses, right = run.train(np.full(chunk, rate), model.optimizer.hyper(), shuffle, model.seed, threads)
+        began = time.perf_counter()
+        losses, right = run.train(
+            np.full(chunk, rate), model.optimizer.hyper(), shuffle, model.seed, threads, 2 * CHUNK_SECONDS
+        )
+        pace.learn(len(losses), threads, time.perf_counter() - began)
         recorded.add(losses, right)
         if not np.isfinite(losses).all():
             step = int(network.step) + 1  # the engine stopped before this step changed the weights
@@ -126,30 +133,34 @@ class Pace:
         work = run.network.work(batch_size, True)  # multiply-adds of a step
         self.steps = max(1, min(FIRST_STEPS, int(FIRST_WORK / work)))
         self.choices = [run.n_threads] if run.exact_threads or run.n_threads == 1 else [run.n_threads, 1]
+        self.threads = self.choices[0]
         self.seconds: dict[int, float] = {}  # of a step, by the number of threads that made it
-        self.tried = 0.0
+        self.next_trial = time.perf_counter() + TRIAL_DELAY
 
     def next(self, left: int) -> tuple[int, int]:
         """Steps of the next chunk, at most so many, and its threads."""
-        if not self.seconds:
-            return min(self.steps, left), self.choices[0]
-        best = min(self.seconds, key=lambda threads: self.seconds[threads])
         now = time.perf_counter()
-        if len(self.choices) > 1 and now > self.tried + TRIAL_PERIOD:
-            self.tried = now
-            trial = int(TRIAL_SECONDS / self.seconds[best])
-            if trial > 0:  # a step may last longer than a trial may
-                return min(trial, left), self.choices[self.choices[0] == best]
-        return min(self.steps, left), best
+        if len(self.choices) > 1 and self.seconds and now >= self.next_trial:
+            self.next_trial = now + TRIAL_PERIOD
+            trial = max(1, round(TRIAL_SECONDS / self.seconds[self.threads]))
+            return min(trial, left), self.choices[self.choices[0] == self.threads]
+        return min(self.steps, left), self.threads
 
-    @contextlib.contextmanager
-    def measure(self, steps: int, threads: int) -> Iterator[None]:
-        """Time a chunk, and learn from it."""
-        began = time.perf_counter()
-        yield
-        self.seconds[threads] = max(time.perf_counter() - began, 1e-7) / steps
-        fastest = min(self.seconds.values())
-        self.steps = max(1, min(8 * max(steps, self.steps), int(CHUNK_SECONDS / fastest)))
+    def learn(self, steps: int, threads: int, seconds: float) -> None:
+        """Take the time of a chunk into account; for the choice of threads not where it was so short that it tells
+        little."""
+        took = max(seconds, 1e-7) / steps
+        if seconds >= LEAST_SECONDS or threads not in self.seconds:
+            self.seconds[threads] = took
+            now, before = time.perf_counter(), self.threads
+            self.threads = min(self.seconds, key=lambda n: self.seconds[n])
+            if threads != before:  # a trial
+                self.next_trial = max(self.next_trial, now + seconds / TRIAL_SHARE)
+            elif self.threads != before:  # perhaps no more than a hiccup
+                self.next_trial = min(self.next_trial, now + TRIAL_DELAY)
+        if threads != self.threads:
+            took = self.seconds[self.threads]
+        self.steps = max(1, min(8 * max(steps, self.steps), int(CHUNK_SECONDS / took)))
 
 
 class Steps:

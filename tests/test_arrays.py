@@ -50,11 +50,19 @@ def test_anything_else_takes_the_long_way(value):
     assert _engine.plain_labels(value, 5, 100) is None
 
 
+@pytest.mark.parametrize("of_model", ["float32", "float64"])
+@pytest.mark.parametrize("of_array", ["float32", "float64"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e39])
-def test_bounds(bad):
-    X = matrix("float64")
-    X[2, 1] = bad
-    assert not _engine.is_plain_matrix(X, 3, -LIMIT, LIMIT)
+def test_what_is_not_finite_in_the_models_dtype(bad, of_array, of_model):
+    limit = _engine.LARGEST[of_model]
+    X = matrix(of_array)
+    with np.errstate(over="ignore"):
+        X[2, 1] = bad
+        fine = np.isfinite(X[2, 1]) and np.isfinite(X[2, 1].astype(of_model))
+    assert _engine.is_plain_matrix(X, 3, -limit, limit) == fine
+
+
+def test_bounds():
     for dtype, high, expected in (("float32", 14, True), ("float32", 13, False), ("uint8", 14, False)):
         assert _engine.is_plain_matrix(matrix(dtype), 3, 0, high) == expected  # the bytes of uint8 are not looked at
 

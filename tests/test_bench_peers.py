@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import inspect
+import os
 import subprocess
 import sys
 
@@ -20,6 +21,8 @@ ADAM = dataclasses.replace(SMALL, optimizer="adam")
 def skip_if_missing(name):
     """The name of a peer that can run here."""
     if reason := peers.missing(name):
+        if "FASTMLP_REQUIRE_PEERS" in os.environ:
+            pytest.fail(reason)
         pytest.skip(reason)
     return name
 

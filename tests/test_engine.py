@@ -336,3 +336,31 @@ def test_the_weights_returned_are_copies(dtype):
     for w, b in weights:
         assert w.flags.c_contiguous
         assert w.dtype == b.dtype == dtype
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_a_call_ends_when_its_time_is_over(n_threads):
+    """After whole steps, so that those that follow give the bits of one call."""
+    cases = [Case(), Case()]
+    runs = [case.run(16, n_threads) for case in cases]
+    losses = []
+    for seconds in (0.0, -1.0, 1e-4, 0.0):
+        found, right = runs[0].train(np.full(10_000, 0.01), cases[0].hyper, True, 5, seconds=seconds)
+        assert len(found) == len(right)
+        assert len(found) == 1 if seconds <= 0 else 0 < len(found) < 10_000
+        losses.extend(found)
+    assert cases[0].network.step == len(losses)
+    found, _ = runs[1].train(np.full(len(losses), 0.01), cases[1].hyper, True, 5)
+    np.testing.assert_array_equal(losses, found)
+    for ours, theirs in zip(cases[0].network.get_weights(), cases[1].network.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+
+
+def test_a_call_without_an_update_changes_nothing():
+    case = Case()
+    before = case.network.get_weights()
+    losses, _ = case.run(16).train(np.full(8, 0.01), None)
+    assert np.isfinite(losses).all()
+    assert losses[0] == losses[4]  # the same batch, four later
+    for ours, theirs in zip(case.network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])

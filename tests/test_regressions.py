@@ -218,3 +218,48 @@ def test_a_team_smaller_than_asked():
         "print(m.weights[0][0].tobytes().hex(), m.evaluate(X, X[:, :3]))"
     )
     assert len({output_of(code, OMP_THREAD_LIMIT=limit) for limit in ("1", "3", "64")}) == 1
+
+
+def test_predictions_while_batches_of_changing_size_are_trained():
+    """The buffers that are kept change hands in both."""
+    X = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
+    model = fm.Model([fm.Dense(4, "relu"), fm.Dense(1)], n_inputs=4)
+    errors, done = [], threading.Event()
+
+    def predict(seed):
+        sizes = np.random.default_rng(seed)
+        try:
+            while not done.is_set():
+                model.predict(X[: sizes.integers(1, 65)])
+        except RuntimeError as error:
+            errors.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=predict, args=(seed,)) for seed in range(3)]
+    try:
+        for thread in threads:
+            thread.start()
+        for step in range(3000):
+            rows = step % 64 + 1
+            model.train_on_batch(X[:rows], X[:rows, :1])
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(before)
+    assert errors == []
+
+
+def test_a_callback_changes_the_threads_of_the_next_call():
+    X, y = data()
+
+    class Alone(fm.Callback):
+        def on_train_begin(self):
+            self.model.n_threads = 1
+
+    model = fm.Model([fm.Dense(1)], n_threads=2)
+    model.fit(X, y, callbacks=[Alone()], verbose=0)
+    model.train_on_batch(X, y)
+    assert all(run.n_threads == 1 for key, run in model._runs.items() if key[-1] == 1)
+    assert any(key[-1] == 1 for key in model._runs)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp.bench.comparison import Row, repeated
-from fastmlp.bench.machine import peak_fma
+from fastmlp.bench.machine import bandwidth, peak_fma
 from fastmlp.bench.measure import in_turn, quartiles
 from fastmlp.bench.workloads import Workload
 from fastmlp.config import cores
@@ -65,9 +65,10 @@ def shares(
     Yields
     ------
     dict
-        workload, batch, isa, dtype, us, gflops, share (quartiles).
+        workload, operations, batch, isa, dtype, us, gflops, share (quartiles), roof (share that traffic allows).
     """
     everyone = cores()
+    rates_of_triad: dict[str, float] = {}
     for workload in workloads:
         steps = Steps(workload, dtype=dtype, isa=isa)
         peaks: list[float] = []
@@ -77,14 +78,22 @@ def shares(
 
         timing = in_turn([steps, probe], rounds, seconds)[0]
         rates = workload.operations / timing.wall
+        itemsize = np.dtype(dtype).itemsize
+        if workload.network not in rates_of_triad:
+            megabytes = max(1e-2, workload.weights * itemsize / 1e6)
+            rates_of_triad[workload.network] = bandwidth(everyone, megabytes, seconds, isa, dtype)
+        n_bytes = itemsize * (4 * workload.weights + workload.batch * workload.widths[0])
+        fastest = workload.operations * rates_of_triad[workload.network] / n_bytes
         yield {
             "workload": str(workload),
+            "operations": workload.operations,
             "batch": workload.batch,
             "isa": isa or _engine.isa,
             "dtype": dtype,
             "us": [1e6 * t for t in quartiles(timing.wall)],
             "gflops": [r / 1e9 for r in quartiles(rates)],
             "share": quartiles(rates / np.array(peaks[-rounds:])),
+            "roof": min(1.0, fastest / float(np.median(peaks[-rounds:]))),
         }
 
 
@@ -123,7 +132,8 @@ def threads(workloads: Iterable[Workload], rounds: int, seconds: float) -> Itera
 
 
 def calls(workloads: Iterable[Workload], rounds: int, seconds: float) -> Iterator[Row]:
-    """What a call from Python costs over the steps that it makes: `train_on_batch`, and `fit` for one epoch.
+    """What a call from Python costs over the steps that it makes: `train_on_batch`, both on one thread and the same
+    batch, and `fit` for one epoch.
 
     Yields
     ------
@@ -131,18 +141,19 @@ def calls(workloads: Iterable[Workload], rounds: int, seconds: float) -> Iterato
         workload, step_us, train_on_batch_us, fit_us: the last two over the steps alone (quartiles).
     """
     for workload in workloads:
-        model, (X, y) = workload.model(), workload.data()
+        model, single_model, (X, y) = workload.model(), workload.model(n_threads=1), workload.data()
         batch = X[: workload.batch], y[: workload.batch]
 
         def fit(model: Any = model, X: Any = X, y: Any = y, size: int = workload.batch) -> None:
             model.fit(X, y, batch_size=size, shuffle=False, verbose=0)
 
-        works = [Steps(workload), repeated(model.train_on_batch, *batch), repeated(fit)]
-        step, single, whole = in_turn(works, rounds, seconds)
+        one_batch = Steps(dataclasses.replace(workload, batches=1), threads=1)
+        works = [one_batch, repeated(single_model.train_on_batch, *batch), Steps(workload), repeated(fit)]
+        alone, single, step, whole = in_turn(works, rounds, seconds)
         yield {
             "workload": str(workload),
             "step_us": [1e6 * t for t in quartiles(step.wall)],
-            "train_on_batch_us": [1e6 * t for t in quartiles(single.wall - step.wall)],
+            "train_on_batch_us": [1e6 * t for t in quartiles(single.wall - alone.wall)],
             "fit_us": [1e6 * t for t in quartiles(whole.wall - workload.batches * step.wall)],
         }
 

@@ -85,9 +85,14 @@ def measure(
     def collect(title: str, rows: Iterable[comparison.Row]) -> list[comparison.Row]:
         found = []
         for row in rows:
-            found.append(row)
-            tell(f"{title}: {' '.join(str(row[key]) for key in LABELS if key in row)}")
+            if "refused" in row:
+                refused.append(row["refused"])
+            else:
+                found.append(row)
+            tell(f"{title}: {' '.join(str(row[key]) for key in LABELS if key in row)}{row.get('refused', '')}")
         return found
+
+    refused: list[str] = []
 
     trainers = [name for name in names if name in peers.TRAINERS]
     predictors = [name for name in names if name in peers.PREDICTORS]
@@ -105,6 +110,7 @@ def measure(
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "rounds": rounds,
         "seconds": seconds,
+        "refused": refused,
         "peaks": collect("peaks", peaks()),
         "training": collect("SGD", comparison.training(workloads, trainers, rounds, seconds)),
         "adam": [] if quick else collect("Adam", comparison.training(adam, trainers, rounds, seconds)),
@@ -120,7 +126,7 @@ def measure(
     }
     if _engine.isa == "avx512" and _engine.isas()["avx2"] is None:
         result["avx2"] = collect("AVX2", alone.shares(workloads, rounds, seconds, isa="avx2"))
-    sizes = [Workload((784, 512, 512, 10), batch, 4) for batch in (64, 128, 256, 512, 1024, 2048, 4096)]
+    sizes = [Workload((784, 512, 512, 10), batch, 4) for batch in (64, 128, 256, 400, 1000, 2000, 4000)]
     result["linearity"] = collect("linearity", alone.variants(sizes, {"chosen": {}}, rounds, seconds))
     return result
 

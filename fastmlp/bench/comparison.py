@@ -1,6 +1,6 @@
 """fastmlp beside each peer, for training and for prediction."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,16 @@ def training(workloads: Iterable[Workload], names: Iterable[str], rounds: int, s
     Yields
     ------
     dict
-        workload, operations, peer, and the entries of `row_of`.
+        workload, operations, peer, and the entries of `row_of`; of a peer that computes something else workload, peer,
+        and as "refused" what it found.
     """
     names = list(names)
     for workload in workloads:
         for name in names:
-            peers.agree(name, workload)
+            why = refusal(peers.agree, name, workload)
+            if why:
+                yield {"workload": str(workload), "peer": name, "refused": why}
+                continue
             works = [peers.PEERS[who](workload).train for who in ("fastmlp", name)]
             ours, theirs = (timing.scaled(1 / workload.batches) for timing in in_turn(works, rounds, seconds))
             yield {
@@ -62,12 +66,24 @@ def prediction(
     for workload in workloads:
         data = workload.data()[0]
         for name in names:
-            peers.agree_on_prediction(name, workload)
+            why = refusal(peers.agree_on_prediction, name, workload)
+            if why:
+                yield {"network": workload.network, "peer": name, "refused": why}
+                continue
             for rows in n_rows:
                 X = np.resize(data, (rows, data.shape[1]))
                 works = [repeated(peers.PEERS[who](workload).predict, X) for who in ("fastmlp", name)]
                 ours, theirs = in_turn(works, rounds, seconds)
                 yield {"network": workload.network, "rows": rows, "peer": name, **row_of(ours, theirs)}
+
+
+def refusal(agree: Callable[[str, Workload], None], name: str, workload: Workload) -> str | None:
+    """Why a peer must not be timed: it computes something else."""
+    try:
+        agree(name, workload)
+    except AssertionError as error:
+        return str(error)
+    return None
 
 
 def repeated(function: Any, *arguments: Any) -> Any:

@@ -110,6 +110,8 @@ class TorchCompile(Torch):
         return loss
 
     def _train(self, x: Any, t: Any) -> Any:
+        if self.workload.optimizer == "sgd":
+            return self._step(x, t, None, None)
         self.step += 1
         # As tensors: a new number would be a new graph, and a power in the graph is computed for every weight.
         return self._step(x, t, *map(self.torch.tensor, adam_constants(self.workload, self.step)))
@@ -179,7 +181,14 @@ class JaxScan(_Jax):
         self._epoch = self.jax.jit(self._scan, donate_argnums=0)
 
     def epoch(self) -> float:
-        self.state, loss = self._epoch(self.state, (self.X, self.y))
+        return self._train(1)
+
+    def train(self, epochs: int) -> None:
+        self._train(epochs)
+
+    def _train(self, epochs: int) -> float:
+        for _ in range(epochs):
+            self.state, loss = self._epoch(self.state, (self.X, self.y))
         return float(loss)
 
     def _scan(self, state: Any, batches: Any) -> tuple[Any, Any]:

@@ -86,6 +86,8 @@ def roofline(result: Result, ax: Any) -> Any:
         low, middle, high = ([100 * row["share"][i] for row in rows] for i in range(3))
         (line,) = ax.plot(batches, middle, "o-", markersize=4, label=network)
         ax.fill_between(batches, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        roof = [100 * row["roof"] for row in rows]
+        ax.plot(batches, roof, ":", color=line.get_color(), label=f"{network}, what memory traffic allows")
     ax.axhline(100, color="black", linewidth=1)
     ax.set_xscale("log", base=2)
     batches = sorted({row["batch"] for row in result["shares"]})

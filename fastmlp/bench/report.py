@@ -9,13 +9,23 @@ from fastmlp.bench.alone import linearity
 
 Result = dict[str, Any]
 
-# At least so many times as fast as the fastest peer, where a step has at most so many operations.
+# At least so many times as fast as the fastest peer, where a step has fewer operations than this.
 TARGETS = ((2e7, 3.0), (2e8, 2.2), (1e9, 1.3), (float("inf"), 1.1))
 
 # At least so many times as fast as torch, by batch, on networks up to 64 wide.
 TORCH_TARGETS = {"b32": 20, "b128": 12}
 # At least such a share of the multiply-add peak of all threads.
-SHARE_TARGETS = {"784-512-512-10 b1024": 0.72, "784-512-512-10 b32": 0.60, "64-64-10 b32": 0.40}
+SHARE_TARGETS = {
+    "64-64-10 b32": 0.40, "784-512-512-10 b32": 0.60, "784-512-512-10 b1024": 0.72, "784-512-512-10 b2048": 0.72,
+    "784-512-512-10 b4096": 0.72,
+}  # fmt: skip
+# AVX2 of its own peak, in steps of at least so many operations, where products are nearly all.
+AVX2_TARGET, AVX2_OPERATIONS = 0.75, 5e8
+
+ROOF = (
+    "The roof is what traffic alone would allow: each weight read by the products that multiply with it, read and "
+    "written by the update, and each input read once, at the rate of the triad over as many bytes as the weights have."
+)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -95,15 +105,14 @@ def verdicts(result: Result) -> list[tuple[str, str, bool]]:
             ratio = row["times_as_fast"][1]
             target = f"{row['workload']}: {TORCH_TARGETS[batch]} times torch"
             add(target, f"{ratio:.1f} times", ratio >= TORCH_TARGETS[batch])
-    for row in result["shares_of_workloads"]:
-        if row["workload"] in SHARE_TARGETS:
-            least = SHARE_TARGETS[row["workload"]]
-            share = row["share"][1]
-            add(f"{row['workload']}: {percent(least)} of the peak", percent(share), share >= least)
+    shares = {row["workload"]: row["share"][1] for row in [*result["shares"], *result["shares_of_workloads"]]}
+    for label, least in SHARE_TARGETS.items():
+        if label in shares:
+            add(f"{label}: {percent(least)} of the peak", percent(shares[label]), shares[label] >= least)
     for row in result.get("avx2", []):
-        if row["workload"] == "784-512-512-10 b1024":
+        if row["operations"] >= AVX2_OPERATIONS:
             share = row["share"][1]
-            add(f"{row['workload']}, AVX2: 75 % of its peak", percent(share), share >= 0.75)
+            add(f"{row['workload']}, AVX2: {percent(AVX2_TARGET)} of its peak", percent(share), share >= AVX2_TARGET)
     for name, most in (("SGD", 1.05), ("Adam", 1.25)):
         for row in result["updates"]:
             ratio = row["ratio"][name][1]
@@ -114,10 +123,16 @@ def verdicts(result: Result) -> list[tuple[str, str, bool]]:
             ratio = us["1"] / us["2"]
             add(f"{row['workload']}: two threads 1.8 times one", f"{ratio:.2f} times", ratio >= 1.8)
         ratio = us["chosen"] / us["1"]
-        add(f"{row['workload']}: threads chosen, never slower than one", f"{ratio:.2f} of its time", ratio <= 1.03)
+        target = f"{row['workload']}: threads chosen, never slower than one (3 % for noise)"
+        add(target, f"{ratio:.2f} of its time", ratio <= 1.03)
     if len(result["linearity"]) > 2:
         worst = linearity(result["linearity"])["worst"]
-        add("784-512-512-10: time within 10 % of a line over batch 64 to 4096", percent(worst), worst <= 0.1)
+        add("784-512-512-10: time within 10 % of a line over batch 64 to 4000", percent(worst), worst <= 0.1)
+    us_of = {row["workload"]: row["us"]["chosen"][1] for row in result["linearity"]}
+    if {"784-512-512-10 b400", "784-512-512-10 b4000"} <= us_of.keys():
+        ratio = us_of["784-512-512-10 b4000"] / us_of["784-512-512-10 b400"]
+        target = "784-512-512-10: ten times the rows, ten times the time (10 % for noise)"
+        add(target, f"{ratio:.2f} times", 9 <= ratio <= 11)
     for row in result["dtypes"]:
         ratio = row["ratio"]["float64"][1]
         add(f"{row['workload']}: float64 at most 2.2 times float32", f"{ratio:.2f} times", ratio <= 2.2)
@@ -149,9 +164,11 @@ def markdown(result: Result) -> str:
     section(
         "Machine",
         f"`{result['command']}`, {result['date']}; {result['rounds']} rounds of turns of about "
-        f"{1e3 * result['seconds']:.0f} ms. All times in microseconds.",
+        f"{1e3 * result['seconds']:.0f} ms. All times in microseconds. Everyone trains the same batches in the same "
+        "order, unshuffled, from the same weights, and has come to the same loss.",
         table(["what", "here"], [[name, str(value)] for name, value in described.items()]),
-        *([f"Not measured: {'; '.join(result['absent'].values())}."] if result.get("absent") else []),
+        *([f"Not installed: {'; '.join(result['absent'].values())}."] if result.get("absent") else []),
+        *([f"Not timed, as they compute something else: {'; '.join(result['refused'])}."] if result["refused"] else []),
     )
     section(
         "What the machine can do",
@@ -163,16 +180,15 @@ def markdown(result: Result) -> str:
     section("A training step with SGD", versus(result["training"], "workload"))
     if result["adam"]:
         section("A training step with Adam", versus(result["adam"], "workload"))
-    for row in result["prediction"]:
-        row["call"] = f"{row['network']}, {row['rows']} rows"
     if result["prediction"]:
-        section("A call of predict, from NumPy to NumPy", versus(result["prediction"], "call"))
+        calls = [{**row, "call": f"{row['network']}, {row['rows']} rows"} for row in result["prediction"]]
+        section("A call of predict, from NumPy to NumPy", versus(calls, "call"))
     for title, key in (("Share of the peak", "shares_of_workloads"), ("Share of the peak by batch size", "shares"),
                        ("Share of AVX2's peak, on AVX2", "avx2")):  # fmt: skip
         if result.get(key):
-            rows = [[r["workload"], number(r["us"][1]), number(r["gflops"][1]), spread(r["share"], percent)]
-                    for r in result[key]]  # fmt: skip
-            section(title, table(["step", "µs", "GFLOP/s", "share of all threads' peak"], rows))
+            rows = [[r["workload"], number(r["us"][1]), number(r["gflops"][1]), spread(r["share"], percent),
+                     percent(r["roof"])] for r in result[key]]  # fmt: skip
+            section(title, table(["step", "µs", "GFLOP/s", "share of all threads' peak", "roof"], rows), ROOF)
     for title, key in (("Threads", "threads"), ("What an update costs", "updates"), ("float64", "dtypes"),
                        ("Time by batch size", "linearity")):  # fmt: skip
         if result[key]:
@@ -193,5 +209,10 @@ def markdown(result: Result) -> str:
             for r in result["calls"]]  # fmt: skip
     section("What a call costs over its steps, in µs", table(["step", "a step", "train_on_batch", "fit"], rows))
     rows = [[target, measured, "kept" if kept else "MISSED"] for target, measured, kept in verdicts(result)]
-    section("Targets", table(["target", "measured", ""], rows))
+    section(
+        "Targets",
+        "Medians. Not measured here: memory, which `tests/test_memory.py` holds to its budget, and the time to 98 % of "
+        "MNIST, which `fastmlp demo --data mnist --until 0.98` tells.",
+        table(["target", "measured", ""], rows),
+    )
     return "\n\n".join(["# Benchmarks", *parts])

@@ -50,6 +50,11 @@ class Workload:
         return 2 * self.batch * (3 * sum(n * m for n, m in pairs) - pairs[0][0] * pairs[0][1])
 
     @property
+    def weights(self) -> int:
+        """Of all layers, without biases."""
+        return sum(n * m for n, m in zip(self.widths[:-1], self.widths[1:], strict=True))
+
+    @property
     def learning_rate(self) -> float:
         """Of every peer."""
         return RATE[self.optimizer]
