@@ -12,9 +12,9 @@ from fastmlp._validation import Array
 # Does so many units of some work.
 Work = Callable[[int], Any]
 
-# Idle threads of another library's pool spin before they sleep, those of OpenBLAS for some 30 ms, and whoever computes
-# meanwhile has a core less.
-PAUSE_SECONDS = 0.08
+# Idle threads of another library's pool spin before they sleep, those of OpenBLAS for more than 0.08 s (then fastmlp
+# took 10.1 ms for a step of 784-512-512-10 b1024, after 0.3 s 8.9), and whoever computes meanwhile has a core less.
+PAUSE_SECONDS = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,7 @@ def quartiles(values: Array) -> list[float]:
 
 
 def once(work: Work, units: int) -> tuple[float, float]:
-    """Wall and CPU seconds of one unit, after a pause."""
-    time.sleep(PAUSE_SECONDS)
+    """Wall and CPU seconds of one unit."""
     wall, cpu = time.perf_counter(), time.process_time()
     work(units)
     return (time.perf_counter() - wall) / units, (time.process_time() - cpu) / units
@@ -75,5 +74,10 @@ def in_turn(works: Sequence[Work], rounds: int, seconds: float) -> list[Timing]:
         In the order of the works; entry i of a timing belongs to round i.
     """
     units = [units_for(work, seconds) for work in works]
-    found = np.array([[once(work, n) for work, n in zip(works, units, strict=True)] for _ in range(rounds)])
+
+    def turn(work: Work, n: int) -> tuple[float, float]:
+        time.sleep(PAUSE_SECONDS)
+        return once(work, n)
+
+    found = np.array([[turn(work, n) for work, n in zip(works, units, strict=True)] for _ in range(rounds)])
     return [Timing(found[:, i, 0], found[:, i, 1]) for i in range(len(works))]

@@ -1,5 +1,6 @@
 """The three pictures of `fastmlp bench`."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def ratios(result: Result, ax: Any) -> Any:
     ticks = [1, 2, 3, 5, 10, 20, 50, 100, 200]
     ax.set_yticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
-    ax.set_xticks(range(len(labels)), [label.replace(" ", "\n") for label in labels], fontsize=7)
+    ax.set_xticks(range(len(labels)), [textwrap.fill(label, 13) for label in labels], fontsize=7)
     ax.grid(axis="y", alpha=0.3)
     ax.set_ylabel("times as fast as the peer")
     ax.set_title("One SGD step: fastmlp beside each peer (above 1: fastmlp is faster)", fontsize=10)
