@@ -350,7 +350,7 @@ def _parser() -> Parser:
     add(
         "--quick",
         action="store_true",
-        help="some minutes instead of half an hour: fewer sizes and turns",
+        help="a quarter of an hour, not the half or more: fewer sizes and turns",
     )
     add("--peers", nargs="+", metavar="NAME", help="only these, for example torch 'jax scan'; default: all")
     add(

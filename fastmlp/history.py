@@ -59,13 +59,15 @@ class DivergedError(ArithmeticError):
         Training step, from 1, at which it did.
     learning_rate : float
     history : History
-        Up to the last good epoch; the model's weights are those of its end.
+        Up to the last good epoch; the model's weights are those of its end. Of a single step, `Model.train_on_batch`,
+        it is empty, and the weights are those before the step: they may be too large already.
     """
 
     def __init__(self, step: int, learning_rate: float, history: History) -> None:
         super().__init__(
             f"the loss became NaN or infinite at step {step} (learning rate {learning_rate:g}); the weights are those "
-            "of the last good epoch. A smaller learning rate or scaled inputs usually help"
+            "before that epoch, or before a single step, whose predecessor may have ruined them (assign model.weights "
+            "then). A smaller learning rate or scaled inputs usually help"
         )
         self.step = step
         self.learning_rate = learning_rate

@@ -1,16 +1,19 @@
 """Every peer does fastmlp's training and predicts its probabilities; one that does not is found out."""
 
 import dataclasses
+import importlib.metadata
 import importlib.util
 import inspect
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fastmlp.bench import frameworks, peers
+import fastmlp
+from fastmlp.bench import comparison, frameworks, peers
 from fastmlp.bench.workloads import Workload
 
 SMALL = Workload((12, 9, 3), 8, 5)
@@ -91,7 +94,25 @@ def test_missing_names_the_package_and_the_extra(monkeypatch):
     assert peers.missing("jax scan") == "jax is not installed: pip install 'fastmlp[bench-peers]'"
     assert peers.missing("scikit-learn") == "scikit-learn is not installed: pip install 'fastmlp[bench-peers]'"
     assert peers.missing("fastmlp") is None
-    assert peers.versions() == {}
+
+
+def test_only_what_is_installed_has_a_version(monkeypatch):
+    def version(name):
+        if name != "jax":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert peers.versions() == {"jax": "1.2"}
+
+
+def test_a_peer_that_does_not_run_is_named(monkeypatch):
+    def broken(self):
+        raise OSError("no such library")
+
+    monkeypatch.setattr(peers.NumPy, "epoch", broken)
+    refused = [row["refused"] for row in comparison.training([SMALL], ["numpy"], 3, 1e-3)]
+    assert refused == [f"{SMALL}: numpy does not run: OSError: no such library"]
 
 
 def test_missing_names_what_else_is_needed(monkeypatch):
@@ -113,12 +134,16 @@ def test_every_class_that_trains_or_predicts_is_listed():
     assert all(peer.name == name and peer.title for name, peer in peers.PEERS.items())
 
 
-def test_nothing_heavy_is_imported_before_it_is_needed():
+def test_nothing_heavy_is_imported_before_it_is_needed(tmp_path):
     code = """
 import sys
 from fastmlp.bench import peers
 [peers.missing(name) for name in peers.PEERS], peers.versions()
 print([m for m in ("torch", "jax", "keras", "sklearn", "onnx", "onnxruntime") if m in sys.modules])
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # In another folder, with the package which is tested here, be it installed or built in place.
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
     assert found.stdout.strip() == "[]"

@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import importlib.util
 import json
+import os
 import shlex
 import sys
 import time
@@ -145,17 +147,22 @@ def run(options: argparse.Namespace) -> int:
         Exit code 0.
     """
     wanted = options.peers or [name for name in peers.PEERS if name != "fastmlp"]
-    unknown = [name for name in wanted if name not in peers.PEERS]
+    known = [name for name in peers.PEERS if name != "fastmlp"]
+    unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise ValueError(f"--peers {shlex.join(unknown)}: none of {shlex.join(peers.PEERS)}")
+        raise ValueError(f"--peers {shlex.join(unknown)}: none of {shlex.join(known)}")
     workloads = select(options.workloads)
     if not workloads:
         raise ValueError(f"--workloads {' '.join(options.workloads)}: none of {', '.join(map(str, WORKLOADS))}")
     absent = {name: why for name in wanted if (why := peers.missing(name))}
-    for why in sorted(set(absent.values())):
-        print(f"without {why}", file=sys.stderr)
+    for name, why in absent.items():
+        print(f"without {name}: {why}", file=sys.stderr)
+    if importlib.util.find_spec("matplotlib") is None:
+        print("without pictures, which need matplotlib: pip install 'fastmlp[bench]'", file=sys.stderr)
     folder = Path(options.out).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"cannot write into the folder {folder}")
     began = time.monotonic()
 
     def tell(line: str) -> None:
@@ -166,16 +173,17 @@ def run(options: argparse.Namespace) -> int:
     names = [name for name in wanted if name not in absent]
     result = measure(workloads, names, options.rounds or rounds, seconds, options.quick, tell)
     result["absent"] = absent
+    result["verdicts"] = [dict(zip(("target", "measured", "kept"), v, strict=True)) for v in report.verdicts(result)]
     text = report.markdown(result)
-    print(text)
     for name, content in (("results.json", json.dumps(result, indent=1)), ("report.md", text)):
         with files.replacing(folder / name) as temporary:
             Path(temporary).write_text(content + "\n", encoding="utf-8")
-    try:
+    written = "results.json, report.md"
+    if importlib.util.find_spec("matplotlib") is not None:
         from fastmlp.bench import pictures
 
         pictures.draw(result, folder)
-    except ImportError as error:
-        print(f"no pictures: {error}", file=sys.stderr)
-    print(f"written to {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}", file=sys.stderr)
+        written += ", ratios.png, roofline.png, threads.png"
+    print(text)
+    print(f"written to {folder}: {written}", file=sys.stderr)
     return 0

@@ -78,11 +78,13 @@ def prediction(
 
 
 def refusal(agree: Callable[[str, Workload], None], name: str, workload: Workload) -> str | None:
-    """Why a peer must not be timed: it computes something else."""
+    """Why a peer cannot be timed: it computes something else, or does not run."""
     try:
         agree(name, workload)
     except AssertionError as error:
         return str(error)
+    except Exception as error:  # whatever another library raises must not end the others' run
+        return f"{workload}: {name} does not run: {type(error).__name__}: {error}"
     return None
 
 

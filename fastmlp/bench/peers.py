@@ -11,6 +11,7 @@ others after it. The losses of the workloads differ by up to 4e-5 of their value
 Nothing but NumPy is imported before a peer is made.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -215,7 +216,7 @@ def versions() -> dict[str, str]:
     """Versions of the installed packages of all peers."""
     found = {}
     for module in dict.fromkeys(module for peer in PEERS.values() for module in peer.requires):
-        if importlib.util.find_spec(module) is not None:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[_distribution(module)] = importlib.metadata.version(_distribution(module))
     return found
 

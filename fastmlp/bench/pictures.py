@@ -57,8 +57,10 @@ def ratios(result: Result, ax: Any) -> Any:
         ax.errorbar(at, middle, yerr=error, fmt="osD^vP*X"[i % 8], markersize=5, linewidth=1, label=name)
     ax.axhline(1, color="black", linewidth=1)
     ax.set_yscale("log")
-    ticks = [1, 2, 3, 5, 10, 20, 50, 100, 200]
+    ticks = [0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000]
+    limits = ax.get_ylim()
     ax.set_yticks(ticks, [str(tick) for tick in ticks])
+    ax.set_ylim(limits)
     ax.minorticks_off()
     ax.set_xticks(range(len(labels)), [textwrap.fill(label, 13) for label in labels], fontsize=7)
     ax.grid(axis="y", alpha=0.3)
@@ -93,7 +95,7 @@ def roofline(result: Result, ax: Any) -> Any:
     ax.set_xscale("log", base=2)
     batches = sorted({row["batch"] for row in result["shares"]})
     ax.set_xticks(batches, [str(batch) for batch in batches])
-    ax.set_ylim(0, 105)
+    ax.set_ylim(0)
     ax.grid(alpha=0.3)
     ax.set_xlabel("rows of a batch")
     ax.set_ylabel("% of the peak of multiply-adds, all threads")
@@ -117,7 +119,7 @@ def threads(result: Result, ax: Any) -> Any:
     rows = sorted(result["threads"], key=lambda row: row["operations"])
     operations = [row["operations"] for row in rows]
     for name in (name for name in rows[0]["us"] if name != "1"):
-        speeds = [row["us"]["1"][1] / row["us"][name][1] for row in rows]
+        speeds = [1 / row["ratio"][name][1] for row in rows]
         label = "as many as fastmlp chooses" if name == "chosen" else f"{name} threads"
         ax.plot(operations, speeds, "k--" if name == "chosen" else "o-", markersize=4, linewidth=1, label=label)
     ax.axhline(1, color="black", linewidth=1)
