@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from fastmlp.bench import peers
-from fastmlp.bench.workloads import WORKLOADS
+from fastmlp.bench.workloads import PREDICTIONS
 
 
 @pytest.mark.parametrize("peer", peers.PREDICTORS, indirect=True)
 @pytest.mark.parametrize("rows", [1, 32, 1000])
-@pytest.mark.parametrize("workload", [WORKLOADS[0], WORKLOADS[1], WORKLOADS[5]], ids=lambda w: w.network)
+@pytest.mark.parametrize("workload", PREDICTIONS, ids=lambda w: w.network)
 def bench_predict(workload, rows, peer, benchmark):
     """Probabilities of some rows."""
-    peers.agree_on_prediction(peer, workload)
+    predictor = peers.agree_on_prediction(peer, workload)
     X = np.resize(workload.data()[0], (rows, workload.widths[0]))
     benchmark.group = f"predict {workload.network} of {rows}"
     benchmark.extra_info.update(peer=peer, rows=rows)
-    assert benchmark(peers.PEERS[peer](workload).predict, X).shape == (rows, workload.widths[-1])
+    assert benchmark(predictor.predict, X).shape == (rows, workload.widths[-1])

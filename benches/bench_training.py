@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from fastmlp.bench import alone, peers
-from fastmlp.bench.workloads import WORKLOADS, Workload
+from fastmlp.bench.workloads import BATCHES, BY_BATCH, WORKLOADS, Workload
 from fastmlp.config import cores
-
-NETWORKS = [(64, 64, 10), (784, 512, 512, 10)]
 
 
 @pytest.mark.parametrize("peer", peers.TRAINERS, indirect=True)
@@ -18,8 +16,7 @@ NETWORKS = [(64, 64, 10), (784, 512, 512, 10)]
 def bench_epoch(workload, optimizer, peer, benchmark):
     """An epoch; divide by `steps` for the time of a step."""
     workload = dataclasses.replace(workload, optimizer=optimizer)
-    peers.agree(peer, workload)
-    trainer = peers.PEERS[peer](workload)
+    trainer = peers.agree(peer, workload)
     benchmark.group = f"epoch {workload}"
     benchmark.extra_info.update(peer=peer, steps=workload.batches, operations=workload.batches * workload.operations)
     first = trainer.epoch()
@@ -27,12 +24,12 @@ def bench_epoch(workload, optimizer, peer, benchmark):
 
 
 @pytest.mark.parametrize("threads", range(1, cores() + 1))
-@pytest.mark.parametrize("batch", alone.BATCHES)
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda widths: "-".join(map(str, widths)))
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("network", BY_BATCH, ids=lambda widths: "-".join(map(str, widths)))
 def bench_step(network, batch, optimizer, threads, benchmark):
     """A step of the engine, with no Python between steps."""
     workload = Workload(network, batch, 4, optimizer)
-    steps = alone.Steps(workload, threads)
+    steps = alone.EngineSteps(workload, threads)
     benchmark.group = f"step {workload.network} {optimizer}"
     benchmark.extra_info.update(threads=threads, operations=workload.operations)
     benchmark(steps, 1)

@@ -54,7 +54,6 @@ class Run:
     n_threads: int
     training: bool
     exact_threads: bool
-    key: Any
     def __init__(
         self,
         network: Network,

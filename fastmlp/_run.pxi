@@ -22,7 +22,6 @@ cdef class Run:
     cdef readonly ptrdiff_t batch_rows
     cdef readonly int n_threads
     cdef readonly bint training, exact_threads
-    cdef public object key  # for whoever keeps the buffers
     cdef Plan plan
     cdef Memory layer_memory, buffers, index_memory, barrier
     cdef object x, targets

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import fastmlp
-from fastmlp import _engine, config, files
+from fastmlp import _engine, config, files, plotting
 from fastmlp._validation import Array
 
 _IMPORTED = time.perf_counter()
@@ -144,7 +144,10 @@ def demo(options: argparse.Namespace) -> int:
     int
         Exit code.
     """
-    folder = None if options.out is None else _output_folder(options.out)
+    folder = None
+    if options.out is not None:  # fails before the training rather than after it
+        plotting.pyplot()
+        folder = files.output_folder(options.out)
     task = TASKS[options.data]
     say(f"fastmlp {fastmlp.__version__}, instruction set {_engine.isa}, {_threads(options.threads)}")
     data = load_data(options.data, options.root, options.seed)
@@ -171,7 +174,7 @@ def demo(options: argparse.Namespace) -> int:
         say(f"accuracy {until.accuracy:g} {reached}")
     if folder is not None:
         model.save(folder / "model.safetensors")
-        _save_plot(history, folder / "learning_curve.png")
+        plotting.save(history.plot, folder / "learning_curve.png")
         say(f"saved {folder / 'model.safetensors'} and {folder / 'learning_curve.png'}")
     agreed = compare_with_twin(task, options, data)
     return 0 if agreed and (until is None or until.reached) else 1
@@ -262,31 +265,6 @@ def seconds_since_start() -> tuple[float, str]:
         except (OSError, ValueError, IndexError):
             pass
     return time.perf_counter() - _IMPORTED, "the import of fastmlp.cli"
-
-
-# ---- files ----
-
-
-def _output_folder(name: str) -> Path:
-    """The folder for results, made if missing; fails before the training rather than after it."""
-    from fastmlp import plotting
-
-    plotting.pyplot()  # an ImportError that names the extra where matplotlib is missing
-    folder = Path(name).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise CommandError(f"cannot write into the folder {folder}")
-    return folder
-
-
-def _save_plot(history: fastmlp.History, path: Path) -> None:
-    """Draw the learning curve."""
-    from matplotlib.figure import Figure  # not by way of pyplot: no window, whatever the backend
-
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    history.plot(figure.subplots())
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
 
 
 # ---- arguments ----

@@ -81,6 +81,15 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)  # is there only after a failure
 
 
+def output_folder(name: Any) -> Path:
+    """The folder for results, made if missing, in which files can be made; PermissionError where they cannot."""
+    folder = Path(name).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "cannot write into the folder", str(folder))
+    return folder
+
+
 def _target(path: Any) -> Path:
     """Where to write: a regular file, or a new one in a folder that is there."""
     target = Path(os.path.realpath(os.fsdecode(path)))

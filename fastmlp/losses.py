@@ -63,12 +63,13 @@ class Loss:
             )
         all_finite(name, array, dtype)
         array = engine_dtype(array, dtype)
-        least, most = array.min(), array.max()
-        if least < low or most > high:
-            raise ValueError(
-                f"{name} holds {least if least < low else most}, but {type(self).__name__} takes targets in "
-                f"[{low:g}, {high:g}]"
-            )
+        if self.bounds is not None:
+            least, most = array.min(), array.max()
+            if least < low or most > high:
+                raise ValueError(
+                    f"{name} holds {least if least < low else most}, but {type(self).__name__} takes targets in "
+                    f"[{low:g}, {high:g}]"
+                )
         return array
 
     def check_outputs(self, n_outputs: int, activation: str) -> None:

@@ -7,7 +7,7 @@ import itertools
 import math
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -329,11 +329,12 @@ class Model:
             self._build(X.shape[1])
             everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
             batch_size = min(batch_size, len(X))
-            run = self._take_run(batch_size, True, X, targets)
-            try:
+
+            def train(run: Any) -> History:
                 return training.fit(self, run, len(X), batch_size, epochs, validation_data, bool(shuffle), everyone)
-            finally:
-                self._keep_run(run)
+
+            history: History = self._with_run(train, batch_size, True, X, targets)
+            return history
 
     def train_on_batch(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """One step of the optimizer on one batch.
@@ -359,12 +360,8 @@ class Model:
         X, targets = self._data(X, y)
         with self._turn:
             self._build(X.shape[1])
-            rate = float(self._optimizer.learning_rate)
-            run = self._take_run(len(X), True, X, targets)
-            try:
-                loss: float = run.step(rate, self._optimizer.hyper())
-            finally:
-                self._keep_run(run)
+            rate, hyper = float(self._optimizer.learning_rate), self._optimizer.hyper()
+            loss: float = self._with_run(lambda run: run.step(rate, hyper), len(X), True, X, targets)
             if not math.isfinite(loss):
                 raise DivergedError(int(self._network.step) + 1, rate, History())
             return loss
@@ -387,11 +384,7 @@ class Model:
         X, targets = self._data(X, y)
         with self._turn:
             self._build(X.shape[1])
-            run = self._take_run(len(X), True, X, targets)
-            try:
-                loss, _, pairs = run.gradients()
-            finally:
-                self._keep_run(run)
+            loss, _, pairs = self._with_run(_engine.Run.gradients, len(X), True, X, targets)
             return float(loss), pairs
 
     def apply_gradients(self, gradients: Sequence[Sequence[npt.ArrayLike]]) -> None:
@@ -441,11 +434,7 @@ class Model:
         network = self._built()
         array = samples("X", X, network.n_inputs, self.dtype)
         out = np.empty((len(array), self.n_outputs), self.dtype)
-        run = self._take_run(len(array), False, array)
-        try:
-            run.predict(out, link)
-        finally:
-            self._keep_run(run)
+        self._with_run(lambda run: run.predict(out, link), len(array), False, array)
         return out
 
     def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
@@ -466,11 +455,7 @@ class Model:
         return self._evaluate(*self._data(X, y))
 
     def _evaluate(self, X: Array, targets: Array) -> dict[str, float]:
-        run = self._take_run(len(X), False, X, targets)
-        try:
-            loss, right = run.evaluate()
-        finally:
-            self._keep_run(run)
+        loss, right = self._with_run(_engine.Run.evaluate, len(X), False, X, targets)
         return self._logs(loss, right, len(X))
 
     def _logs(self, loss: float, right: int, n_samples: int) -> dict[str, float]:
@@ -489,8 +474,10 @@ class Model:
         array = samples(names[0], X, n_inputs, self._dtype)
         return array, self._loss.targets(y, len(array), self.n_outputs, self._dtype, names[1])
 
-    def _take_run(self, rows: int, training: bool, X: Array, targets: Array | None = None) -> Any:
-        """The buffers of passes over batches of so many rows, bound to some data; `_keep_run` keeps them for the next
+    def _with_run(
+        self, work: Callable[[Any], Any], rows: int, training: bool, X: Array, targets: Array | None = None
+    ) -> Any:
+        """What work does with the buffers of passes over batches of so many rows, bound to some data; kept for the next
         call. A second thread that predicts at the same time finds none and makes its own."""
         if not training:
             rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
@@ -501,17 +488,16 @@ class Model:
             threads = cores() if self.n_threads is None else self.n_threads
             scale = self.loss.row_scale(self.n_outputs)
             run = _engine.Run(self._network, rows, threads, self.n_threads is not None, training, kernel, scale)
-            run.key = key
         run.bind(X, targets)
-        return run
-
-    def _keep_run(self, run: Any) -> None:
-        run.release()
-        if run.training:  # the buffers of one batch size at a time
-            for other in list(self._runs):  # a copy in one go: another thread may predict meanwhile
-                if other[1]:
-                    self._runs.pop(other, None)
-        self._runs[run.key] = run
+        try:
+            return work(run)
+        finally:
+            run.release()
+            if training:  # the buffers of one batch size at a time
+                for other in list(self._runs):  # a copy in one go: another thread may predict meanwhile
+                    if other[1]:
+                        self._runs.pop(other, None)
+            self._runs[key] = run
 
     # ---- looking at it, keeping it ----
 

@@ -1,7 +1,10 @@
 """Pictures, by matplotlib (extra "plot"), imported when the first one is drawn."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from fastmlp import files
 from fastmlp.history import History
 
 
@@ -14,6 +17,31 @@ def pyplot() -> Any:
             raise
         raise ImportError("pictures need matplotlib: pip install 'fastmlp[plot]'") from None
     return matplotlib.pyplot
+
+
+def save(plot: Callable[[Any], Any], path: Path, size: tuple[float, float] = (6.4, 4)) -> None:
+    """Write a picture as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    plot : callable
+        Draws into the matplotlib Axes that it is given.
+    path : Path
+    size : tuple of float, default (6.4, 4)
+        Width and height in inches.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    """
+    pyplot()
+    from matplotlib.figure import Figure  # not by way of pyplot: no window, whatever the backend
+
+    figure = Figure(figsize=size, layout="constrained")
+    plot(figure.subplots())
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
 
 
 def plot_history(history: History, ax: Any = None) -> Any:

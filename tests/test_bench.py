@@ -92,7 +92,6 @@ def test_a_turn_lasts_as_long_as_it_should(clock, seconds):
 def test_quartiles_and_timings():
     assert measure.quartiles(np.array([5.0, 1, 2, 3, 4])) == [2, 3, 4]
     timing = measure.Timing(np.array([1.0, 2, 6]), np.array([2.0, 4, 12])).scaled(0.5)
-    assert timing.median == 1
     assert (timing.wall.tolist(), timing.cpu.tolist()) == ([0.5, 1, 3], [1, 2, 6])
 
 
@@ -138,7 +137,7 @@ def test_workloads_are_chosen_by_parts_of_their_names():
 
 def test_steps_are_those_of_fit():
     for dtype in ("float32", "float64"):
-        steps, peer = alone.Steps(SMALL, dtype=dtype), peers.FastMLP(SMALL, dtype=dtype)
+        steps, peer = alone.EngineSteps(SMALL, dtype=dtype), peers.FastMLP(SMALL, dtype=dtype)
         steps(3 * SMALL.batches)
         peer.train(3)
         for ours, theirs in zip(steps.run.network.get_weights(), peer.model.weights, strict=True):
@@ -146,7 +145,7 @@ def test_steps_are_those_of_fit():
 
 
 def test_steps_without_update_change_nothing():
-    steps = alone.Steps(SMALL, update=False)
+    steps = alone.EngineSteps(SMALL, update=False)
     steps(3)
     for (W, b), (V, c) in zip(steps.run.network.get_weights(), SMALL.model().weights, strict=True):
         assert (W == V).all()
@@ -167,7 +166,7 @@ def test_a_share_is_of_the_peak_of_its_round(monkeypatch, clock):
         return clock.work("steps", workload.operations / 1e9)
 
     monkeypatch.setattr(alone, "peak_fma", peak)
-    monkeypatch.setattr(alone, "Steps", steps)
+    monkeypatch.setattr(alone, "EngineSteps", steps)
     monkeypatch.setattr(alone, "bandwidth", lambda *_: 1e9)
     (row,) = alone.shares([SMALL], 3, 0.1, "avx2", "float64")
     assert len(calls) == 2 + 3 * 2
@@ -375,7 +374,7 @@ def ran(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(measure, "PAUSE_SECONDS", 0)
         patch.setattr(command, "QUICK_SECONDS", 1e-3)
-        patch.setattr(alone, "BATCHES", (1, 32))
+        patch.setattr(command, "BATCHES", (1, 32))
         patch.setattr(machine, "peak_fma", functools.partial(machine.peak_fma, seconds=1e-3))
         patch.setattr(machine, "bandwidth", functools.partial(machine.bandwidth, megabytes=1, seconds=1e-3))
         patch.setattr(sys, "argv", ["fastmlp", *arguments])
@@ -407,7 +406,7 @@ def test_the_report_is_printed_and_kept(ran):
 
 
 def test_silence_leaves_one_line(ran):
-    (line,) = [line for line in ran.err.splitlines() if not line.startswith("without pictures")]
+    (line,) = [line for line in ran.err.splitlines() if not line.startswith("without")]
     assert line.startswith(f"written to {ran.folder}: results.json, report.md")
     assert sorted(line.partition(": ")[2].split(", ")) == sorted(path.name for path in ran.folder.iterdir())
 
@@ -438,7 +437,7 @@ def test_missing_peers_and_matplotlib_are_told(ran, tmp_path, monkeypatch, capsy
     out, err = capsys.readouterr()
     for name in ("torch", "torch.compile"):
         assert f"without {name}: torch is not installed: pip\n" in err
-    assert "without pictures, which need matplotlib: pip install 'fastmlp[bench]'" in err
+    assert "without pictures: pictures need matplotlib: pip install 'fastmlp[plot]'" in err
     assert "Without torch: torch is not installed: pip" in out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.md", "results.json"]
 

@@ -131,7 +131,7 @@ def test_every_class_that_trains_or_predicts_is_listed():
     for method, listed in (("epoch", peers.TRAINERS), ("predict", peers.PREDICTORS)):
         assert {c for c in classes if hasattr(c, method) and not c.__name__.startswith("_")} == set(listed.values())
         assert listed.items() <= peers.PEERS.items()
-    assert all(peer.name == name and peer.title for name, peer in peers.PEERS.items())
+    assert all(peer.name == name for name, peer in peers.PEERS.items())
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed(tmp_path):

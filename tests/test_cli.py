@@ -74,7 +74,7 @@ def test_out_saves_a_model_and_a_picture(capsys, tmp_path):
 def test_a_failed_picture_leaves_no_file(monkeypatch, tmp_path):
     history = fastmlp.History()  # holds no epoch: cannot be drawn
     with pytest.raises(ValueError, match="no epoch"):
-        cli._save_plot(history, tmp_path / "curve.png")
+        plotting.save(history.plot, tmp_path / "curve.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -244,5 +244,5 @@ def test_picture_is_drawn_without_pyplots_figures(tmp_path):
     before = plt.get_fignums()
     history = fastmlp.History()
     history.append(0, {"loss": 1.0, "accuracy": 0.5})
-    cli._save_plot(history, tmp_path / "curve.png")
+    plotting.save(history.plot, tmp_path / "curve.png")
     assert plt.get_fignums() == before

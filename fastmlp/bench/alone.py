@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp.bench.comparison import Row, repeated
+from fastmlp.bench.comparison import repeated
 from fastmlp.bench.machine import bandwidth, peak_fma
-from fastmlp.bench.measure import in_turn, quartiles
+from fastmlp.bench.measure import Row, in_turn, quartiles
 from fastmlp.bench.workloads import Workload
 from fastmlp.config import cores
 
-BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
-
-class Steps:
+class EngineSteps:
     """Training steps of the engine itself, with no Python between them.
 
     Parameters
@@ -70,7 +68,7 @@ def shares(
     everyone = cores()
     rates_of_triad: dict[str, float] = {}
     for workload in workloads:
-        steps = Steps(workload, dtype=dtype, isa=isa)
+        steps = EngineSteps(workload, dtype=dtype, isa=isa)
         peaks: list[float] = []
 
         def probe(units: int, peaks: list[float] = peaks) -> None:
@@ -100,7 +98,7 @@ def shares(
 def variants(
     workloads: Iterable[Workload], options: dict[str, dict[str, Any]], rounds: int, seconds: float
 ) -> Iterator[Row]:
-    """Microseconds of a step of the engine under several options of `Steps`, in turn, and their ratio to the first.
+    """Microseconds of a step under several options of `EngineSteps`, in turn, and their ratio to the first.
 
     ``options`` may also replace fields of the workload, as ``{"Adam": {"optimizer": "adam"}}``.
 
@@ -114,7 +112,7 @@ def variants(
         works = []
         for chosen in options.values():
             changed = dataclasses.replace(workload, **{k: v for k, v in chosen.items() if k in fields})
-            works.append(Steps(changed, **{k: v for k, v in chosen.items() if k not in fields}))
+            works.append(EngineSteps(changed, **{k: v for k, v in chosen.items() if k not in fields}))
         timings = dict(zip(options, in_turn(works, rounds, seconds), strict=True))
         first = next(iter(timings.values()))
         yield {
@@ -147,8 +145,8 @@ def calls(workloads: Iterable[Workload], rounds: int, seconds: float) -> Iterato
         def fit(model: Any = model, X: Any = X, y: Any = y, size: int = workload.batch) -> None:
             model.fit(X, y, batch_size=size, shuffle=False, verbose=0)
 
-        one_batch = Steps(dataclasses.replace(workload, batches=1), threads=1)
-        works = [one_batch, repeated(single_model.train_on_batch, *batch), Steps(workload), repeated(fit)]
+        one_batch = EngineSteps(dataclasses.replace(workload, batches=1), threads=1)
+        works = [one_batch, repeated(single_model.train_on_batch, *batch), EngineSteps(workload), repeated(fit)]
         alone, single, step, whole = in_turn(works, rounds, seconds)
         yield {
             "workload": str(workload),

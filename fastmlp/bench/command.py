@@ -2,9 +2,7 @@
 
 import argparse
 import dataclasses
-import importlib.util
 import json
-import os
 import shlex
 import sys
 import time
@@ -12,9 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fastmlp import _engine, config, files
-from fastmlp.bench import alone, comparison, machine, peers, report
-from fastmlp.bench.workloads import WORKLOADS, Workload
+from fastmlp import _engine, config, files, plotting
+from fastmlp.bench import alone, comparison, machine, peers, pictures, report
+from fastmlp.bench.measure import Result, Row
+from fastmlp.bench.workloads import BATCHES, BY_BATCH, PREDICTIONS, WORKLOADS, Workload
 
 # Turns of a comparison, and seconds of a turn.
 ROUNDS, SECONDS = 15, 0.06
@@ -26,8 +25,6 @@ UPDATES: dict[str, dict[str, Any]] = {"none": {"update": False}, "SGD": {}, "Ada
 # What tells a row from the others.
 LABELS = ("probe", "workload", "network", "rows", "peer")
 
-Result = dict[str, Any]
-
 
 def select(names: list[str] | None) -> list[Workload]:
     """The workloads whose names contain one of the texts; all where there is none."""
@@ -36,11 +33,10 @@ def select(names: list[str] | None) -> list[Workload]:
 
 def shares_workloads(quick: bool) -> list[Workload]:
     """The networks whose share of the peak is measured, at every batch size."""
-    networks = (64, 64, 10), (784, 512, 512, 10)
-    return [Workload(widths, batch, 4) for widths in networks for batch in alone.BATCHES[:: 4 if quick else 1]]
+    return [Workload(widths, batch, 4) for widths in BY_BATCH for batch in BATCHES[:: 4 if quick else 1]]
 
 
-def peaks() -> Iterable[comparison.Row]:
+def peaks() -> Iterable[Row]:
     """What the machine can do, one thread and all: multiply-adds by instruction set and dtype, and memory traffic.
 
     Yields
@@ -84,7 +80,7 @@ def measure(
         By section, what JSON can hold.
     """
 
-    def collect(title: str, rows: Iterable[comparison.Row]) -> list[comparison.Row]:
+    def collect(title: str, rows: Iterable[Row]) -> list[Row]:
         found = []
         for row in rows:
             if "refused" in row:
@@ -95,16 +91,12 @@ def measure(
         return found
 
     refused: list[str] = []
-
     trainers = [name for name in names if name in peers.TRAINERS]
     predictors = [name for name in names if name in peers.PREDICTORS]
-    networks = list(dict.fromkeys(workloads[i] for i in ((0, -1) if len(workloads) < 6 else (0, 1, 5))))
+    predicted = [workload for workload in PREDICTIONS if workload in workloads]
     adam = [dataclasses.replace(w, optimizer="adam") for w in workloads]
-    width_step = 32 if quick else 8
-    by_width = [Workload((10, w, w, 10), 128, 50) for w in range(32, 129, width_step)] + [
-        Workload((10, w, w, 10), 128, 50) for w in (45, 46) if not quick
-    ]
-    by_width.sort(key=lambda workload: workload.widths)
+    widths = range(32, 129, 32) if quick else sorted([*range(32, 129, 8), 45, 46])
+    by_width = [Workload((10, width, width, 10), 128, 50) for width in widths]
     result: Result = {
         "machine": machine.describe(),
         "versions": peers.versions(),
@@ -116,14 +108,12 @@ def measure(
         "peaks": collect("peaks", peaks()),
         "training": collect("SGD", comparison.training(workloads, trainers, rounds, seconds)),
         "adam": [] if quick else collect("Adam", comparison.training(adam, trainers, rounds, seconds)),
-        "prediction": collect("prediction", comparison.prediction(networks, predictors, (1, 1000), rounds, seconds)),
+        "prediction": collect("prediction", comparison.prediction(predicted, predictors, (1, 1000), rounds, seconds)),
         "shares": collect("share of the peak", alone.shares(shares_workloads(quick), rounds, seconds)),
         "shares_of_workloads": collect("share of the peak", alone.shares(workloads, rounds, seconds)),
         "threads": collect("threads", alone.threads([*workloads, *by_width], rounds, seconds)),
         "updates": collect("updates", alone.variants(workloads, UPDATES, rounds, seconds)),
-        "dtypes": collect(
-            "dtypes", alone.variants(workloads, {d: {"dtype": d} for d in ("float32", "float64")}, rounds, seconds)
-        ),
+        "dtypes": collect("dtypes", alone.variants(workloads, {d: {"dtype": d} for d in DTYPES}, rounds, seconds)),
         "calls": collect("calls", alone.calls(workloads, rounds, seconds)),
     }
     if _engine.isa == "avx512" and _engine.isas()["avx2"] is None:
@@ -157,12 +147,13 @@ def run(options: argparse.Namespace) -> int:
     absent = {name: why for name in wanted if (why := peers.missing(name))}
     for name, why in absent.items():
         print(f"without {name}: {why}", file=sys.stderr)
-    if importlib.util.find_spec("matplotlib") is None:
-        print("without pictures, which need matplotlib: pip install 'fastmlp[bench]'", file=sys.stderr)
-    folder = Path(options.out).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ValueError(f"cannot write into the folder {folder}")
+    try:
+        plotting.pyplot()
+        drawn = True
+    except ImportError as error:
+        print(f"without pictures: {error}", file=sys.stderr)
+        drawn = False
+    folder = files.output_folder(options.out)
     began = time.monotonic()
 
     def tell(line: str) -> None:
@@ -179,9 +170,7 @@ def run(options: argparse.Namespace) -> int:
         with files.replacing(folder / name) as temporary:
             Path(temporary).write_text(content + "\n", encoding="utf-8")
     written = "results.json, report.md"
-    if importlib.util.find_spec("matplotlib") is not None:
-        from fastmlp.bench import pictures
-
+    if drawn:
         pictures.draw(result, folder)
         written += ", ratios.png, roofline.png, threads.png"
     print(text)

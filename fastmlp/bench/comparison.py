@@ -1,15 +1,14 @@
 """fastmlp beside each peer, for training and for prediction."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastmlp.bench import peers
-from fastmlp.bench.measure import Timing, in_turn, quartiles
+from fastmlp.bench.measure import Row, Timing, in_turn, quartiles
+from fastmlp.bench.peer import FastMLP
 from fastmlp.bench.workloads import Workload
-
-Row = dict[str, Any]
 
 
 def row_of(ours: Timing, theirs: Timing) -> Row:
@@ -38,11 +37,12 @@ def training(workloads: Iterable[Workload], names: Iterable[str], rounds: int, s
     names = list(names)
     for workload in workloads:
         for name in names:
-            why = refusal(peers.agree, name, workload)
-            if why:
-                yield {"workload": str(workload), "peer": name, "refused": why}
+            try:
+                peer = peers.agree(name, workload)
+            except Exception as error:  # whatever another library raises must not end the others' run
+                yield {"workload": str(workload), "peer": name, "refused": refusal(error, name, workload)}
                 continue
-            works = [peers.PEERS[who](workload).train for who in ("fastmlp", name)]
+            works = [FastMLP(workload).train, peer.train]
             ours, theirs = (timing.scaled(1 / workload.batches) for timing in in_turn(works, rounds, seconds))
             yield {
                 "workload": str(workload),
@@ -66,26 +66,23 @@ def prediction(
     for workload in workloads:
         data = workload.data()[0]
         for name in names:
-            why = refusal(peers.agree_on_prediction, name, workload)
-            if why:
-                yield {"network": workload.network, "peer": name, "refused": why}
+            try:
+                peer = peers.agree_on_prediction(name, workload)
+            except Exception as error:  # as above
+                yield {"network": workload.network, "peer": name, "refused": refusal(error, name, workload)}
                 continue
             for rows in n_rows:
                 X = np.resize(data, (rows, data.shape[1]))
-                works = [repeated(peers.PEERS[who](workload).predict, X) for who in ("fastmlp", name)]
+                works = [repeated(predictor.predict, X) for predictor in (FastMLP(workload), peer)]
                 ours, theirs = in_turn(works, rounds, seconds)
                 yield {"network": workload.network, "rows": rows, "peer": name, **row_of(ours, theirs)}
 
 
-def refusal(agree: Callable[[str, Workload], None], name: str, workload: Workload) -> str | None:
+def refusal(error: Exception, name: str, workload: Workload) -> str:
     """Why a peer cannot be timed: it computes something else, or does not run."""
-    try:
-        agree(name, workload)
-    except AssertionError as error:
+    if isinstance(error, AssertionError):
         return str(error)
-    except Exception as error:  # whatever another library raises must not end the others' run
-        return f"{workload}: {name} does not run: {type(error).__name__}: {error}"
-    return None
+    return f"{workload}: {name} does not run: {type(error).__name__}: {error}"
 
 
 def repeated(function: Any, *arguments: Any) -> Any:

@@ -21,7 +21,7 @@ class Torch(Peer):
     is fused, which saved a quarter of a step; SGD is the default, as fused and foreach were within 5 % of it.
     """
 
-    name, title, requires = "torch", "PyTorch", ("torch",)
+    name, requires = "torch", ("torch",)
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -75,7 +75,7 @@ class TorchCompile(Torch):
     CUDA graphs alone.
     """
 
-    name, title = "torch.compile", "PyTorch, compiled"
+    name = "torch.compile"
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -174,7 +174,7 @@ class JaxScan(_Jax):
     the device, and the state is donated, so that it is updated in place. To unroll the loop gained nothing.
     """
 
-    name, title = "jax scan", "JAX, one call an epoch"
+    name = "jax scan"
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -202,7 +202,7 @@ class JaxStep(_Jax):
     The documentation of asynchronous dispatch: no loss is fetched before all steps are under way. The state is donated.
     """
 
-    name, title = "jax step", "JAX, one call a step"
+    name = "jax step"
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -225,7 +225,7 @@ class Keras(Peer):
     was several times as fast as calling the model.
     """
 
-    name, title, requires = "keras", "Keras on JAX", ("keras", "jax")
+    name, requires = "keras", ("keras", "jax")
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -274,7 +274,7 @@ class OnnxRuntime(Peer):
     Its "Performance" pages: the defaults are all graph optimisations, and a thread for each core.
     """
 
-    name, title, requires = "onnxruntime", "ONNX Runtime", ("onnx", "onnxruntime")
+    name, requires = "onnxruntime", ("onnx", "onnxruntime")
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)

@@ -12,8 +12,12 @@ from fastmlp._validation import Array
 # Does so many units of some work.
 Work = Callable[[int], Any]
 
-# Idle threads of another library's pool spin before they sleep, those of OpenBLAS for more than 0.08 s (then fastmlp
-# took 10.1 ms for a step of 784-512-512-10 b1024, after 0.3 s 8.9), and whoever computes meanwhile has a core less.
+# What was measured of one case, as JSON holds it; and of all, by section.
+Row = dict[str, Any]
+Result = dict[str, Any]
+
+# Idle threads of another library's pool spin before they sleep, those of OpenBLAS for more than 0.08 s, and whoever
+# computes meanwhile has a core less.
 PAUSE_SECONDS = 0.25
 
 
@@ -23,11 +27,6 @@ class Timing:
 
     wall: Array
     cpu: Array
-
-    @property
-    def median(self) -> float:
-        """Of the clock."""
-        return float(np.median(self.wall))
 
     def scaled(self, factor: float) -> "Timing":
         """Of another unit."""

@@ -12,10 +12,9 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 
 class Peer:
-    """What all peers have: `name`, `title`, the modules it `requires`, and `epoch`, `predict` or both."""
+    """What all peers have: `name`, the modules it `requires`, and `epoch`, `predict` or both."""
 
     name: ClassVar[str]
-    title: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, workload: Workload) -> None:
@@ -25,7 +24,7 @@ class Peer:
     def train(self, epochs: int) -> None:
         """Some epochs, to be timed."""
         for _ in range(epochs):
-            self.epoch()  # type: ignore[attr-defined]
+            self.epoch()  # type: ignore[attr-defined]  # all but ONNX Runtime, which nobody trains, have one
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -41,7 +40,7 @@ class Peer:
 class FastMLP(Peer):
     """fastmlp, as a user calls it."""
 
-    name, title = "fastmlp", "fastmlp"
+    name = "fastmlp"
 
     def __init__(self, workload: Workload, n_threads: int | None = None, dtype: str = "float32") -> None:
         self.workload, self.model = workload, workload.model(n_threads, dtype)

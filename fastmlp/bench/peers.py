@@ -30,7 +30,7 @@ from fastmlp.bench.workloads import Workload
 class Twin(Peer):
     """fastmlp/_reference.py: written to be read, in float64 where that is simpler."""
 
-    name, title, requires = "twin", "fastmlp's NumPy twin", ("numpy",)
+    name, requires = "twin", ("numpy",)
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -55,7 +55,7 @@ class NumPy(Peer):
     The advice is of "NumPy: the absolute basics" and of the ufuncs' documentation: no loops, and `out=`.
     """
 
-    name, title, requires = "numpy", "NumPy", ("numpy",)
+    name, requires = "numpy", ("numpy",)
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -145,7 +145,7 @@ class ScikitLearn(Peer):
     of that one output, which scikit-learn must equal instead. It has a product less to do than its peers.
     """
 
-    name, title, requires = "scikit-learn", "scikit-learn", ("sklearn",)
+    name, requires = "scikit-learn", ("sklearn",)
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
@@ -221,19 +221,22 @@ def versions() -> dict[str, str]:
     return found
 
 
-def agree(name: str, workload: Workload) -> None:
-    """Raise AssertionError unless the peer's first epoch has fastmlp's loss, within 1e-4 of it."""
-    found, expected = PEERS[name](workload).epoch(), PEERS[name].expected_loss(workload)
+def agree(name: str, workload: Workload) -> Any:
+    """The peer after its first epoch; AssertionError unless that had fastmlp's loss, within 1e-4 of it."""
+    peer = PEERS[name](workload)
+    found, expected = peer.epoch(), peer.expected_loss(workload)
     if not abs(found - expected) <= 1e-4 * abs(expected):
         raise AssertionError(f"{workload}: {name} has the loss {found}, fastmlp {expected}")
+    return peer
 
 
-def agree_on_prediction(name: str, workload: Workload) -> None:
-    """Raise AssertionError unless the peer's probabilities are fastmlp's, within 1e-5, for a batch of the workload."""
-    X = workload.data()[0][: workload.batch]
-    found, expected = PEERS[name](workload).predict(X), FastMLP(workload).predict(X)
+def agree_on_prediction(name: str, workload: Workload) -> Any:
+    """The peer; AssertionError unless its probabilities are fastmlp's, within 1e-5, for a batch of the workload."""
+    peer, X = PEERS[name](workload), workload.data()[0][: workload.batch]
+    found, expected = peer.predict(X), FastMLP(workload).predict(X)
     if found.shape != expected.shape:
         raise AssertionError(f"{workload}: {name} predicts an array of {found.shape}, fastmlp of {expected.shape}")
     worst = np.unravel_index(np.argmax(np.abs(found - expected)), found.shape)
     if not abs(found[worst] - expected[worst]) <= 1e-5:
         raise AssertionError(f"{workload}: {name} has the probability {found[worst]}, fastmlp {expected[worst]}")
+    return peer

@@ -1,12 +1,12 @@
 """The three pictures of `fastmlp bench`."""
 
+import functools
 import textwrap
 from pathlib import Path
 from typing import Any
 
-from fastmlp import files, plotting
-
-Result = dict[str, Any]
+from fastmlp import plotting
+from fastmlp.bench.measure import Result
 
 
 def draw(result: Result, folder: Path) -> None:
@@ -23,14 +23,19 @@ def draw(result: Result, folder: Path) -> None:
     ImportError
         Without matplotlib.
     """
-    plotting.pyplot()
-    from matplotlib.figure import Figure
+    for plot in (ratios, roofline, threads):
+        plotting.save(functools.partial(plot, result), folder / f"{plot.__name__}.png", size=(8, 4.8))
 
-    for name, plot in (("ratios", ratios), ("roofline", roofline), ("threads", threads)):
-        figure = Figure(figsize=(8, 4.8), layout="constrained")
-        plot(result, figure.subplots())
-        with files.replacing(folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=150)
+
+def _finish(ax: Any, title: str, x: str, y: str) -> Any:
+    """Names of the picture and its axes, grid and legend."""
+    ax.set_title(title, fontsize=10)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.grid(alpha=0.3)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(ncols=2, fontsize="small", frameon=False)
+    return ax
 
 
 def ratios(result: Result, ax: Any) -> Any:
@@ -63,12 +68,8 @@ def ratios(result: Result, ax: Any) -> Any:
     ax.set_ylim(limits)
     ax.minorticks_off()
     ax.set_xticks(range(len(labels)), [textwrap.fill(label, 13) for label in labels], fontsize=7)
-    ax.grid(axis="y", alpha=0.3)
-    ax.set_ylabel("times as fast as the peer")
-    ax.set_title("One SGD step: fastmlp beside each peer (above 1: fastmlp is faster)", fontsize=10)
-    if names:
-        ax.legend(ncols=4, fontsize="small", frameon=False)
-    return ax
+    title = "One SGD step: fastmlp beside each peer (above 1: fastmlp is faster)"
+    return _finish(ax, title, "", "times as fast as the peer")
 
 
 def roofline(result: Result, ax: Any) -> Any:
@@ -96,12 +97,8 @@ def roofline(result: Result, ax: Any) -> Any:
     batches = sorted({row["batch"] for row in result["shares"]})
     ax.set_xticks(batches, [str(batch) for batch in batches])
     ax.set_ylim(0)
-    ax.grid(alpha=0.3)
-    ax.set_xlabel("rows of a batch")
-    ax.set_ylabel("% of the peak of multiply-adds, all threads")
-    ax.set_title("How much of the machine a whole SGD step uses", fontsize=10)
-    ax.legend(frameon=False)
-    return ax
+    title = "How much of the machine a whole SGD step uses"
+    return _finish(ax, title, "rows of a batch", "% of the peak of multiply-adds, all threads")
 
 
 def threads(result: Result, ax: Any) -> Any:
@@ -125,9 +122,5 @@ def threads(result: Result, ax: Any) -> Any:
     ax.axhline(1, color="black", linewidth=1)
     ax.set_xscale("log")
     ax.set_ylim(0)
-    ax.grid(alpha=0.3)
-    ax.set_xlabel("floating-point operations of a step")
-    ax.set_ylabel("times as fast as one thread")
-    ax.set_title("What more threads bring to a step", fontsize=10)
-    ax.legend(frameon=False)
-    return ax
+    title = "What more threads bring to a step"
+    return _finish(ax, title, "floating-point operations of a step", "times as fast as one thread")

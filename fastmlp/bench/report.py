@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp.bench.alone import linearity
-
-Result = dict[str, Any]
+from fastmlp.bench.measure import Result, Row
 
 # At least so many times as fast as the fastest peer, where a step has fewer operations than this.
 TARGETS = ((2e7, 3.0), (2e8, 2.2), (1e9, 1.3), (float("inf"), 1.1))
@@ -60,7 +59,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def versus(rows: list[dict[str, Any]], key: str) -> str:
+def versus(rows: list[Row], key: str) -> str:
     """Microseconds of fastmlp and of each peer; beneath, how many times as fast fastmlp is."""
     labels = list(dict.fromkeys(row[key] for row in rows))
     names = list(dict.fromkeys(row["peer"] for row in rows))

@@ -32,8 +32,8 @@ class Workload:
     optimizer: str = "sgd"
 
     def __str__(self) -> str:
-        adam = "" if self.optimizer == "sgd" else f" {self.optimizer}"
-        return f"{self.network} b{self.batch}{adam}"
+        optimizer = "" if self.optimizer == "sgd" else f" {self.optimizer}"
+        return f"{self.network} b{self.batch}{optimizer}"
 
     @property
     def network(self) -> str:
@@ -84,3 +84,10 @@ WORKLOADS = [
     Workload((784, 512, 512, 10), 1024, 4),
     Workload((256, 1024, 1024, 1024, 10), 256, 4),
 ]
+
+# Those of them whose predictions are timed.
+PREDICTIONS = [WORKLOADS[i] for i in (0, 1, 5)]
+
+# Networks that are timed at every batch size.
+BY_BATCH = [(64, 64, 10), (784, 512, 512, 10)]
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
