@@ -56,9 +56,9 @@ cdef enum:
 # the weights.
 cdef ptrdiff_t MIN_ROWS_PER_THREAD = 32
 
-# Multiply-adds of a step for which a thread is worth its barriers. Measured on 2 idle cores, one thread and two:
-# 64-64-10 at batch 16 (1.8e5) 2.4 and 2.4 µs, at batch 32 (3.6e5) 4.3 and 3.6, 10-46-46-10 at batch 128 (1.3e6) 14.6
-# and 12.2. Where other programs want the cores a second thread costs far more than that: `training.Pace` finds out.
+# Multiply-adds of a step for which a thread is worth its barriers: on 2 idle cores two threads are level with one for
+# 64-64-10 at batch 16 (1.8e5) and faster at batch 32 (3.6e5). `pytest benches --benchmark-only -k bench_step` shows it.
+# Where other programs want the cores a second thread costs far more: `training.Pace` finds out.
 cdef double WORK_PER_THREAD = 1.75e5
 
 # Multiply-adds of a call for which it is worth entering a parallel region, whose threads may have to be woken: 100 µs.

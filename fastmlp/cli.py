@@ -8,7 +8,6 @@ done, 2 wrong arguments, 130 Ctrl-C.
 import argparse
 import dataclasses
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +26,6 @@ _IMPORTED = time.perf_counter()
 _AGREEMENT = 1e-4
 # Turns of the two timings; the median of an odd number is one of them.
 _TURNS = 5
-_PAUSE_SECONDS = 0.06
 
 
 class CommandError(Exception):
@@ -208,6 +206,8 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
         Whether the losses agree.
     """
     from fastmlp import _reference
+    from fastmlp.bench.comparison import repeated
+    from fastmlp.bench.measure import in_turn
 
     size, steps = task.batch_size, task.twin_steps
     X, y = data.X_train[: size * steps], data.y_train[: size * steps].astype(np.int32)
@@ -227,20 +227,12 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
     difference = float(np.max(np.abs(ours / twin_fit() - 1)))
     agreed = difference <= _AGREEMENT
     say(f"  losses {'agree' if agreed else 'DO NOT AGREE'}: their relative difference is at most {difference:.1e}")
-    seconds = [(_seconds(model_fit) / steps, _seconds(twin_fit) / steps) for _ in range(_TURNS)]
-    fast, slow = (statistics.median(times) for times in zip(*seconds, strict=True))
+    turns = in_turn([repeated(model_fit), repeated(twin_fit)], _TURNS, 0.0)
+    fast, slow = (float(np.median(timing.wall)) / steps for timing in turns)
     ratio = slow / fast
     say(f"  a step takes {_milliseconds(fast)} here and {_milliseconds(slow)} there: {ratio:.1f} times its speed")
     say(f"  (medians of {_TURNS} turns; the twin is written to be read, not to be fast)")
     return agreed
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    """Time of some work, after a pause: idle threads of the other side's library still spin for some 30 ms."""
-    time.sleep(_PAUSE_SECONDS)
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _milliseconds(seconds: float) -> str:
@@ -328,7 +320,7 @@ def _parser() -> Parser:
     add(
         "--quick",
         action="store_true",
-        help="a quarter of an hour, not the half or more: fewer sizes and turns",
+        help="fewer sizes and turns, no Adam beside the peers",
     )
     add("--peers", nargs="+", metavar="NAME", help="only these, for example torch 'jax scan'; default: all")
     add(

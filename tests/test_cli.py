@@ -13,9 +13,16 @@ import pytest
 
 import fastmlp
 from fastmlp import _reference, cli, plotting
+from fastmlp.bench import measure
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    """Between the timings of the demo."""
+    monkeypatch.setattr(measure, "PAUSE_SECONDS", 0.0)
 
 
 def failure(capsys, arguments):
