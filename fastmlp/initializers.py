@@ -4,6 +4,8 @@ Only additions, multiplications, divisions and square roots of IEEE arithmetic a
 every NumPy version draws the same bits. `n_in` and `n_out` are the fan-in and fan-out of a layer.
 """
 
+from __future__ import annotations  # numpy.random costs 4 ms: not before a weight is drawn
+
 import math
 from collections.abc import Callable
 
