@@ -101,6 +101,92 @@ def multiply(n, dtype, **options):
     return _kernels.multiply(signs, numbers(n, dtype=dtype), **options)
 
 
+@traffic("a b", "b")
+def add(n, dtype, **options):
+    small = 1e-6 * numbers(n, dtype=dtype)  # repeated in place
+    return _kernels.add(small, numbers(n, dtype=dtype), **options)
+
+
+@traffic("now average", "average")
+def running_average(n, dtype, **options):
+    return _kernels.running_average(numbers(n, dtype=dtype), numbers(n, dtype=dtype), 0.9, **options)
+
+
+# ---- layers without a product, on rows of ROW elements ----
+
+
+def rows_of(n, dtype):
+    return numbers(n // ROW, ROW, dtype=dtype)
+
+
+@traffic("x", "y")
+def layer_norm(n, dtype, **options):
+    return _kernels.layer_norm(rows_of(n, dtype), *numbers(2, ROW, dtype=dtype), 1e-3, **options)
+
+
+@traffic("dz x", "dx")
+def layer_norm_input_gradient(n, dtype, **options):
+    x = rows_of(n, dtype)
+    return _kernels.layer_norm_input_gradient(x, x, numbers(ROW, dtype=dtype), x[:, 0], x[:, 1], **options)
+
+
+@traffic("dz x")
+def layer_norm_weight_gradient(n, dtype, **options):
+    x = rows_of(n, dtype)
+    return _kernels.layer_norm_weight_gradient(x, x, x[:, 0], x[:, 1], **options)
+
+
+@traffic("x")
+def batch_statistics(n, dtype, **options):
+    return _kernels.batch_statistics(rows_of(n, dtype), **options)
+
+
+def columns_of(many, dtype):
+    return np.abs(numbers(many, ROW, dtype=dtype))
+
+
+@traffic("x", "y")
+def batch_norm(n, dtype, **options):
+    mean, variance, gamma, beta = columns_of(4, dtype)
+    return _kernels.batch_norm(rows_of(n, dtype), mean, variance, 1e-3, gamma, beta, **options)
+
+
+@traffic("dz x", "dx")
+def batch_norm_input_gradient(n, dtype, **options):
+    mean, variance, gamma, dgamma, dbeta = columns_of(5, dtype)
+    x = rows_of(n, dtype)
+    return _kernels.batch_norm_input_gradient(x, x, mean, variance, 1e-3, gamma, dgamma, dbeta, **options)
+
+
+@traffic("dz x")
+def batch_norm_weight_gradient(n, dtype, **options):
+    x = rows_of(n, dtype)
+    return _kernels.batch_norm_weight_gradient(x, x, *columns_of(2, dtype), 1e-3, **options)
+
+
+@traffic("x", "y")
+def prelu(n, dtype, **options):
+    return _kernels.prelu(rows_of(n, dtype), numbers(ROW, dtype=dtype), **options)
+
+
+@traffic("dz x", "dx")
+def prelu_input_gradient(n, dtype, **options):
+    return _kernels.prelu_input_gradient(rows_of(n, dtype), rows_of(n, dtype), numbers(ROW, dtype=dtype), **options)
+
+
+@traffic("dz x")
+def prelu_weight_gradient(n, dtype, **options):
+    return _kernels.prelu_weight_gradient(rows_of(n, dtype), rows_of(n, dtype), **options)
+
+
+@traffic("y", "y d")
+def dropout(n, dtype, **options):
+    return _kernels.dropout(rows_of(n, dtype), None, 1, 2, 3, 0.0, **options)  # repeated in place: rate 0
+
+
+# ---- what a loss, an activation and the engine itself need ----
+
+
 @traffic("x")
 def sum(n, dtype, **options):
     return _kernels.sum(numbers(n, dtype=dtype), **options)
@@ -180,7 +266,10 @@ def gather(name):
 # Functions of _kernels that run one kernel, and those that run each of a list.
 PRODUCTS = [dense_forward, dense_input_gradient, dense_weight_gradient]
 SINGLE = [
-    *PRODUCTS, dense_bias_gradient, transpose, scatter, multiply, sum, within, softmax, probe_fma, probe_triad,
+    *PRODUCTS, dense_bias_gradient, transpose, scatter, multiply, add, sum, within, softmax, probe_fma, probe_triad,
+    layer_norm, layer_norm_input_gradient, layer_norm_weight_gradient, batch_statistics, batch_norm,
+    batch_norm_input_gradient, batch_norm_weight_gradient, running_average, prelu, prelu_input_gradient,
+    prelu_weight_gradient, dropout,
 ]  # fmt: skip
 FAMILIES = {
     activation: _engine.activations, loss: _engine.losses, update: _engine.optimizers, gather: _engine.gathers,

@@ -55,6 +55,13 @@ typedef struct fm_ahead {
     ptrdiff_t n, stride;
 } fm_ahead;
 
+/* What the masks of one dropout layer in one step are drawn from; rate is the share of elements that it drops. */
+typedef struct fm_mask {
+    uint64_t seed, step;
+    uint32_t layer;
+    double rate;
+} fm_mask;
+
 typedef void fm_dense_forward(ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_panels, const void *x, ptrdiff_t x_stride,
                               const void *w, const void *b, void *y, ptrdiff_t y_stride);
 typedef void fm_dense_input_gradient(ptrdiff_t rows, ptrdiff_t n_out, ptrdiff_t n_panels, const void *dz,
@@ -71,6 +78,32 @@ typedef void fm_gather(ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_
 typedef void fm_scatter(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, void *target,
                         ptrdiff_t row_stride);
 typedef void fm_multiply(ptrdiff_t n, const void *a, void *b);
+typedef void fm_add(ptrdiff_t n, const void *a, void *b);
+typedef void fm_layer_norm(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, const void *gamma,
+                           const void *beta, double epsilon, void *mean, void *scale, void *y, ptrdiff_t y_stride);
+typedef void fm_layer_norm_input_gradient(ptrdiff_t rows, ptrdiff_t n, const void *dz, ptrdiff_t dz_stride,
+                                          const void *x, ptrdiff_t x_stride, const void *gamma, const void *mean,
+                                          const void *scale, int multiply, void *dx, ptrdiff_t dx_stride);
+typedef void fm_layer_norm_weight_gradient(ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz,
+                                           const fm_blocks *x, const void *mean, const void *scale, void *dgamma,
+                                           void *dbeta);
+typedef void fm_batch_statistics(ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *x, void *mean, void *variance);
+typedef void fm_batch_norm(ptrdiff_t rows, const void *x, const void *mean, const void *variance, double epsilon,
+                           const void *gamma, const void *beta, void *y);
+typedef void fm_batch_norm_input_gradient(ptrdiff_t rows, ptrdiff_t batch_rows, const void *dz, const void *x,
+                                          const void *mean, const void *variance, double epsilon, const void *gamma,
+                                          const void *dgamma, const void *dbeta, int multiply, void *dx);
+typedef void fm_batch_norm_weight_gradient(ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz,
+                                           const fm_blocks *x, const void *mean, const void *variance, double epsilon,
+                                           void *dgamma, void *dbeta);
+typedef void fm_running_average(ptrdiff_t n, double momentum, const void *now, void *average);
+typedef void fm_prelu(ptrdiff_t rows, const void *x, const void *slope, void *y);
+typedef void fm_prelu_input_gradient(ptrdiff_t rows, const void *dz, const void *x, const void *slope, int multiply,
+                                     void *dx);
+typedef void fm_prelu_weight_gradient(ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz, const fm_blocks *x,
+                                      void *dslope);
+typedef void fm_dropout(ptrdiff_t rows, ptrdiff_t first_row, ptrdiff_t column, const fm_mask *mask, int fresh, void *y,
+                        void *d);
 typedef void fm_activation(ptrdiff_t n, const void *z, void *y, void *d, double alpha);
 typedef void fm_softmax(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t stride);
 typedef ptrdiff_t fm_loss(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,
@@ -98,6 +131,19 @@ typedef struct fm_kernels {
     fm_gather *gather[FM_N_GATHERS];
     fm_scatter *scatter;
     fm_multiply *multiply;
+    fm_add *add;
+    fm_layer_norm *layer_norm;
+    fm_layer_norm_input_gradient *layer_norm_input_gradient;
+    fm_layer_norm_weight_gradient *layer_norm_weight_gradient;
+    fm_batch_statistics *batch_statistics;
+    fm_batch_norm *batch_norm;
+    fm_batch_norm_input_gradient *batch_norm_input_gradient;
+    fm_batch_norm_weight_gradient *batch_norm_weight_gradient;
+    fm_running_average *running_average;
+    fm_prelu *prelu;
+    fm_prelu_input_gradient *prelu_input_gradient;
+    fm_prelu_weight_gradient *prelu_weight_gradient;
+    fm_dropout *dropout;
     fm_activation *activation[FM_N_ACTIVATIONS];
     fm_softmax *softmax;
     fm_loss *loss[FM_N_LOSSES];

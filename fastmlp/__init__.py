@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
 from fastmlp.callbacks import Callback
 from fastmlp.config import show_config
 from fastmlp.history import DivergedError, History
-from fastmlp.layers import Dense
+from fastmlp.layers import Activation, BatchNorm, Dense, Dropout, Flatten, LayerNorm, PReLU, Residual
 from fastmlp.model import Model, load
 from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
 
@@ -36,14 +36,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SGD",
+    "Activation",
     "Adam",
     "AdamW",
+    "BatchNorm",
     "Callback",
     "Dense",
     "DivergedError",
+    "Dropout",
+    "Flatten",
     "History",
+    "LayerNorm",
     "Model",
+    "PReLU",
     "RMSprop",
+    "Residual",
     "__version__",
     "datasets",
     "gradcheck",

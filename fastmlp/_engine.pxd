@@ -1,6 +1,6 @@
 # The C side as Cython sees it, and the table lookup that fastmlp._kernels shares.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "fastmlp.h" nogil:
     ctypedef struct fm_hyper:
@@ -13,6 +13,11 @@ cdef extern from "fastmlp.h" nogil:
     ctypedef struct fm_ahead:
         const void *base[3]
         ptrdiff_t n, stride
+
+    ctypedef struct fm_mask:
+        uint64_t seed, step
+        uint32_t layer
+        double rate
 
     ctypedef void fm_dense_forward(
         ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_panels, const void *x, ptrdiff_t x_stride, const void *w,
@@ -34,6 +39,38 @@ cdef extern from "fastmlp.h" nogil:
         ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, void *target,
         ptrdiff_t row_stride) noexcept nogil
     ctypedef void fm_multiply(ptrdiff_t n, const void *a, void *b) noexcept nogil
+    ctypedef void fm_add(ptrdiff_t n, const void *a, void *b) noexcept nogil
+    ctypedef void fm_layer_norm(
+        ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, const void *gamma, const void *beta,
+        double epsilon, void *mean, void *scale, void *y, ptrdiff_t y_stride) noexcept nogil
+    ctypedef void fm_layer_norm_input_gradient(
+        ptrdiff_t rows, ptrdiff_t n, const void *dz, ptrdiff_t dz_stride, const void *x, ptrdiff_t x_stride,
+        const void *gamma, const void *mean, const void *scale, int multiply, void *dx,
+        ptrdiff_t dx_stride) noexcept nogil
+    ctypedef void fm_layer_norm_weight_gradient(
+        ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz, const fm_blocks *x, const void *mean,
+        const void *scale, void *dgamma, void *dbeta) noexcept nogil
+    ctypedef void fm_batch_statistics(
+        ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *x, void *mean, void *variance) noexcept nogil
+    ctypedef void fm_batch_norm(
+        ptrdiff_t rows, const void *x, const void *mean, const void *variance, double epsilon, const void *gamma,
+        const void *beta, void *y) noexcept nogil
+    ctypedef void fm_batch_norm_input_gradient(
+        ptrdiff_t rows, ptrdiff_t batch_rows, const void *dz, const void *x, const void *mean, const void *variance,
+        double epsilon, const void *gamma, const void *dgamma, const void *dbeta, int multiply,
+        void *dx) noexcept nogil
+    ctypedef void fm_batch_norm_weight_gradient(
+        ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz, const fm_blocks *x, const void *mean,
+        const void *variance, double epsilon, void *dgamma, void *dbeta) noexcept nogil
+    ctypedef void fm_running_average(ptrdiff_t n, double momentum, const void *now, void *average) noexcept nogil
+    ctypedef void fm_prelu(ptrdiff_t rows, const void *x, const void *slope, void *y) noexcept nogil
+    ctypedef void fm_prelu_input_gradient(
+        ptrdiff_t rows, const void *dz, const void *x, const void *slope, int multiply, void *dx) noexcept nogil
+    ctypedef void fm_prelu_weight_gradient(
+        ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz, const fm_blocks *x, void *dslope) noexcept nogil
+    ctypedef void fm_dropout(
+        ptrdiff_t rows, ptrdiff_t first_row, ptrdiff_t column, const fm_mask *mask, int fresh, void *y,
+        void *d) noexcept nogil
     ctypedef void fm_activation(ptrdiff_t n, const void *z, void *y, void *d, double alpha) noexcept nogil
     ctypedef void fm_softmax(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t stride) noexcept nogil
     ctypedef ptrdiff_t fm_loss(
@@ -58,6 +95,19 @@ cdef extern from "fastmlp.h" nogil:
         fm_gather **gather
         fm_scatter *scatter
         fm_multiply *multiply
+        fm_add *add
+        fm_layer_norm *layer_norm
+        fm_layer_norm_input_gradient *layer_norm_input_gradient
+        fm_layer_norm_weight_gradient *layer_norm_weight_gradient
+        fm_batch_statistics *batch_statistics
+        fm_batch_norm *batch_norm
+        fm_batch_norm_input_gradient *batch_norm_input_gradient
+        fm_batch_norm_weight_gradient *batch_norm_weight_gradient
+        fm_running_average *running_average
+        fm_prelu *prelu
+        fm_prelu_input_gradient *prelu_input_gradient
+        fm_prelu_weight_gradient *prelu_weight_gradient
+        fm_dropout *dropout
         fm_activation **activation
         fm_softmax *softmax
         fm_loss **loss

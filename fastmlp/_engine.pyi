@@ -1,10 +1,11 @@
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
-Pairs: TypeAlias = list[tuple[Array, Array]]
+Pairs: TypeAlias = list[tuple[Array, ...]]
 
 isa: str
 has_openmp: bool
@@ -20,6 +21,17 @@ def shuffle(n: int, seed: int, stream: int) -> NDArray[np.int64]: ...
 def is_plain_matrix(value: Any, n_columns: int | None, low: float, high: float) -> bool: ...
 def plain_labels(value: Any, n_samples: int, n_classes: int) -> NDArray[np.int32] | None: ...
 
+class LayerPlan(NamedTuple):
+    units: int
+    activation: str | None = "identity"
+    alpha: float = 0.0
+    use_bias: bool = True
+    kind: str = "dense"
+    dropout: float = 0.0
+    epsilon: float = 0.0
+    momentum: float = 0.0
+    source: int = -1
+
 class Memory:
     def __init__(self, n_bytes: int) -> None: ...
 
@@ -29,15 +41,15 @@ class Network:
     n_inputs: int
     n_outputs: int
     n_bytes: int
-    layers: list[tuple[int, str, float, bool]]
+    layers: list[LayerPlan]
     optimizer: str
     def __init__(
-        self, n_inputs: int, layers: list[tuple[int, str, float, bool]], dtype: str, isa: str | None = None
+        self, n_inputs: int, layers: Sequence[tuple[Any, ...]], dtype: str, isa: str | None = None, seed: int = 0
     ) -> None: ...
     @property
     def step(self) -> int: ...
     def set_optimizer(self, name: str, n_states: int) -> None: ...
-    def shapes(self) -> list[tuple[tuple[int, int], tuple[int]]]: ...
+    def shapes(self, running: bool = True) -> list[tuple[tuple[int, ...], ...]]: ...
     def snapshot(self, states: bool) -> tuple[Any, bool]: ...
     def restore(self, snapshot: tuple[Any, bool]) -> None: ...
     def is_finite(self) -> bool: ...
@@ -63,6 +75,8 @@ class Run:
         training: bool = False,
         loss: str | None = None,
         row_scale: float = 1,
+        inference: bool = False,
+        input_gradients: bool = False,
     ) -> None: ...
     def bind(self, x: Array, targets: Array | None = None) -> None: ...
     def release(self) -> None: ...

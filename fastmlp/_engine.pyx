@@ -9,6 +9,7 @@ user's arrays are read, _network.pxi the class `Network` (weights and optimizer 
 buffers of one kind of pass over data).
 """
 
+import collections
 import os
 
 import numpy as np
@@ -17,7 +18,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY, isfinite, sqrt
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 cdef extern from *:
     """

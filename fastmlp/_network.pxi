@@ -1,15 +1,24 @@
 # Weights and optimizer state in panels: included by _engine.pyx.
 
+# What `Network` is told of a layer. kind: one of KINDS; source, for "add": the position of the layer whose outputs are
+# added, -1 for the inputs; dropout: the rate of what follows the activation.
+LayerPlan = collections.namedtuple(
+    "LayerPlan", "units activation alpha use_bias kind dropout epsilon momentum source",
+    defaults=("identity", 0.0, True, "dense", 0.0, 0.0, 0.0, -1))
+
 cdef class Network:
-    """Weights and optimizer state of a stack of dense layers, in panels.
+    """Weights and optimizer state of a stack of layers, in panels.
 
     Parameters
     ----------
     n_inputs : int
-    layers : list of (n_outputs, activation name, alpha, use_bias)
+    layers : list of LayerPlan, or of tuples of its first fields
+        Of a kind other than "dense" with as many outputs as inputs.
     dtype : {"float32", "float64"}
     isa : str, optional
         For tests: another instruction set than the one chosen at import.
+    seed : int
+        Of the masks of dropout.
     """
 
     cdef readonly str dtype, isa
@@ -18,6 +27,7 @@ cdef class Network:
     cdef readonly str optimizer
     cdef const fm_kernels *k
     cdef Memory layer_memory, params, m, v
+    cdef Memory running  # statistics of batch normalisation, None where there is none
     cdef Layer *layer
     cdef int n_layers
     cdef readonly ptrdiff_t n_bytes  # of the weights
@@ -25,32 +35,43 @@ cdef class Network:
     cdef fm_update *update
     cdef dict kept  # of the last snapshot, written over by the next: fresh memory costs more than the copy
 
-    def __init__(self, n_inputs, layers, dtype, isa=None):
+    def __init__(self, n_inputs, layers, dtype, isa=None, uint64_t seed=0):
         self.isa = isa or globals()["isa"]
         self.dtype = dtype
         self.k = table_of(self.isa, dtype)
         self.n_inputs = n_inputs
-        self.layers = list(layers)
+        self.layers = [LayerPlan(*given) for given in layers]
         self.n_layers = len(self.layers)
-        self.n_outputs = self.layers[self.n_layers - 1][0]
+        self.n_outputs = self.layers[self.n_layers - 1].units
         self.layer_memory = Memory(self.n_layers * sizeof(Layer))
         self.layer = <Layer *>self.layer_memory.data
-        cdef ptrdiff_t n_in = n_inputs, line = self.k.line, line_bytes = 64
+        cdef ptrdiff_t n_in = n_inputs, line = self.k.line, line_bytes = 64, running_bytes = 0
         cdef Layer *layer
         cdef int i
         for i in range(self.n_layers):
             layer = &self.layer[i]
-            n_out, activation, layer.alpha, layer.use_bias = self.layers[i]
-            layer.n_in, layer.n_out = n_in, n_out
+            plan = self.layers[i]
+            layer.kind = KINDS.index(plan.kind)
+            layer.n_in, layer.n_out = n_in, plan.units
             layer.panels = (layer.n_out + line - 1) // line
-            layer.activation = NULL
-            if activation != "identity":
-                layer.activation = self.k.activation[position(activations, activation)]
+            layer.activation, layer.alpha = NULL, plan.alpha
+            if plan.activation != "identity":
+                layer.activation = self.k.activation[position(activations, plan.activation)]
+            layer.mask.seed, layer.mask.layer, layer.mask.rate = seed, i, plan.dropout
+            layer.has_derivative = layer.activation != NULL or layer.mask.rate > 0
+            layer.epsilon, layer.momentum, layer.source = plan.epsilon, plan.momentum, plan.source
+            layer.lines = n_in if layer.kind == DENSE else 1 if layer.kind in (LAYER_NORM, BATCH_NORM, PRELU) else 0
+            has_b = layer.kind in (DENSE, LAYER_NORM, BATCH_NORM)
+            layer.use_bias = has_b and plan.use_bias
             layer.w = self.n_bytes
-            layer.b = layer.w + layer.panels * n_in * line_bytes
-            self.n_bytes = layer.b + layer.panels * line_bytes
+            layer.b = layer.w + layer.panels * layer.lines * line_bytes
+            self.n_bytes = layer.b + (layer.panels * line_bytes if has_b else 0)
+            layer.running = running_bytes
+            if layer.kind == BATCH_NORM:
+                running_bytes += 2 * layer.panels * line_bytes
             n_in = layer.n_out
         self.params = Memory(self.n_bytes)
+        self.running = Memory(running_bytes) if running_bytes else None
         self.set_optimizer("sgd", 0)
 
     def set_optimizer(self, str name, int n_states):
@@ -62,47 +83,73 @@ cdef class Network:
         self.progress.step = 0
         self.progress.momentum_power = self.progress.beta_2_power = 1
 
-    cdef list unpack(self, Memory memory):
+    cdef list views(self, Memory memory, int i, bint running):
+        """The arrays of layer i in a buffer in the layout of the parameters: its weights in panels, vectors; and with
+        `running` its running statistics."""
+        cdef Layer *layer = &self.layer[i]
+        cdef ptrdiff_t item = self.k.itemsize_bytes, width = layer.panels * self.k.line
+        cdef list found = []
+        elements = memory.owner.view(self.dtype)
+        if layer.kind == DENSE:
+            found.append(elements[layer.w // item:layer.b // item].reshape(layer.panels, layer.n_in, self.k.line))
+        elif layer.lines:
+            found.append(elements[layer.w // item:layer.w // item + width])
+        if layer.kind in (DENSE, LAYER_NORM, BATCH_NORM):
+            found.append(elements[layer.b // item:layer.b // item + width])
+        if layer.kind == BATCH_NORM and running:
+            elements = self.running.owner.view(self.dtype)[layer.running // item:]
+            found += [elements[:width], elements[width:2 * width]]
+        return found
+
+    cdef list unpack(self, Memory memory, bint running=False):
         """Copies [(W, b), ...] of a buffer in the layout of the parameters."""
         cdef list found = []
         cdef int i
         for i in range(self.n_layers):
-            w, b = self.views(memory, i)
-            n_in, n_out = self.layer[i].n_in, self.layer[i].n_out
-            W = w.transpose(1, 0, 2).reshape(n_in, self.layer[i].panels * self.k.line)[:, :n_out]
-            found.append((np.array(W, order="C"), b[:n_out].copy()))
+            if self.layer[i].lines == 0:
+                continue
+            n_out, width = self.layer[i].n_out, self.layer[i].panels * self.k.line
+            found.append(tuple(
+                np.array((a.transpose(1, 0, 2).reshape(-1, width) if a.ndim == 3 else a)[..., :n_out], order="C")
+                for a in self.views(memory, i, running)))
         return found
 
-    cdef tuple views(self, Memory memory, int i):
-        cdef Layer *layer = &self.layer[i]
-        elements = memory.owner.view(self.dtype)
-        cdef ptrdiff_t item = self.k.itemsize_bytes
-        w = elements[layer.w // item:layer.b // item].reshape(layer.panels, layer.n_in, self.k.line)
-        return w, elements[layer.b // item:layer.b // item + layer.panels * self.k.line]
-
-    cdef void pack(self, Memory memory, list pairs) except *:
+    cdef void pack(self, Memory memory, list pairs, bint running=False) except *:
         cdef int i
         cdef ptrdiff_t panel, line = self.k.line
-        for i, (W, b) in enumerate(pairs):
-            w_view, b_view = self.views(memory, i)
-            for panel in range(self.layer[i].panels):  # padding stays zero
-                columns = W[:, panel * line:(panel + 1) * line]
-                w_view[panel, :, :columns.shape[1]] = columns
-            b_view[:self.layer[i].n_out] = b
+        remaining = iter(pairs)
+        for i in range(self.n_layers):
+            if self.layer[i].lines == 0:
+                continue
+            for view, array in zip(self.views(memory, i, running), next(remaining), strict=True):
+                if view.ndim == 1:
+                    view[:self.layer[i].n_out] = array
+                    continue
+                for panel in range(self.layer[i].panels):  # padding stays zero
+                    columns = array[:, panel * line:(panel + 1) * line]
+                    view[panel, :, :columns.shape[1]] = columns
 
     @property
     def step(self):
         """Training steps since the optimizer started."""
         return self.progress.step
 
-    def shapes(self):
-        """Shapes of `get_weights`."""
-        return [((self.layer[i].n_in, self.layer[i].n_out), (self.layer[i].n_out,)) for i in range(self.n_layers)]
+    def shapes(self, bint running=True):
+        """Shapes of `get_weights`; those of gradients and states without `running`."""
+        cdef int i
+        cdef list found = []
+        for i in range(self.n_layers):
+            if self.layer[i].kind == DENSE:
+                found.append(((self.layer[i].n_in, self.layer[i].n_out), (self.layer[i].n_out,)))
+            elif self.layer[i].lines:
+                many = 1 if self.layer[i].kind == PRELU else 4 if self.layer[i].kind == BATCH_NORM and running else 2
+                found.append(many * ((self.layer[i].n_out,),))
+        return found
 
     def snapshot(self, bint states):
         """A copy of the weights, and with `states` of the optimizer's, for `restore`, until the next snapshot."""
         cdef dict kept = {}
-        buffers = {"params": self.params} | ({"m": self.m, "v": self.v} if states else {})
+        buffers = {"params": self.params, "running": self.running} | ({"m": self.m, "v": self.v} if states else {})
         for name, buffer in buffers.items():
             if buffer is not None:
                 kept[name] = self.kept.get(name) if self.kept else None
@@ -117,6 +164,8 @@ cdef class Network:
         them, the optimizer starts afresh: its present states may be what diverged."""
         progress, states = snapshot
         self.params.owner[...] = self.kept["params"]
+        if self.running is not None:
+            self.running.owner[...] = self.kept["running"]
         if not states:
             self.set_optimizer(self.optimizer, (self.m is not None) + 2 * (self.v is not None))
             return
@@ -129,26 +178,28 @@ cdef class Network:
         """Whether weights and optimizer states hold neither NaN nor infinity."""
         cdef Memory memory
         cdef double most = LARGEST[self.dtype]
-        cdef ptrdiff_t n = self.n_bytes // self.k.itemsize_bytes
+        cdef ptrdiff_t n
         cdef const char *data
         cdef bint found = True
-        for memory in (self.params, self.m, self.v):
+        for memory in (self.params, self.running, self.m, self.v):
             if found and memory is not None:
-                data = memory.data
+                data, n = memory.data, memory.owner.size // self.k.itemsize_bytes
                 with nogil:
                     found = self.k.within(n, data, -most, most)
         return found
 
     def get_weights(self):
-        """[(W, b), ...]: copies, W of shape (n_in, n_out)."""
-        return self.unpack(self.params)
+        """[(W, b), ...]: copies of the arrays of each layer that has any. Dense: W of shape (n_in, n_out), b;
+        layer_norm: gamma, beta; batch_norm: these, running mean and variance; prelu: slopes."""
+        return self.unpack(self.params, True)
 
     def set_weights(self, list pairs):
-        self.pack(self.params, pairs)
+        self.pack(self.params, pairs, True)
 
     cdef void bind(self, Plan *p) noexcept:
         """The parameters as a plan sees them."""
         p.k, p.n_layers, p.params, p.n_bytes = self.k, self.n_layers, self.params.data, self.n_bytes
+        p.running = self.running.data if self.running is not None else NULL
         p.m = self.m.data if self.m is not None else NULL
         p.v = self.v.data if self.v is not None else NULL
         p.update = self.update
@@ -158,8 +209,8 @@ cdef class Network:
         cdef double found = 0
         cdef int i
         for i in range(self.n_layers):
-            found += <double>self.layer[i].n_in * self.layer[i].panels * self.k.line * (
-                1 if not training else 2 if i == 0 else 3)
+            inputs = self.layer[i].n_in if self.layer[i].kind == DENSE else 2
+            found += <double>inputs * self.layer[i].panels * self.k.line * (1 if not training else 2 if i == 0 else 3)
         return found * rows
 
     def get_state(self):

@@ -64,6 +64,11 @@ def multiply(a: Array, b: Array) -> Array:
     return a * b
 
 
+def add(a: Array, b: Array) -> Array:
+    """a + b, element by element: (n,)."""
+    return a + b
+
+
 def sum(x: Array) -> float:
     """Sum of x (n,) in float64."""
     return float(np.sum(x, dtype=np.float64))
@@ -102,6 +107,107 @@ def dense_bias_gradient(dz: Array) -> Array:
 def transpose(w: Array) -> Array:
     """w^T: (n_in, n_out) -> (n_out, n_in)."""
     return w.T.copy()
+
+
+# ---- layers without a product: x and dz (rows, n), vectors of columns (n,) ----
+
+
+def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float) -> tuple[Array, Array, Array]:
+    """y = gamma (x - mean) scale + beta, mean and scale = 1 / deviation of each row (rows,).  Ba et al. 2016, eq. 4"""
+    mean = x.mean(axis=1)
+    scale = 1 / np.sqrt(x.var(axis=1) + epsilon)
+    y: Array = gamma * (x - mean[:, None]) * scale[:, None] + beta
+    return y, mean, scale
+
+
+def layer_norm_input_gradient(
+    dz: Array, x: Array, gamma: Array, mean: Array, scale: Array, derivative: Array | None = None
+) -> Array:
+    """dx = scale (g - mean of g - hat times the mean of g hat), g = dz gamma, hat = (x - mean) scale."""
+    g, hat = dz * gamma, (x - mean[:, None]) * scale[:, None]
+    dx: Array = scale[:, None] * (g - g.mean(axis=1)[:, None] - hat * (g * hat).mean(axis=1)[:, None])
+    return dx if derivative is None else dx * derivative
+
+
+def layer_norm_weight_gradient(dz: Array, x: Array, mean: Array, scale: Array) -> tuple[Array, Array]:
+    """dgamma = sum of dz hat over the rows, dbeta = sum of dz."""
+    return (dz * (x - mean[:, None]) * scale[:, None]).sum(axis=0), dz.sum(axis=0)
+
+
+def batch_statistics(x: Array) -> tuple[Array, Array]:
+    """Mean and variance of each column; the variance is that of the batch, divided by its rows."""
+    return x.mean(axis=0), x.var(axis=0)
+
+
+def batch_norm(x: Array, mean: Array, variance: Array, epsilon: float, gamma: Array, beta: Array) -> Array:
+    """y = gamma (x - mean) / sqrt(variance + epsilon) + beta.  Ioffe, Szegedy 2015, algorithm 1"""
+    return cast(Array, gamma * (x - mean) / np.sqrt(variance + epsilon) + beta)
+
+
+def batch_norm_input_gradient(
+    dz: Array, x: Array, mean: Array, variance: Array, epsilon: float, gamma: Array, dgamma: Array, dbeta: Array,
+    derivative: Array | None = None,
+) -> Array:  # fmt: skip
+    """dx = gamma / deviation (dz - dbeta / rows - hat dgamma / rows): mean and variance follow x."""
+    deviation = np.sqrt(variance + epsilon)
+    dx = gamma / deviation * (dz - dbeta / len(x) - (x - mean) / deviation * dgamma / len(x))
+    return dx if derivative is None else dx * derivative
+
+
+def batch_norm_weight_gradient(
+    dz: Array, x: Array, mean: Array, variance: Array, epsilon: float
+) -> tuple[Array, Array]:
+    """dgamma = sum of dz hat over the rows, dbeta = sum of dz."""
+    return (dz * (x - mean) / np.sqrt(variance + epsilon)).sum(axis=0), dz.sum(axis=0)
+
+
+def running_average(now: Array, average: Array, momentum: float) -> Array:
+    """momentum average + (1 - momentum) now."""
+    return momentum * average + (1 - momentum) * now
+
+
+def prelu(x: Array, slope: Array) -> Array:
+    """y = x above 0, slope x elsewhere.  He et al. 2015, eq. 1"""
+    return np.where(x > 0, x, slope * x)
+
+
+def prelu_input_gradient(dz: Array, x: Array, slope: Array, derivative: Array | None = None) -> Array:
+    """dx = dz above 0, slope dz elsewhere."""
+    dx = np.where(x > 0, dz, slope * dz)
+    return dx if derivative is None else dx * derivative
+
+
+def prelu_weight_gradient(dz: Array, x: Array) -> Array:
+    """Sum of dz x over the rows where x is not above 0."""
+    return cast(Array, (dz * np.minimum(x, 0)).sum(axis=0))
+
+
+def philox_4x32(counter: Array, key: tuple[int, int]) -> Array:
+    """Ten rounds of Philox4x32 for counters (4, ...) of 32-bit words: (4, ...).  Salmon et al. 2011, section 4.3"""
+    c, low = [np.asarray(word, np.uint64) for word in counter], np.uint64(0xFFFFFFFF)
+    k = [np.uint64(word) for word in key]
+    for _ in range(10):
+        a, b = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        shift = np.uint64(32)
+        c = [(b >> shift) ^ c[1] ^ k[0], b & low, (a >> shift) ^ c[3] ^ k[1], a & low]
+        k = [(k[0] + np.uint64(0x9E3779B9)) & low, (k[1] + np.uint64(0xBB67AE85)) & low]
+    return np.array(c)
+
+
+def dropout(
+    y: Array, d: Array | None, seed: int, layer: int, step: int, rate: float, first_row: int = 0, column: int = 0
+) -> tuple[Array, Array]:
+    """y and d (ones where None) times 0 with probability rate, else 1 / (1 - rate).  Srivastava et al. 2014, inverted
+
+    An element's random word is that of its row in the batch and its column, whatever else is computed with it.
+    """
+    row, column_of = first_row + np.arange(y.shape[0])[:, None], column + np.arange(y.shape[1])[None, :]
+    counter = np.broadcast_arrays(row, column_of // 16 * 4 + column_of % 4, step & 0xFFFFFFFF,
+                                  layer << 16 | step >> 32)  # fmt: skip
+    words = philox_4x32(np.array(counter), (seed & 0xFFFFFFFF, seed >> 32))
+    word = np.take_along_axis(words, np.broadcast_to(column_of % 16 // 4, y.shape)[None], axis=0)[0]
+    factor = np.where(word < int(rate * 2**32), 0, 1 / (1 - rate)).astype(y.dtype)
+    return y * factor, factor if d is None else d * factor
 
 
 # ---- activations: (z, alpha) -> (y, dy/dz), all of the shape of z ----
@@ -353,13 +459,25 @@ def probe_triad(a: Array, b: Array) -> Array:
 
 
 class Layer(NamedTuple):
-    """One dense layer: w (n_in, n_out), b (n_out,), its activation and the alpha of that; is b trained?"""
+    """One layer: a dense one has w (n_in, n_out), b (n_out,), its activation and the alpha of that; is b trained?
+
+    Of the other kinds "layer_norm" and "batch_norm" have gamma (n,) in the place of w and beta in that of b, "prelu"
+    the slopes in the place of w, "activation" and "add" neither. "add" adds the outputs of layer `source`, or with -1
+    the inputs. Any layer may have an activation, and behind it a dropout of some rate.
+    """
 
     w: Array
     b: Array
     activation: str = "identity"
     alpha: float = 0.0
     use_bias: bool = True
+    kind: str = "dense"
+    dropout: float = 0.0
+    epsilon: float = 0.0
+    momentum: float = 0.0
+    source: int = -1
+    mean: Array | None = None
+    variance: Array | None = None
 
 
 class Network:
@@ -373,27 +491,52 @@ class Network:
         One of LOSSES.
     row_scale : float, default 1.0
         Factor of each row's loss: 1 / n_outputs makes a mean of a sum.
+    seed : int, default 0
+        Of the masks of dropout.
     """
 
-    def __init__(self, layers: Iterable[Any], loss: str = "squared_error", row_scale: float = 1.0) -> None:
+    def __init__(
+        self, layers: Iterable[Any], loss: str = "squared_error", row_scale: float = 1.0, seed: int = 0
+    ) -> None:
         self.layers = [Layer(*layer) for layer in layers]
+        self.seed, self.step = seed, 0
         self.loss, self.row_scale = loss, row_scale
         self.epoch = self.batch = 0
         self.set_optimizer("sgd")
 
     def set_optimizer(self, name: str) -> None:
         """Start afresh with one of OPTIMIZERS: states m and v zero, step 0. The shuffles go on."""
-        self.optimizer, self.powers = name, (1.0, 1.0)
+        self.optimizer, self.powers, self.step = name, (1.0, 1.0), 0
         self.states = [[(np.zeros_like(a), np.zeros_like(a)) for a in layer[:2]] for layer in self.layers]
 
-    def forward(self, x: Array) -> tuple[Array, list[Array], list[Array]]:
-        """Scores (rows, n_outputs), each layer's input, and the derivative of each layer's activation."""
-        inputs, derivatives = [], []
-        for layer in self.layers:
-            inputs.append(x)
-            x, derivative = ACTIVATIONS[layer.activation](dense_forward(x, layer.w, layer.b), layer.alpha)
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, list[Array], list[Array]]:
+        """Scores (rows, n_outputs), each layer's input, and the derivative of each layer's activation and dropout.
+
+        In training batches are normalised by their own statistics, and dropout draws the masks of this step.
+        """
+        inputs, derivatives = [x], []
+        for i, layer in enumerate(self.layers):
+            z = self.apply_layer(layer, inputs, training)
+            y, derivative = ACTIVATIONS[layer.activation](z, layer.alpha)
+            if layer.dropout and training:
+                y, derivative = dropout(y, derivative, self.seed, i, self.step, layer.dropout)
+            inputs.append(y)
             derivatives.append(derivative)
-        return x, inputs, derivatives
+        return inputs[-1], inputs[:-1], derivatives
+
+    def apply_layer(self, layer: Layer, inputs: list[Array], training: bool) -> Array:
+        """What goes into a layer's activation, from the inputs of all layers up to it."""
+        x = inputs[-1]
+        if layer.kind == "dense":
+            return dense_forward(x, layer.w, layer.b)
+        if layer.kind == "layer_norm":
+            return layer_norm(x, layer.w, layer.b, layer.epsilon)[0]
+        if layer.kind == "batch_norm":
+            mean, variance = batch_statistics(x) if training else (layer.mean, layer.variance)
+            return batch_norm(x, cast(Array, mean), cast(Array, variance), layer.epsilon, layer.w, layer.b)
+        if layer.kind == "prelu":
+            return prelu(x, layer.w)
+        return add(x, inputs[layer.source + 1]) if layer.kind == "add" else x
 
     def predict(self, x: Array, link: str = "identity") -> Array:
         """Link of the scores (rows, n_outputs); link: "softmax" or one of ACTIVATIONS."""
@@ -407,20 +550,55 @@ class Network:
 
     def loss_and_gradients(self, x: Array, targets: Array) -> tuple[float, int, list[Pair]]:
         """Mean loss of one batch, right predictions, and the gradients [(dw, db), ...] of that mean."""
-        scores, inputs, derivatives = self.forward(x)
+        scores, inputs, derivatives = self.forward(x, training=True)
         losses, right, dscores = LOSSES[self.loss](scores, targets, self.row_scale, self.row_scale / len(x))
-        dz = dscores * derivatives[-1]
-        gradients = []
+        gradients, dy = [], {len(self.layers) - 1: dscores}  # of the outputs of each layer, -1: of the inputs
         for i in range(len(self.layers) - 1, -1, -1):
-            db = dense_bias_gradient(dz) if self.layers[i].use_bias else np.zeros_like(self.layers[i].b)
-            gradients.append((dense_weight_gradient(inputs[i], dz), db))
+            dz = dy[i] * derivatives[i]
+            gradients.append(self.weight_gradients(self.layers[i], inputs[i], dz))
+            if self.layers[i].kind == "add":
+                dy[self.layers[i].source] = dz + dy.get(self.layers[i].source, 0)
             if i > 0:
-                dz = dense_input_gradient(dz, self.layers[i].w, derivatives[i - 1])
+                dy[i - 1] = self.input_gradient(self.layers[i], inputs[i], dz, gradients[-1]) + dy.get(i - 1, 0)
         return sum(losses) / len(x), right, gradients[::-1]
+
+    def weight_gradients(self, layer: Layer, x: Array, dz: Array) -> Pair:
+        """(dw, db) of a layer with input x, from the gradient of what goes into its activation."""
+        if layer.kind == "dense":
+            db = dense_bias_gradient(dz) if layer.use_bias else np.zeros_like(layer.b)
+            return dense_weight_gradient(x, dz), db
+        if layer.kind == "layer_norm":
+            return layer_norm_weight_gradient(dz, x, *layer_norm(x, layer.w, layer.b, layer.epsilon)[1:])
+        if layer.kind == "batch_norm":
+            return batch_norm_weight_gradient(dz, x, *batch_statistics(x), layer.epsilon)
+        dw = prelu_weight_gradient(dz, x) if layer.kind == "prelu" else np.zeros_like(layer.w)
+        return dw, np.zeros_like(layer.b)
+
+    def input_gradient(self, layer: Layer, x: Array, dz: Array, pair: Pair) -> Array:
+        """The gradient of a layer's input x, from that of what goes into its activation and its weight gradients."""
+        if layer.kind == "dense":
+            return dense_input_gradient(dz, layer.w)
+        if layer.kind == "layer_norm":
+            return layer_norm_input_gradient(dz, x, layer.w, *layer_norm(x, layer.w, layer.b, layer.epsilon)[1:])
+        if layer.kind == "batch_norm":
+            return batch_norm_input_gradient(dz, x, *batch_statistics(x), layer.epsilon, layer.w, *pair)
+        return prelu_input_gradient(dz, x, layer.w) if layer.kind == "prelu" else dz
+
+    def follow_statistics(self, x: Array) -> None:
+        """The running statistics of batch normalisation after a step on the batch x."""
+        inputs = self.forward(x, training=True)[1]
+        for i, layer in enumerate(self.layers):
+            if layer.kind == "batch_norm":
+                mean, variance = batch_statistics(inputs[i])
+                self.layers[i] = layer._replace(
+                    mean=running_average(mean, cast(Array, layer.mean), layer.momentum),
+                    variance=running_average(variance, cast(Array, layer.variance), layer.momentum),
+                )
 
     def apply_gradients(self, gradients: list[Pair], hyper: dict[str, Any], rate: float) -> None:
         """One update of all weights; hyper as from fastmlp.optimizers."""
         constants, self.powers = hyper_of_step(hyper, rate, self.powers)
+        self.step += 1
         for i, (layer, pair) in enumerate(zip(self.layers, gradients, strict=True)):
             updated = []
             for j, (g, (m, v)) in enumerate(zip(pair, self.states[i], strict=True)):
@@ -433,6 +611,7 @@ class Network:
         """One update on one batch, unless its loss is not finite; mean loss and right predictions before the update."""
         loss, right, gradients = self.loss_and_gradients(x, targets)
         if math.isfinite(loss):
+            self.follow_statistics(x)
             self.apply_gradients(gradients, hyper, rate)
         return loss, right
 

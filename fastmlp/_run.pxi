@@ -16,6 +16,10 @@ cdef class Run:
         Name of the loss kernel.
     row_scale : float
         Factor of each row's loss.
+    inference : bool
+        Train, or find gradients, as the network predicts: without dropout, batches normalised by running statistics.
+    input_gradients : bool
+        Makes room for the gradient of the inputs.
     """
 
     cdef readonly Network network
@@ -27,7 +31,8 @@ cdef class Run:
     cdef object x, targets
 
     def __init__(self, Network network, ptrdiff_t batch_rows, int n_threads, bint exact_threads=False,
-                 bint training=False, loss=None, double row_scale=1):
+                 bint training=False, loss=None, double row_scale=1, bint inference=False,
+                 bint input_gradients=False):
         cdef Plan *p = &self.plan
         cdef ptrdiff_t n_blocks
         self.network, self.batch_rows, self.training = network, batch_rows, training
@@ -36,7 +41,7 @@ cdef class Run:
             n_threads = <int>min(<double>n_threads, network.work(batch_rows, training) / WORK_PER_THREAD)
         self.n_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
         memset(p, 0, sizeof(Plan))
-        p.batch_rows, p.row_scale = batch_rows, row_scale
+        p.batch_rows, p.row_scale, p.inference = batch_rows, row_scale, inference
         if loss is not None:
             p.loss = network.k.loss[position(losses, loss)]
         if training:
@@ -49,27 +54,29 @@ cdef class Run:
         else:  # one block of buffers for each thread, of a size that does not depend on the number of threads
             p.block_rows = min(batch_rows, <ptrdiff_t>BLOCK_ROWS)
             n_blocks = self.n_threads
-        self.allocate(n_blocks)
+        self.allocate(n_blocks, input_gradients)
 
-    cdef void allocate(self, ptrdiff_t n_blocks) except *:
+    cdef void allocate(self, ptrdiff_t n_blocks, bint input_gradients) except *:
         """All buffers of the pass in one allocation."""
         cdef Plan *p = &self.plan
         cdef Network network = self.network
         cdef ptrdiff_t line = network.k.line, item = network.k.itemsize_bytes, n_bytes, matrix_bytes
         # An odd number of lines between panels spreads them over the sets of the caches.
         cdef ptrdiff_t stride = (p.block_rows | 1) * line
-        cdef int i, matrices = 2 if self.training else 1
+        cdef int i, kind, matrices = 2 if self.training else 1
         p.input_stride = p.target_stride = stride
         p.input_block = (network.n_inputs + line - 1) // line * stride
         p.target_bytes = (network.n_outputs + line - 1) // line * stride * item
         p.scratch_bytes = network.k.group * TILE_LINES * line * item
         if self.training:
-            for i in range(1, network.n_layers):
+            for i in range(0 if input_gradients else 1, network.n_layers):
                 p.scratch_bytes = max(p.scratch_bytes, TRANSPOSED_PANELS * network.layer[i].n_out * line * item)
-        n_bytes = n_blocks * (p.input_block * item + p.target_bytes + p.block_rows * item + 64)
+        n_bytes = n_blocks * ((1 + input_gradients) * p.input_block * item + p.target_bytes + p.block_rows * item + 64)
+        n_bytes += 64
         n_bytes += self.n_threads * (p.scratch_bytes + COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t))
         for i in range(network.n_layers):
             n_bytes += matrices * network.layer[i].panels * stride * item * n_blocks
+            n_bytes += 4 * self.statistics_bytes(i, n_blocks)
         self.buffers = Memory(n_bytes)
         self.layer_memory = Memory(network.n_layers * sizeof(Layer))
         p.layers = <Layer *>self.layer_memory.data
@@ -77,19 +84,35 @@ cdef class Run:
         p.barrier = <fm_barrier *>self.barrier.data
 
         cdef char *free = self.buffers.data
-        p.inputs = free
+        p.zeros = free
+        p.inputs = free + 64
         p.target_block = p.inputs + n_blocks * p.input_block * item
+        if input_gradients:
+            p.input_gradients = p.target_block
+            p.target_block += n_blocks * p.input_block * item
         p.scratch = p.target_block + n_blocks * p.target_bytes
         free = p.scratch + self.n_threads * p.scratch_bytes
         for i in range(network.n_layers):
             p.layers[i] = network.layer[i]
             p.layers[i].stride, p.layers[i].block = stride, network.layer[i].panels * stride
             matrix_bytes = n_blocks * p.layers[i].block * item
+            kind = network.layer[i].kind
+            p.has_batch_norm, p.has_add = p.has_batch_norm or kind == BATCH_NORM, p.has_add or kind == ADD
+            p.layers[i].statistics, p.layers[i].statistics_bytes = free, self.statistics_bytes(i, n_blocks)
+            free += 4 * p.layers[i].statistics_bytes
             p.layers[i].y = free
             p.layers[i].dz = free + matrix_bytes if self.training else free  # not used in inference, but never NULL
             free += matrices * matrix_bytes
         p.right = <ptrdiff_t *>free
         p.row_losses = free + self.n_threads * COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t)
+
+    cdef ptrdiff_t statistics_bytes(self, int i, ptrdiff_t n_blocks):
+        """Of each of the four statistics of a normalisation."""
+        cdef Layer *layer = &self.network.layer[i]
+        cdef ptrdiff_t rows_bytes = n_blocks * self.plan.block_rows * self.network.k.itemsize_bytes
+        if layer.kind == LAYER_NORM:
+            return (rows_bytes + 63) // 64 * 64
+        return layer.panels * 64 if layer.kind == BATCH_NORM else 0
 
     def bind(self, cnp.ndarray x, cnp.ndarray targets=None):
         """The data of the calls that follow: x of shape (n, n_inputs); targets of shape (n, n_outputs), or int32

@@ -10,16 +10,36 @@ cdef inline ptrdiff_t part(ptrdiff_t total, ptrdiff_t parts, ptrdiff_t i) noexce
 
 # ---- the plan of a step ----
 
+# Kinds of layers. All but the first have as many outputs as inputs, and at most one line of weights in each panel.
+cdef enum:
+    DENSE, ACTIVATION, LAYER_NORM, BATCH_NORM, PRELU, ADD
+
+KINDS = ["dense", "activation", "layer_norm", "batch_norm", "prelu", "add"]
+
 cdef struct Layer:
+    int kind
     ptrdiff_t n_in, n_out
     ptrdiff_t panels            # of the outputs
     fm_activation *activation   # NULL: identity
     double alpha
+    fm_mask mask                # of the dropout behind the activation; rate 0: none
+    bint has_derivative         # of an activation or of dropout
     bint use_bias
+    double epsilon, momentum    # of a normalisation, and of its running statistics
+    int source                  # ADD: the layer whose outputs are added, -1 for the inputs
+    ptrdiff_t lines             # of w in a panel
     ptrdiff_t w, b              # bytes from the start of the parameters, and of each optimizer state
+    ptrdiff_t running           # BATCH_NORM: bytes from the start of the running statistics, mean then variance
     char *y                     # outputs, then in the last layer the gradient of the scores
-    char *dz                    # derivative of the activation, then the gradient of its input
+    char *dz                    # derivative of activation and dropout, then the gradient of what goes into them
     ptrdiff_t block, stride     # elements between blocks, and between the panels of a block, of y and dz
+    char *statistics            # LAYER_NORM, of rows: mean, scale; BATCH_NORM, of columns: these, dgamma, dbeta
+    ptrdiff_t statistics_bytes  # from one of these to the next
+
+cdef struct Mode:               # of a forward pass
+    bint derivative             # leave the derivatives in dz
+    bint training               # draw masks, and normalise by the statistics of the batch
+    uint64_t step               # whose masks
 
 cdef struct Source:             # rows of a user's array
     const char *data
@@ -32,6 +52,7 @@ cdef struct Plan:
     int n_layers
     char *params
     ptrdiff_t n_bytes           # of the parameters
+    char *running               # statistics of batch normalisation
     char *m                     # optimizer states in the layout of the parameters; NULL where there are none
     char *v
     char *gradients             # NULL: each tile is applied by `update` and forgotten
@@ -41,11 +62,15 @@ cdef struct Plan:
     Source x, targets
     char *inputs                # gathered rows, and targets
     char *target_block
+    char *input_gradients       # in panels as the inputs; NULL: not wanted
+    char *zeros                 # a line of them
     char *row_losses
     char *scratch               # of each thread: one tile of gradients, or some panels of transposed weights
     ptrdiff_t input_block, input_stride, target_stride, target_bytes, scratch_bytes
     ptrdiff_t n_samples, batch_rows, block_rows
-    fm_loss *loss
+    fm_loss *loss               # NULL: the targets are the gradient of the scores
+    bint inference              # masks and statistics are those of a prediction
+    bint has_batch_norm, has_add
     double row_scale
     bint share_panels
     fm_barrier *barrier         # of each thread
@@ -84,22 +109,69 @@ cdef void gather(const Plan *p, const Source *source, ptrdiff_t first, ptrdiff_t
         for r in range(rows):
             (<int32_t *>to)[r] = (<const int32_t *>(data + (index[r] if index != NULL else r) * source.row_bytes))[0]
 
-cdef void forward(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t last,
-                  bint derivative) noexcept nogil:
-    """Panels first ... last-1 of layer i for one block of rows."""
-    cdef const Layer *layer = &p.layers[i]
-    cdef ptrdiff_t x_stride, line = p.k.line, panel
-    cdef char *x = layer_input(p, i, block, &x_stride)
-    cdef char *y = at(layer.y, block * layer.block + first * layer.stride, p)
-    cdef char *d = at(layer.dz, block * layer.block + first * layer.stride, p)
-    if last <= first:
-        return
-    p.k.dense_forward(rows, layer.n_in, last - first, x, x_stride,
-                      at(p.params + layer.w, first * layer.n_in * line, p), at(p.params + layer.b, first * line, p),
-                      y, layer.stride)
+cdef inline char *column_statistics(const Plan *p, const Layer *layer, bint training) noexcept nogil:
+    """Mean of each column, and `panels` lines further on the variance: of the batch, or running."""
+    return layer.statistics if training else p.running + layer.running
+
+cdef void map_panel(const Plan *p, const Layer *layer, ptrdiff_t panel, ptrdiff_t rows, const char *x, char *y,
+                    bint training) noexcept nogil:
+    """One panel of a layer that works column by column."""
+    cdef char *w = p.params + layer.w + panel * 64
+    cdef char *mean
+    if layer.kind == BATCH_NORM:
+        mean = column_statistics(p, layer, training) + panel * 64
+        p.k.batch_norm(rows, x, mean, mean + layer.panels * 64, layer.epsilon, w, p.params + layer.b + panel * 64, y)
+    elif layer.kind == PRELU:
+        p.k.prelu(rows, x, w, y)
+    else:
+        memcpy(y, x, rows * 64)
+
+cdef void activate(const Plan *p, const Layer *layer, ptrdiff_t batch_row, ptrdiff_t rows, ptrdiff_t panel, char *y,
+                   char *d, const Mode *mode) noexcept nogil:
+    """Activation and dropout of one panel of outputs."""
+    cdef fm_mask mask
+    if not mode.derivative:
+        d = NULL
     if layer.activation != NULL:
-        for panel in range(last - first):
-            layer.activation(rows * line, y, y, d if derivative else NULL, layer.alpha)
+        layer.activation(rows * p.k.line, y, y, d, layer.alpha)
+    if layer.mask.rate > 0 and mode.training:
+        mask = layer.mask
+        mask.step = mode.step
+        p.k.dropout(rows, batch_row, panel * p.k.line, &mask, layer.activation == NULL, y, d)
+    elif layer.activation == NULL and d != NULL:
+        p.k.activation[0](rows * p.k.line, y, y, d, 0)  # identity: derivative 1
+
+cdef void forward(const Plan *p, int i, ptrdiff_t block, ptrdiff_t first_row, ptrdiff_t rows, ptrdiff_t first,
+                  ptrdiff_t last, const Mode *mode) noexcept nogil:
+    """Panels first ... last-1 of layer i for some rows of one block; LAYER_NORM wants all panels at once."""
+    cdef const Layer *layer = &p.layers[i]
+    cdef ptrdiff_t x_stride, line = p.k.line, panel, batch_row = block * p.block_rows + first_row
+    cdef char *x = at(layer_input(p, i, block, &x_stride), first_row * line, p)
+    cdef char *y = at(layer.y, block * layer.block + first * layer.stride + first_row * line, p)
+    cdef char *d = at(layer.dz, block * layer.block + first * layer.stride + first_row * line, p)
+    cdef char *other
+    cdef ptrdiff_t other_stride
+    if last <= first or rows <= 0:
+        return
+    if layer.kind == DENSE:
+        p.k.dense_forward(rows, layer.n_in, last - first, x, x_stride,
+                          at(p.params + layer.w, first * layer.n_in * line, p), p.params + layer.b + first * 64, y,
+                          layer.stride)
+    elif layer.kind == LAYER_NORM:
+        p.k.layer_norm(rows, layer.n_in, x, x_stride, p.params + layer.w, p.params + layer.b, layer.epsilon,
+                       at(layer.statistics, batch_row, p),
+                       at(layer.statistics + layer.statistics_bytes, batch_row, p), y, layer.stride)
+    else:
+        for panel in range(first, last):
+            map_panel(p, layer, panel, rows, at(x, panel * x_stride, p), at(y, (panel - first) * layer.stride, p),
+                      mode.training)
+    if layer.kind == ADD:
+        other = at(layer_input(p, layer.source + 1, block, &other_stride), first_row * line, p)
+        for panel in range(first, last):
+            p.k.add(rows * line, at(other, panel * other_stride, p), at(y, (panel - first) * layer.stride, p))
+    if layer.has_derivative:
+        for panel in range(first, last):
+            activate(p, layer, batch_row, rows, panel, y, d, mode)
             y = at(y, layer.stride, p)
             d = at(d, layer.stride, p)
 
@@ -115,32 +187,154 @@ cdef ptrdiff_t loss(const Plan *p, ptrdiff_t block, ptrdiff_t first, ptrdiff_t r
         targets = at(targets, first * line, p)
     else:
         targets = targets + first * sizeof(int32_t)
-    right = p.loss(rows, layer.n_out, y, layer.stride, targets, p.target_stride, p.row_scale, gradient_scale,
-                   at(p.row_losses, at_row, p), y if gradient else NULL)
-    if gradient and layer.activation != NULL:
+    if p.loss != NULL:
+        right = p.loss(rows, layer.n_out, y, layer.stride, targets, p.target_stride, p.row_scale, gradient_scale,
+                       at(p.row_losses, at_row, p), y if gradient else NULL)
+    else:
+        right = 0
+        for panel in range(layer.panels):
+            memcpy(at(y, panel * layer.stride, p), at(targets, panel * p.target_stride, p), rows * 64)
+    if gradient and layer.has_derivative:
         for panel in range(layer.panels):
             p.k.multiply(rows * line, at(d, panel * layer.stride, p), at(y, panel * layer.stride, p))
     return right
+
+cdef inline ptrdiff_t input_panels(const Plan *p, int i) noexcept nogil:
+    """Panels of the inputs of layer i."""
+    return p.layers[i - 1].panels if i > 0 else (p.layers[0].n_in + p.k.line - 1) // p.k.line
 
 cdef inline char *output_gradient(const Plan *p, int i) noexcept nogil:
     """dz of layer i; the last layer's lies in place of its scores."""
     return p.layers[i].y if i == p.n_layers - 1 else p.layers[i].dz
 
-cdef void input_gradient(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t first,
-                         ptrdiff_t last, int thread) noexcept nogil:
-    """Panels first ... last-1 of dz of layer i - 1 from dz of layer i, by weights transposed some panels at a time."""
-    cdef const Layer *layer = &p.layers[i]
-    cdef const Layer *below = &p.layers[i - 1]
+cdef void dense_backward(const Plan *p, const Layer *layer, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t last,
+                         char *dz, bint multiply, char *dx, ptrdiff_t dx_stride, char *wt) noexcept nogil:
+    """Panels first ... last-1 of the gradient of a dense layer's inputs, by weights transposed some panels at a
+    time."""
     cdef ptrdiff_t line = p.k.line, groups = (last - first + TRANSPOSED_PANELS - 1) // TRANSPOSED_PANELS
     cdef ptrdiff_t group, panel, end, columns
-    cdef char *wt = p.scratch + thread * p.scratch_bytes
     for group in range(groups):
         panel, end = first + part(last - first, groups, group), first + part(last - first, groups, group + 1)
         columns = min(end * line, layer.n_in) - panel * line
         p.k.transpose(columns, layer.n_out, at(p.params + layer.w, panel * line * line, p), layer.n_in * line, wt)
-        p.k.dense_input_gradient(rows, layer.n_out, end - panel, at(output_gradient(p, i), block * layer.block, p),
-                                 layer.stride, wt, below.activation != NULL,
-                                 at(below.dz, block * below.block + panel * below.stride, p), below.stride)
+        p.k.dense_input_gradient(rows, layer.n_out, end - panel, dz, layer.stride, wt, multiply,
+                                 at(dx, panel * dx_stride, p), dx_stride)
+
+cdef void map_panel_backward(const Plan *p, const Layer *layer, ptrdiff_t panel, ptrdiff_t rows, ptrdiff_t batch_rows,
+                             const char *dz, const char *x, bint multiply, char *dx) noexcept nogil:
+    """The gradient of one panel of inputs of a layer that works column by column."""
+    cdef char *w = p.params + layer.w + panel * 64
+    cdef char *mean
+    cdef char *sums
+    cdef ptrdiff_t next = layer.panels * 64
+    if layer.kind == BATCH_NORM:
+        mean = column_statistics(p, layer, not p.inference) + panel * 64
+        sums = layer.statistics + panel * 64 + 2 * next
+        if p.inference:  # mean and variance are constants
+            sums, next = p.zeros, 0
+        p.k.batch_norm_input_gradient(rows, batch_rows, dz, x, mean, mean + layer.panels * 64, layer.epsilon, w, sums,
+                                      sums + next, multiply, dx)
+    elif layer.kind == PRELU:
+        p.k.prelu_input_gradient(rows, dz, x, w, multiply, dx)
+    elif multiply:
+        p.k.multiply(rows * p.k.line, dz, dx)
+    else:
+        memcpy(dx, dz, rows * 64)
+
+cdef void backward(const Plan *p, int i, ptrdiff_t block, ptrdiff_t first_row, ptrdiff_t rows, ptrdiff_t first,
+                   ptrdiff_t last, ptrdiff_t batch_rows, int thread) noexcept nogil:
+    """Panels first ... last-1 of dz of layer i - 1, or of the gradient of the inputs, from dz of layer i; LAYER_NORM
+    wants all panels at once."""
+    cdef const Layer *layer = &p.layers[i]
+    cdef ptrdiff_t line = p.k.line, panel, x_stride, dx_stride = p.input_stride, skipped = first_row * line
+    cdef char *dz = at(output_gradient(p, i), block * layer.block + skipped, p)
+    cdef char *x = at(layer_input(p, i, block, &x_stride), skipped, p)
+    cdef char *dx
+    cdef bint multiply = False
+    cdef ptrdiff_t batch_row = block * p.block_rows + first_row
+    if last <= first or rows <= 0:
+        return
+    if i == 0:
+        dx = at(p.input_gradients, block * p.input_block + skipped, p)
+    else:
+        dx, dx_stride = at(p.layers[i - 1].dz, block * p.layers[i - 1].block + skipped, p), p.layers[i - 1].stride
+        multiply = p.layers[i - 1].has_derivative
+    if p.has_add and multiply:
+        skip_gradients(p, i - 1, block, first_row, rows, first, last, dx, dx_stride, False)
+    if layer.kind == DENSE:
+        dense_backward(p, layer, rows, first, last, dz, multiply, dx, dx_stride, p.scratch + thread * p.scratch_bytes)
+    elif layer.kind == LAYER_NORM:
+        p.k.layer_norm_input_gradient(rows, layer.n_in, dz, layer.stride, x, x_stride, p.params + layer.w,
+                                      at(layer.statistics, batch_row, p),
+                                      at(layer.statistics + layer.statistics_bytes, batch_row, p), multiply, dx,
+                                      dx_stride)
+    else:
+        for panel in range(first, last):
+            map_panel_backward(p, layer, panel, rows, batch_rows, at(dz, panel * layer.stride, p),
+                               at(x, panel * x_stride, p), multiply, at(dx, panel * dx_stride, p))
+    if p.has_add:
+        skip_gradients(p, i - 1, block, first_row, rows, first, last, dx, dx_stride, True)
+
+cdef void skip_gradients(const Plan *p, int source, ptrdiff_t block, ptrdiff_t first_row, ptrdiff_t rows,
+                         ptrdiff_t first, ptrdiff_t last, char *dx, ptrdiff_t dx_stride, bint add) noexcept nogil:
+    """What comes to the outputs of layer `source` past the layers in between: first times the derivative that still
+    lies in dx, then added to dx."""
+    cdef const Layer *layer
+    cdef ptrdiff_t panel
+    cdef char *skip
+    cdef int i
+    for i in range(source + 2, p.n_layers):
+        layer = &p.layers[i]
+        if layer.kind != ADD or layer.source != source:
+            continue
+        for panel in range(first, last):
+            skip = at(output_gradient(p, i), block * layer.block + panel * layer.stride + first_row * p.k.line, p)
+            if add:
+                p.k.add(rows * p.k.line, skip, at(dx, panel * dx_stride, p))
+            else:
+                p.k.multiply(rows * p.k.line, at(dx, panel * dx_stride, p), skip)
+
+cdef fm_blocks panel_inputs(const Plan *p, int i, ptrdiff_t panel) noexcept nogil:
+    """One panel of the inputs of layer i, of the whole batch."""
+    cdef fm_blocks x
+    x.base = layer_input(p, i, 0, &x.stride)
+    x.base = at(<char *>x.base, panel * x.stride, p)
+    x.block = p.input_block if i == 0 else p.layers[i - 1].block
+    return x
+
+cdef fm_blocks panel_gradients(const Plan *p, int i, ptrdiff_t panel) noexcept nogil:
+    """One panel of dz of layer i, of the whole batch."""
+    cdef fm_blocks dz
+    dz.base = at(output_gradient(p, i), panel * p.layers[i].stride, p)
+    dz.block, dz.stride = p.layers[i].block, p.layers[i].stride
+    return dz
+
+cdef void batch_statistics(const Plan *p, int i, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
+    """Mean and variance over the batch of some panels of the inputs of a BATCH_NORM."""
+    cdef const Layer *layer = &p.layers[i]
+    cdef ptrdiff_t panel
+    cdef char *mean
+    cdef fm_blocks x
+    if p.inference:
+        return
+    for panel in range(first, last):
+        x = panel_inputs(p, i, panel)
+        mean = layer.statistics + panel * 64
+        p.k.batch_statistics(rows, p.block_rows, &x, mean, mean + layer.panels * 64)
+
+cdef void batch_sums(const Plan *p, int i, ptrdiff_t rows, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
+    """The gradients of gamma and beta of some panels of a BATCH_NORM, which its input gradient wants too."""
+    cdef const Layer *layer = &p.layers[i]
+    cdef ptrdiff_t panel, next = layer.panels * 64
+    cdef char *found
+    cdef char *mean
+    cdef fm_blocks x, dz
+    for panel in range(first, last):
+        x, dz = panel_inputs(p, i, panel), panel_gradients(p, i, panel)
+        found = layer.statistics + panel * 64 + 2 * next
+        mean = column_statistics(p, layer, not p.inference) + panel * 64
+        p.k.batch_norm_weight_gradient(rows, p.block_rows, &dz, &x, mean, mean + next, layer.epsilon, found,
+                                       found + next)
 
 cdef void apply(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t n, const char *g,
                 const fm_hyper *hyper) noexcept nogil:
@@ -201,30 +395,106 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
             if p.update != NULL:
                 apply(p, offset, (last - first) * line, dw, hyper)
 
-cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, int thread,
+cdef void column_gradients(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyper, int thread,
+                           int n_threads) noexcept nogil:
+    """This thread's share of the panels of a layer with a line of weights in each: gradient over the batch, update."""
+    cdef const Layer *layer = &p.layers[i]
+    cdef ptrdiff_t panel, line = p.k.line, next = layer.panels * 64
+    cdef char *dw = p.scratch + thread * p.scratch_bytes
+    cdef char *db
+    cdef fm_blocks x, dz
+    if layer.lines == 0:
+        return
+    for panel in range(part(layer.panels, n_threads, thread), part(layer.panels, n_threads, thread + 1)):
+        x, dz = panel_inputs(p, i, panel), panel_gradients(p, i, panel)
+        db = dw + 64
+        if layer.kind == LAYER_NORM:
+            p.k.layer_norm_weight_gradient(rows, p.block_rows, &dz, &x, layer.statistics,
+                                           layer.statistics + layer.statistics_bytes, dw, db)
+        elif layer.kind == PRELU:
+            p.k.prelu_weight_gradient(rows, p.block_rows, &dz, &x, dw)
+        else:
+            dw = layer.statistics + panel * 64 + 2 * next
+            db = dw + next
+            if not p.inference and (p.update != NULL or p.gradients != NULL):
+                p.k.running_average(line, layer.momentum, layer.statistics + panel * 64,
+                                    p.running + layer.running + panel * 64)
+                p.k.running_average(line, layer.momentum, layer.statistics + next + panel * 64,
+                                    p.running + layer.running + next + panel * 64)
+        if p.gradients != NULL:
+            memcpy(p.gradients + layer.w + panel * 64, dw, 64)
+            if layer.use_bias:
+                memcpy(p.gradients + layer.b + panel * 64, db, 64)
+        if p.update != NULL:
+            apply(p, layer.w + panel * 64, line, dw, hyper)
+            if layer.use_bias:
+                apply(p, layer.b + panel * 64, line, db, hyper)
+
+cdef inline int next_batch_norm(const Plan *p, int i) noexcept nogil:
+    """The first BATCH_NORM from layer i on; n_layers where there is none."""
+    while i < p.n_layers and p.layers[i].kind != BATCH_NORM:
+        i += 1
+    return i
+
+cdef inline int last_batch_norm(const Plan *p, int i) noexcept nogil:
+    """The last BATCH_NORM up to layer i; -1 where there is none."""
+    while i >= 0 and p.layers[i].kind != BATCH_NORM:
+        i -= 1
+    return i
+
+cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const Mode *mode, int thread,
                                int n_threads) noexcept nogil:
-    """Whole blocks of rows, from the gather to the input gradients, with no barrier."""
+    """Whole blocks of rows, from the gather to the input gradients. Only a batch normalisation, whose statistics are
+    shared by panels, stops at a barrier, once on the way up and once on the way down."""
     cdef ptrdiff_t n_blocks = (rows + p.block_rows - 1) // p.block_rows, block, n, right = 0
+    cdef ptrdiff_t first_block = part(n_blocks, n_threads, thread), last_block = part(n_blocks, n_threads, thread + 1)
     cdef double gradient_scale = p.row_scale / rows
-    cdef int i
-    for block in range(part(n_blocks, n_threads, thread), part(n_blocks, n_threads, thread + 1)):
-        n = min(p.block_rows, rows - block * p.block_rows)
-        gather(p, &p.x, first_row + block * p.block_rows, n, at(p.inputs, block * p.input_block, p), p.input_stride)
-        gather(p, &p.targets, first_row + block * p.block_rows, n, p.target_block + block * p.target_bytes,
-               p.target_stride)
-        for i in range(p.n_layers):
-            forward(p, i, block, n, 0, p.layers[i].panels, True)
-        right += loss(p, block, 0, n, gradient_scale, True)
-        for i in range(p.n_layers - 1, 0, -1):
-            input_gradient(p, i, block, n, 0, p.layers[i - 1].panels, thread)
+    cdef int i, begin = 0, end = next_batch_norm(p, 0) if p.has_batch_norm else p.n_layers
+    cdef int lowest = 0 if p.input_gradients != NULL else 1  # layer whose input gradient is wanted
+    cdef int stop = last_batch_norm(p, p.n_layers - 1) if p.has_batch_norm else -1
+    cdef bint gathered = False
+    cdef ptrdiff_t panels, first, last
+    while True:
+        for block in range(first_block, last_block):
+            n = min(p.block_rows, rows - block * p.block_rows)
+            if not gathered:
+                gather(p, &p.x, first_row + block * p.block_rows, n, at(p.inputs, block * p.input_block, p),
+                       p.input_stride)
+                gather(p, &p.targets, first_row + block * p.block_rows, n, p.target_block + block * p.target_bytes,
+                       p.target_stride)
+            for i in range(begin, end):
+                forward(p, i, block, 0, n, 0, p.layers[i].panels, mode)
+            if end == p.n_layers:
+                right += loss(p, block, 0, n, gradient_scale, True)
+                for i in range(p.n_layers - 1, max(stop, lowest - 1), -1):
+                    backward(p, i, block, 0, n, 0, input_panels(p, i), rows, thread)
+        gathered = True
+        if end == p.n_layers:
+            break
+        panels = p.layers[end].panels
+        fm_barrier_wait(p.barrier, thread, n_threads)
+        batch_statistics(p, end, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1))
+        fm_barrier_wait(p.barrier, thread, n_threads)
+        begin, end = end, next_batch_norm(p, end + 1)
+    while stop >= 0:
+        first, last = part(p.layers[stop].panels, n_threads, thread), part(p.layers[stop].panels, n_threads, thread + 1)
+        fm_barrier_wait(p.barrier, thread, n_threads)
+        batch_sums(p, stop, rows, first, last)
+        fm_barrier_wait(p.barrier, thread, n_threads)
+        end, stop = stop, last_batch_norm(p, stop - 1)
+        for block in range(first_block, last_block):
+            n = min(p.block_rows, rows - block * p.block_rows)
+            for i in range(end, max(stop, lowest - 1), -1):
+                backward(p, i, block, 0, n, 0, input_panels(p, i), rows, thread)
     return right
 
-cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, int thread,
+cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const Mode *mode, int thread,
                                  int n_threads) noexcept nogil:
-    """One block of few rows: each layer is shared by panels, so that a core streams only its part of the weights."""
+    """One block of few rows: each layer is shared by panels, so that a core streams only its part of the weights; a
+    layer normalisation, which wants whole rows, by rows."""
     cdef ptrdiff_t first = part(rows, n_threads, thread), n = part(rows, n_threads, thread + 1) - first, right
-    cdef ptrdiff_t line = p.k.line, panels
-    cdef int i
+    cdef ptrdiff_t line = p.k.line, panels, begin, end
+    cdef int i, lowest = 0 if p.input_gradients != NULL else 1
     gather(p, &p.x, first_row + first, n, at(p.inputs, first * line, p), p.input_stride)
     gather(p, &p.targets, first_row + first, n,
            at(p.target_block, first * line, p) if p.targets.gather != NULL
@@ -232,14 +502,29 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
     fm_barrier_wait(p.barrier, thread, n_threads)
     for i in range(p.n_layers):
         panels = p.layers[i].panels
-        forward(p, i, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), True)
+        begin, end = part(panels, n_threads, thread), part(panels, n_threads, thread + 1)
+        if p.layers[i].kind == LAYER_NORM:
+            forward(p, i, 0, first, n, 0, panels, mode)
+        else:
+            if p.layers[i].kind == BATCH_NORM:
+                batch_statistics(p, i, rows, begin, end)
+            forward(p, i, 0, 0, rows, begin, end, mode)
         fm_barrier_wait(p.barrier, thread, n_threads)
     right = loss(p, 0, first, n, p.row_scale / rows, True)
     fm_barrier_wait(p.barrier, thread, n_threads)
-    for i in range(p.n_layers - 1, 0, -1):
-        panels = p.layers[i - 1].panels
-        input_gradient(p, i, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), thread)
-        if i > 1:
+    for i in range(p.n_layers - 1, -1, -1):
+        if p.layers[i].kind == BATCH_NORM:  # as many panels below as above: a thread needs its own sums only
+            panels = p.layers[i].panels
+            batch_sums(p, i, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1))
+        if i < lowest:
+            break
+        panels = input_panels(p, i)
+        if p.layers[i].kind == LAYER_NORM:
+            backward(p, i, 0, first, n, 0, panels, rows, thread)
+        else:
+            backward(p, i, 0, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), rows,
+                     thread)
+        if i > 1 or (i > 0 and lowest == 0) or p.has_batch_norm:
             fm_barrier_wait(p.barrier, thread, n_threads)
     return right
 
@@ -277,6 +562,8 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
     cdef double mean_loss
     cdef bint is_last
     cdef int i
+    cdef Mode how
+    how.derivative, how.training = True, not p.inference
     now.begun = 0
     for step in range(n_steps):
         if now.batch == 0 and p.shuffle:
@@ -290,11 +577,12 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         if ahead.batch == n_batches:
             ahead.batch = 0
             ahead.epoch += 1
+        how.step = <uint64_t>now.step
         hyper = hyper_of_step(p, &ahead, rates[step])
         if p.share_panels and n_threads > 1:
-            right = phase_1_by_panels(p, first_row, rows, thread, n_threads)
+            right = phase_1_by_panels(p, first_row, rows, &how, thread, n_threads)
         else:
-            right = phase_1_by_rows(p, first_row, rows, thread, n_threads)
+            right = phase_1_by_rows(p, first_row, rows, &how, thread, n_threads)
         p.right[thread * COUNTER_SPACING] = right
         if thread == 0 and step % p.steps_per_clock == 0 and fm_clock() > p.deadline:
             p.last_step = step
@@ -310,7 +598,10 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         if p.update != NULL and not isfinite(mean_loss):
             break
         for i in range(p.n_layers):
-            weight_tiles(p, i, rows, &hyper, thread, n_threads)
+            if p.layers[i].kind == DENSE:
+                weight_tiles(p, i, rows, &hyper, thread, n_threads)
+            else:
+                column_gradients(p, i, rows, &hyper, thread, n_threads)
         now = ahead
         fm_barrier_wait(p.barrier, thread, n_threads)
         if is_last:
@@ -337,13 +628,15 @@ cdef void infer_blocks(const Plan *p, ptrdiff_t first_block, ptrdiff_t last_bloc
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef char *y = at(layer.y, thread * layer.block, p)
     cdef int i
+    cdef Mode how
+    memset(&how, 0, sizeof(Mode))
     for block in range(first_block + part(n_blocks, n_threads, thread),
                        first_block + part(n_blocks, n_threads, thread + 1)):
         first = block * p.block_rows
         rows = min(p.block_rows, p.n_samples - first)
         gather(p, &p.x, first, rows, at(p.inputs, thread * p.input_block, p), p.input_stride)
         for i in range(p.n_layers):
-            forward(p, i, thread, rows, 0, p.layers[i].panels, False)
+            forward(p, i, thread, 0, rows, 0, p.layers[i].panels, &how)
         if losses != NULL:
             gather(p, &p.targets, first, rows, p.target_block + thread * p.target_bytes, p.target_stride)
             right[block] = loss(p, thread, 0, rows, 0, False)

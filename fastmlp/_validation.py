@@ -46,7 +46,7 @@ def finite_number(
         and (at_most is None or number <= at_most)
     )
     if not inside:
-        raise ValueError(f"{name} must be a finite number {' and '.join(bounds)}, not {value!r}".replace("  ", " "))
+        raise ValueError(f"{name} must be {' '.join(['a finite number', ' and '.join(bounds)]).strip()}, not {value!r}")
     return number
 
 

@@ -212,7 +212,8 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
     size, steps = task.batch_size, task.twin_steps
     X, y = data.X_train[: size * steps], data.y_train[: size * steps].astype(np.int32)
     model = _model(task, options, data)
-    layers = [(W, b, layer.activation) for (W, b), layer in zip(model.weights, model.layers, strict=True)]
+    hidden = len(model.layers) - 1
+    layers = [(W, b, "relu" if i < hidden else "identity") for i, (W, b) in enumerate(model.weights)]
     twin = _reference.Network(layers, model.loss.kernel(y), model.loss.row_scale(N_CLASSES))
     twin.set_optimizer(model.optimizer.kernel)
 

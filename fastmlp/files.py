@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import itertools
 import json
 import os
 import secrets
@@ -14,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import losses, optimizers
+from fastmlp import layers, losses, optimizers
 from fastmlp._validation import bounded_integer, finite_number
 from fastmlp._version import __version__
-from fastmlp.layers import Dense
 from fastmlp.model import Model
 
 # Raised when a file of today could not be read by yesterday's code.
-FORMAT = 1
+FORMAT = 2
+
+LAYERS = {kind.__name__: kind for kind in layers.Layer.__subclasses__()}
 
 
 def save(model: Model, path: Any) -> None:
@@ -44,10 +44,10 @@ def save(model: Model, path: Any) -> None:
     training = state["training"]
     if not model._network.is_finite():
         raise ValueError("the weights, or the optimizer's states, hold NaN or infinity: such a model is not saved")
-    tensors = _named("weights", state["weights"])
+    tensors = _named("weights", model, state["weights"])
     for moment in ("m", "v"):
         if training[moment] is not None:
-            tensors |= _named(moment, training[moment])
+            tensors |= _named(moment, model, training[moment])
     described = {
         "format": FORMAT,
         "fastmlp": __version__,
@@ -55,7 +55,7 @@ def save(model: Model, path: Any) -> None:
         "dtype": model.dtype,
         "seed": model.seed,
         "n_threads": model.n_threads,
-        "layers": [dataclasses.asdict(layer) for layer in model.layers],
+        "layers": [_described_layer(layer) for layer in model.layers],
         "loss": _described(model.loss, losses.BY_NAME),
         "optimizer": _described(model.optimizer, optimizers.BY_NAME),
         "training": {name: training[name] for name in ("optimizer", "step", "epoch")}
@@ -144,19 +144,19 @@ def load(path: Any) -> Model:
 
 
 def _model(described: dict[str, Any], tensors: dict[str, Any]) -> Model:
-    layers = [Dense(**layer) for layer in described["layers"]]
     model = Model(
-        layers,
+        [_made_layer(layer) for layer in described["layers"]],
         loss=_made(described["loss"], losses.BY_NAME),
         optimizer=_made(described["optimizer"], optimizers.BY_NAME),
         seed=bounded_integer("seed", described["seed"], at_least=0, below=2**64),
         dtype=described["dtype"],
         n_threads=described["n_threads"],
     )
-    widths = [described["n_inputs"], *(layer.units for layer in layers)]
-    shapes = list(itertools.pairwise(widths))
+    n_inputs = bounded_integer("n_inputs", described["n_inputs"], below=2**31)
+    shapes = [layer.weight_shapes(n_in or 0) for layer, n_in in layers.widths(model.layers, n_inputs)]
+    shapes = [shape for shape in shapes if shape]
     pairs = _pairs("weights", tensors, shapes, model.dtype)  # before build: a hostile width must not allocate
-    model.build(widths[0])
+    model.build(n_inputs)
     model.weights = pairs
     training = described["training"]
     powers = tuple(finite_number("power", float.fromhex(p), at_least=0, at_most=1) for p in training["powers"])
@@ -175,24 +175,51 @@ def _model(described: dict[str, Any], tensors: dict[str, Any]) -> Model:
     return model
 
 
-def _named(kind: str, pairs: Any) -> dict[str, Any]:
-    return {f"layers.{i}.{part}.{kind}": np.ascontiguousarray(array)
-            for i, pair in enumerate(pairs) for part, array in zip(("W", "b"), pair, strict=True)}  # fmt: skip
+def _named(kind: str, model: Model, pairs: Any) -> dict[str, Any]:
+    return {
+        f"layers.{i}.{name}.{kind}": np.ascontiguousarray(array)
+        for i, (layer, arrays) in enumerate(zip(model._weighted, pairs, strict=True))
+        for name, array in zip(_names(kind, layer.weight_shapes(1)), arrays, strict=True)
+    }
 
 
-def _pairs(kind: str, tensors: dict[str, Any], shapes: list[tuple[int, int]], dtype: str) -> list[tuple[Any, Any]]:
+def _names(kind: str, shapes: Any) -> list[str]:
+    """Arrays of a layer that have weights, or optimizer states: running statistics have no states."""
+    return [name for name in shapes if kind == "weights" or name not in layers.RUNNING]
+
+
+def _pairs(kind: str, tensors: dict[str, Any], shapes: list[dict[str, Any]], dtype: str) -> list[tuple[Any, ...]]:
     pairs = []
-    for i, shape in enumerate(shapes):
-        W, b = (tensors[f"layers.{i}.{part}.{kind}"] for part in ("W", "b"))
-        if W.shape != shape or b.shape != shape[1:] or W.dtype != dtype or b.dtype != dtype:
-            raise ValueError(
-                f"layer {i} holds {kind} of {W.dtype} {W.shape} and {b.shape}, not {dtype} {shape} and {shape[1:]}"
-            )
-        for array in (W, b):
-            if not np.isfinite(array).all() or (kind == "v" and (array < 0).any()):
+    for i, expected in enumerate(shapes):
+        names = _names(kind, expected)
+        arrays = tuple(tensors[f"layers.{i}.{name}.{kind}"] for name in names)
+        for name, array in zip(names, arrays, strict=True):
+            if array.shape != expected[name] or array.dtype != dtype:
+                found = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
+                raise ValueError(f"layer {i} holds {kind} of {found}, not {dtype} {[expected[n] for n in names]}")
+            if not np.isfinite(array).all() or ((kind == "v" or name == "variance") and (array < 0).any()):
                 raise ValueError(f"layer {i} holds {kind} that are not finite, or negative where they may not be")
-        pairs.append((W, b))
+        pairs.append(arrays)
     return pairs
+
+
+def _described_layer(layer: layers.Layer) -> dict[str, Any]:
+    fields = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
+    if isinstance(layer, layers.Residual):
+        fields["layers"] = [_described_layer(inner) for inner in layer.layers]
+    name = type(layer).__name__
+    if LAYERS.get(name) is not type(layer):
+        raise ValueError(f"a model with {layer!r} cannot be saved: a file names only what fastmlp has itself")
+    return {"layer": name, **fields}
+
+
+def _made_layer(described: dict[str, Any]) -> layers.Layer:
+    arguments = dict(described)
+    kind = LAYERS[arguments.pop("layer")]
+    if kind is layers.Residual:
+        arguments["layers"] = [_made_layer(inner) for inner in arguments["layers"]]
+    made: layers.Layer = kind(**arguments)
+    return made
 
 
 def _described(thing: Any, by_name: dict[str, Any]) -> dict[str, Any]:

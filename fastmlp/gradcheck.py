@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmlp._validation import bounded_integer, finite_number
+from fastmlp.layers import RUNNING
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -54,10 +55,10 @@ class Entry:
     Attributes
     ----------
     layer : int
-        From 0.
-    parameter : {"W", "b"}
+        From 0, of those that have weights.
+    parameter : {"W", "b", "gamma", "beta", "alpha"}
     index : tuple of int
-        Position in W or b.
+        Position in that array.
     gradient : float
         As the model computes it.
     difference : float
@@ -91,7 +92,7 @@ class Result:
     worst : Entry
         Where that is.
     by_parameter : dict of (int, str) to float
-        The largest relative error of each layer's "W" and "b"; NaN where all entries lay on kinks.
+        The largest relative error of each layer's "W", "b", ...; NaN where all entries lay on kinks.
     n_checked : int
         Entries compared.
     n_kinks : int
@@ -208,10 +209,11 @@ def _in_float64(model: "Model") -> "Model":
 
 def _parameters(model: "Model", weights: Any, gradients: Any) -> Iterator[tuple[int, str, Any, Any]]:
     """(layer, "W" or "b", weights, gradients) of all that the model trains."""
-    for i, layer in enumerate(model.layers):
-        yield i, "W", weights[i][0], gradients[i][0]
-        if layer.use_bias:
-            yield i, "b", weights[i][1], gradients[i][1]
+    for i, layer in enumerate(model._weighted):
+        names = [name for name in layer.weight_shapes(1) if name not in RUNNING]
+        for name, array, gradient in zip(names, weights[i], gradients[i], strict=False):
+            if name != "b" or getattr(layer, "use_bias", True):
+                yield i, name, array, gradient
 
 
 def _chosen(shape: tuple[int, ...], max_entries: int | None, rng: np.random.Generator) -> Iterator[tuple[int, ...]]:

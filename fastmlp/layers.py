@@ -1,9 +1,16 @@
-"""Layers: what a model is made of. They hold no weights; `Model.build` gives those to the engine."""
+"""Layers: what a model is made of. They hold no weights; `Model.build` gives those to the engine.
+
+`plan` turns a stack of them into what the engine computes: an activation and a dropout belong to the layer before them.
+"""
 
 import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
 
 from fastmlp import _engine, initializers
-from fastmlp._validation import bounded_integer, choice, finite_number
+from fastmlp._validation import Array, bounded_integer, choice, finite_number
 
 # The activations with a parameter, and its default.
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
@@ -13,8 +20,49 @@ DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 OTHER_NAMES = {"linear": "identity", "swish": "silu", "logistic": "sigmoid", "gelu_erf": "gelu"}
 
 
+def _checked_activation(activation: str | None) -> str:
+    name = "identity" if activation is None else activation
+    if name == "softmax":
+        raise ValueError(
+            "'softmax' is no activation here: losses take raw scores. Leave the last layer without activation; "
+            "loss='softmax_cross_entropy' includes the softmax and predict returns probabilities"
+        )
+    if name in OTHER_NAMES:
+        raise ValueError(f"activation {name!r} is called {OTHER_NAMES[name]!r} here")
+    return choice("activation", name, tuple(_engine.activations))
+
+
+def _checked_alpha(alpha: float | None, activation: str) -> float | None:
+    if alpha is None:
+        return None
+    if activation not in DEFAULT_ALPHA:
+        raise ValueError(f"alpha={alpha!r} has no meaning for activation {activation!r}; leave it out")
+    return finite_number("alpha", alpha, at_least=0)
+
+
+def _slope(activation: str | None, alpha: float | None) -> float:
+    return DEFAULT_ALPHA.get(activation or "", 0.0) if alpha is None else alpha
+
+
 @dataclasses.dataclass(frozen=True)
-class Dense:
+class Layer:
+    """Base of all layers. Those without other word have as many outputs as inputs."""
+
+    def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the arrays that the layer has; none by default."""
+        return {}
+
+    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
+        """The arrays of `weight_shapes`, at first; position counts the layers that draw theirs."""
+        return []
+
+
+# Arrays of a layer that training follows but no gradient moves.
+RUNNING = ("mean", "variance")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense(Layer):
     """A fully connected layer: ``activation(x @ W + b)`` with W of shape (n_in, units) and b of shape (units,).
 
     Parameters
@@ -55,21 +103,10 @@ class Dense:
         bounded_integer("units", self.units)
         if self.units > 2**31:
             raise ValueError(f"units must be at most 2**31, not {self.units}")
-        activation = "identity" if self.activation is None else self.activation
-        if activation == "softmax":
-            raise ValueError(
-                "'softmax' is no activation here: losses take raw scores. Leave the last layer without activation; "
-                "loss='softmax_cross_entropy' includes the softmax and predict returns probabilities"
-            )
-        if activation in OTHER_NAMES:
-            raise ValueError(f"activation {activation!r} is called {OTHER_NAMES[activation]!r} here")
-        choice("activation", activation, tuple(_engine.activations))
+        activation = _checked_activation(self.activation)
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "units", int(self.units))
-        if self.alpha is not None:
-            if activation not in DEFAULT_ALPHA:
-                raise ValueError(f"alpha={self.alpha!r} has no meaning for activation {activation!r}; leave it out")
-            object.__setattr__(self, "alpha", finite_number("alpha", self.alpha, at_least=0))
+        object.__setattr__(self, "alpha", _checked_alpha(self.alpha, activation))
         if not isinstance(self.use_bias, bool):
             raise TypeError(f"use_bias must be True or False, not {self.use_bias!r}")
         if self.initializer is not None:
@@ -78,9 +115,365 @@ class Dense:
     @property
     def slope(self) -> float:
         """The activation's parameter as the kernel wants it; 0 where it has none."""
-        return DEFAULT_ALPHA.get(self.activation or "", 0.0) if self.alpha is None else self.alpha
+        return _slope(self.activation, self.alpha)
 
     @property
     def chosen_initializer(self) -> str:
         """The initializer's name, by the activation where none was given."""
         return self.initializer or initializers.default(self.activation or "identity")
+
+    def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
+        """W and b."""
+        return {"W": (n_in, self.units), "b": (self.units,)}
+
+    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
+        """W from the initializer, b zero."""
+        W = initializers.initialize(self.chosen_initializer, n_in, self.units, dtype, seed, position)
+        return [W, np.zeros(self.units, dtype)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Activation(Layer):
+    """An activation by itself, for instance behind a normalisation: ``f(x)``.
+
+    Parameters
+    ----------
+    activation : str
+        A name as for `Dense`.
+    alpha : float or None, default None
+        As for `Dense`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument is out of its range or of the wrong type.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> stack = [fm.Dense(64), fm.BatchNorm(), fm.Activation("relu"), fm.Dense(10)]
+    """
+
+    activation: str
+    alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        activation = _checked_activation(self.activation)
+        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "alpha", _checked_alpha(self.alpha, activation))
+
+
+@dataclasses.dataclass(frozen=True)
+class Flatten(Layer):
+    """Samples of any rank as vectors. A model does so by itself; the layer is for those who like to see it.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.Model([fm.Flatten(), fm.Dense(10)]).build(28 * 28).n_outputs
+    10
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class Dropout(Layer):
+    """In training every element is dropped with probability `rate`, and the others are divided by ``1 - rate`` [1]_.
+
+    The mask is drawn by a counter-based generator from the model's seed, the layer, the step, the row in the batch and
+    the column: it is the same for every number of threads. `predict` and `evaluate` drop nothing.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the rate is out of its range or no number.
+
+    References
+    ----------
+    .. [1] Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent neural networks
+       from overfitting", JMLR 15 (2014); inverted, so that predictions need no factor.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> stack = [fm.Dropout(0.2), fm.Dense(1024, "relu"), fm.Dropout(0.5), fm.Dense(10)]
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", finite_number("rate", self.rate, at_least=0, below=1))
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerNorm(Layer):
+    """Each sample normalised over its n features [1]_: ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
+
+    gamma and beta, of shape (n,), are learned and start at 1 and 0; the variance is the mean of squares.
+
+    Parameters
+    ----------
+    epsilon : float, default 1e-3
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where epsilon is out of its range or no number.
+
+    References
+    ----------
+    .. [1] Ba, Kiros, Hinton, "Layer normalization", 2016, arXiv:1607.06450, equations 3 and 4.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> stack = [fm.Dense(64), fm.LayerNorm(), fm.Activation("relu"), fm.Dense(10)]
+    """
+
+    epsilon: float = 1e-3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epsilon", finite_number("epsilon", self.epsilon, above=0))
+
+    def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
+        """gamma and beta."""
+        return {"gamma": (n_in,), "beta": (n_in,)}
+
+    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
+        """Ones and zeros."""
+        return [np.ones(n_in, dtype), np.zeros(n_in, dtype)]
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Each feature normalised over the batch [1]_: ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
+
+    gamma and beta, of shape (n,), are learned and start at 1 and 0. In training mean and variance (the mean of squares)
+    are those of the batch, summed in a fixed order; after each step the running ones follow,
+    ``running = momentum * running + (1 - momentum) * of_batch``, from 0 and 1. `predict` and `evaluate` use the running
+    ones.
+
+    Parameters
+    ----------
+    momentum : float, default 0.99
+        In [0, 1]. Of fewer than a few hundred steps choose a smaller one, or the running statistics lag behind.
+    epsilon : float, default 1e-3
+        Above 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an argument is out of its range or no number.
+
+    References
+    ----------
+    .. [1] Ioffe, Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
+       shift", ICML 2015, arXiv:1502.03167, algorithm 1.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> stack = [fm.Dense(64, use_bias=False), fm.BatchNorm(), fm.Activation("relu"), fm.Dense(10)]
+    """
+
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "momentum", finite_number("momentum", self.momentum, at_least=0, at_most=1))
+        object.__setattr__(self, "epsilon", finite_number("epsilon", self.epsilon, above=0))
+
+    def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
+        """gamma and beta, and the running mean and variance."""
+        return {"gamma": (n_in,), "beta": (n_in,), "mean": (n_in,), "variance": (n_in,)}
+
+    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
+        """Ones and zeros, zeros and ones."""
+        ones, zeros = np.ones(n_in, dtype), np.zeros(n_in, dtype)
+        return [ones, zeros, zeros, ones]
+
+
+@dataclasses.dataclass(frozen=True)
+class PReLU(Layer):
+    """``x`` above 0, ``alpha * x`` elsewhere, alpha of shape (n,) learned [1]_; the derivative at 0 is alpha.
+
+    Parameters
+    ----------
+    alpha : float, default 0.25
+        All slopes at first.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where alpha is not finite or no number.
+
+    References
+    ----------
+    .. [1] He, Zhang, Ren, Sun, "Delving deep into rectifiers", ICCV 2015, arXiv:1502.01852, equation 1.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> stack = [fm.Dense(64), fm.PReLU(), fm.Dense(10)]
+    """
+
+    alpha: float = 0.25
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", finite_number("alpha", self.alpha))
+
+    def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
+        """The slopes."""
+        return {"alpha": (n_in,)}
+
+    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
+        """All alpha."""
+        return [np.full(n_in, self.alpha, dtype)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Residual(Layer):
+    """A skip around a stack of layers: ``x + stack(x)`` [1]_. The stack has as many outputs as inputs.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        At least one; further Residuals too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the stack is empty or holds anything else. That it ends as wide as it begins is checked when it is known.
+
+    References
+    ----------
+    .. [1] He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016, arXiv:1512.03385, equation 1.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> block = fm.Residual([fm.LayerNorm(), fm.Dense(64, "relu"), fm.Dense(64)])
+    >>> stack = [fm.Dense(64), block, block, fm.Dense(1)]
+    """
+
+    layers: Sequence[Layer]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", checked(self.layers))
+
+
+def checked(layers: Any) -> tuple[Layer, ...]:
+    """Layers as a tuple.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+
+    Returns
+    -------
+    tuple of Layer
+    """
+    if isinstance(layers, Layer | str) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers must be a list of layers such as [fastmlp.Dense(10)], not {layers!r}")
+    for layer in layers:
+        if not isinstance(layer, Layer) or type(layer) is Layer:
+            raise TypeError(f"layers must hold layers such as fastmlp.Dense(10), not {layer!r}")
+    if not layers:
+        raise ValueError("layers is empty; a model needs at least an output layer, for example [fastmlp.Dense(1)]")
+    return tuple(layers)
+
+
+def flat(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """All layers, those within a Residual before it.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+
+    Yields
+    ------
+    Layer
+    """
+    for layer in layers:
+        if isinstance(layer, Residual):
+            yield from flat(layer.layers)
+        yield layer
+
+
+def widths(layers: Iterable[Layer], n_inputs: int | None) -> Iterator[tuple[Layer, int | None]]:
+    """All layers with the number of their inputs, None where that is not known yet.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    n_inputs : int or None
+
+    Yields
+    ------
+    tuple of Layer and (int or None)
+    """
+    width = n_inputs
+    for layer in layers:
+        if isinstance(layer, Residual):
+            before = width
+            for inner, width_of_inner in widths(layer.layers, width):
+                yield inner, width_of_inner
+                width = inner.units if isinstance(inner, Dense) else width_of_inner
+            if None not in (before, width) and before != width:
+                raise ValueError(
+                    f"the layers of a Residual turn {before} features into {width}; make them as wide as their input: "
+                    f"{layer!r}"
+                )
+        yield layer, width
+        width = layer.units if isinstance(layer, Dense) else width
+
+
+def plan(layers: Iterable[Layer], n_inputs: int) -> list[Any]:
+    """What the engine computes for a stack of layers.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    n_inputs : int
+
+    Returns
+    -------
+    list of _engine.LayerPlan
+    """
+    found: list[Any] = []
+    _append(found, list(layers), n_inputs, -1)
+    return found
+
+
+def _append(found: list[Any], layers: list[Layer], width: int, source: int) -> int:
+    """Plan layers behind those found; nothing may be merged into the layer `source`, which others read too."""
+    for layer in layers:
+        mergeable = found and len(found) - 1 > source and not found[-1].dropout
+        if isinstance(layer, Dense):
+            width = layer.units
+            found.append(_engine.LayerPlan(width, layer.activation or "identity", layer.slope, layer.use_bias))
+        elif isinstance(layer, Activation):
+            if not (mergeable and found[-1].activation == "identity"):
+                found.append(_engine.LayerPlan(width, kind="activation"))
+            alpha = _slope(layer.activation, layer.alpha)
+            found[-1] = found[-1]._replace(activation=layer.activation, alpha=alpha)
+        elif isinstance(layer, Dropout):
+            if not mergeable:
+                found.append(_engine.LayerPlan(width, kind="activation"))
+            found[-1] = found[-1]._replace(dropout=layer.rate)
+        elif isinstance(layer, LayerNorm):
+            found.append(_engine.LayerPlan(width, kind="layer_norm", epsilon=layer.epsilon))
+        elif isinstance(layer, BatchNorm):
+            found.append(_engine.LayerPlan(width, kind="batch_norm", epsilon=layer.epsilon, momentum=layer.momentum))
+        elif isinstance(layer, PReLU):
+            found.append(_engine.LayerPlan(width, kind="prelu"))
+        elif isinstance(layer, Residual):
+            before = len(found) - 1
+            width = _append(found, list(layer.layers), width, before)
+            found.append(_engine.LayerPlan(width, kind="add", source=before))
+    return width

@@ -3,7 +3,6 @@ in _validation.py, before anything changes; C is only reached by arrays that it 
 
 from __future__ import annotations  # help() then shows npt.ArrayLike by name
 
-import itertools
 import math
 import numbers
 import os
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine, initializers, training
+from fastmlp import _engine, training
 from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp._turn import Turn
@@ -21,9 +20,9 @@ from fastmlp._validation import Array, all_finite, bounded_integer, numeric_arra
 from fastmlp.callbacks import Callback, ProgressBar
 from fastmlp.config import cores
 from fastmlp.history import DivergedError, History
-from fastmlp.layers import Dense
+from fastmlp.layers import Activation, Dense, Layer, checked, flat, plan, widths
 
-Pairs = list[tuple[Array, Array]]
+Pairs = list[tuple[Array, ...]]
 
 _UNCOPIED = ("_network", "_turn", "_runs")
 
@@ -33,7 +32,7 @@ class Model:
 
     Parameters
     ----------
-    layers : sequence of Dense
+    layers : sequence of Layer
         From the first hidden layer to the output layer.
     loss : str or Loss, default "mean_squared_error"
         {"softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "half_squared_error"} or an object
@@ -67,7 +66,7 @@ class Model:
 
     def __init__(
         self,
-        layers: Sequence[Dense],
+        layers: Sequence[Layer],
         loss: str | losses_module.Loss = "mean_squared_error",
         optimizer: str | optimizers_module.Optimizer = "sgd",
         seed: int | None = 0,
@@ -75,16 +74,16 @@ class Model:
         dtype: npt.DTypeLike = "float32",
         n_threads: int | None = None,
     ) -> None:
-        if isinstance(layers, Dense) or not isinstance(layers, Sequence):
-            raise TypeError(f"layers must be a list of layers such as [fastmlp.Dense(10)], not {layers!r}")
-        self._layers = tuple(layers)
-        for layer in self.layers:
-            if not isinstance(layer, Dense):
-                raise TypeError(f"layers must hold fastmlp.Dense objects, not {layer!r}")
-        if not self.layers:
-            raise ValueError("layers is empty; a model needs at least an output layer, for example [fastmlp.Dense(1)]")
+        self._layers = checked(layers)
+        dense = [layer for layer in flat(self.layers) if isinstance(layer, Dense)]
+        if not dense:
+            raise ValueError(f"layers hold no fastmlp.Dense, which would tell the number of outputs: {layers!r}")
+        self._n_outputs = dense[-1].units
+        self._weighted = tuple(layer for layer, _ in widths(self.layers, n_inputs) if layer.weight_shapes(1))
         self._loss = losses_module.get(loss)
-        self._loss.check_outputs(self.layers[-1].units, self.layers[-1].activation or "identity")
+        last = self.layers[-1]
+        activation = last.activation if isinstance(last, Dense | Activation) else None
+        self._loss.check_outputs(self.n_outputs, activation or "identity")
         self._dtype = _dtype(dtype)
         self._optimizer = self._suited(optimizer)
         drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
@@ -98,7 +97,7 @@ class Model:
             self.build(n_inputs)
 
     @property
-    def layers(self) -> tuple[Dense, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """From the first hidden layer to the output layer."""
         return self._layers
 
@@ -180,18 +179,18 @@ class Model:
             if n_inputs != self.n_inputs:
                 raise ValueError(f"this model has {self.n_inputs} inputs already; make a new one for {n_inputs}")
             return self
-        widths = [n_inputs, *(layer.units for layer in self.layers)]
-        if sum(math.prod(pair) for pair in itertools.pairwise(widths)) > 2**40:
+        weighted = [(layer, n_in) for layer, n_in in widths(self.layers, n_inputs) if layer.weight_shapes(1)]
+        shapes = [shape for layer, n_in in weighted for shape in layer.weight_shapes(n_in or 0).values()]
+        if sum(map(math.prod, shapes)) > 2**40:
             raise ValueError(
-                f"a model of widths {widths} has more weights than memory can hold; make its layers smaller"
+                f"{n_inputs} inputs and the layers {self.layers!r} make more weights than memory can hold; use fewer"
             )
-        plan = [(layer.units, layer.activation or "identity", layer.slope, layer.use_bias) for layer in self.layers]
-        network = _engine.Network(n_inputs, plan, self.dtype)
-        pairs = []
-        for i, (layer, n_in) in enumerate(zip(self.layers, widths, strict=False)):
-            W = initializers.initialize(layer.chosen_initializer, n_in, layer.units, self.dtype, self.seed, i)
-            pairs.append((W, np.zeros(layer.units, self.dtype)))
-        network.set_weights(pairs)
+        network = _engine.Network(n_inputs, plan(self.layers, n_inputs), self.dtype, seed=self.seed)
+        arrays, drawn = [], 0
+        for layer, n_in in weighted:
+            arrays.append(tuple(layer.initial_weights(n_in or 0, self.dtype, self.seed, drawn)))
+            drawn += isinstance(layer, Dense)
+        network.set_weights(arrays)
         network.set_optimizer(self.optimizer.kernel, self.optimizer.kernel_states)
         self._network = network
         return self
@@ -209,11 +208,12 @@ class Model:
     @property
     def n_outputs(self) -> int:
         """Columns of the predictions."""
-        return self.layers[-1].units
+        return self._n_outputs
 
     @property
     def weights(self) -> Pairs:
-        """[(W, b), ...], one pair a layer: W of shape (n_in, n_out), b of shape (n_out,).
+        """[(W, b), ...], the arrays of each layer that has any: of `Dense` W of shape (n_in, n_out) and b of shape
+        (n_out,); of the others what their docstrings say, as (gamma, beta, mean, variance) of `BatchNorm`.
 
         Copies, read-only so that nobody writes into them in vain; assign a whole list to change the weights.
         """
@@ -224,12 +224,15 @@ class Model:
 
     @weights.setter
     def weights(self, pairs: Sequence[Sequence[npt.ArrayLike]]) -> None:
-        checked = self._pairs("weights", pairs)
-        for i, (layer, (_, b)) in enumerate(zip(self.layers, checked, strict=True)):
-            if not layer.use_bias and b.any():
-                raise ValueError(f"weights[{i}][1] holds {b[b != 0][0]}, but layer {i} has use_bias=False; give zeros")
+        arrays = self._pairs("weights", pairs)
+        for i, (layer, found) in enumerate(zip(self._weighted, arrays, strict=True)):
+            if isinstance(layer, Dense) and not layer.use_bias and found[1].any():
+                value = found[1][found[1] != 0][0]
+                raise ValueError(f"weights[{i}][1] holds {value}, but layer {i} has use_bias=False; give zeros")
+            if len(found) == 4 and (found[3] < 0).any():
+                raise ValueError(f"weights[{i}][3] holds {found[3].min()}, but a variance is never negative")
         with self._turn.of_callback():
-            self._built().set_weights(checked)
+            self._built().set_weights(arrays)
 
     def _built(self) -> Any:
         if self._network is None:
@@ -237,25 +240,26 @@ class Model:
         return self._network
 
     def _pairs(self, name: str, pairs: Sequence[Sequence[npt.ArrayLike]]) -> Pairs:
-        """Arrays in the shapes of the weights, finite, of the model's dtype."""
-        expected = self._built().shapes()
+        """Arrays in the shapes of the weights, or of gradients, finite, of the model's dtype."""
+        expected = self._built().shapes(name == "weights")
         if isinstance(pairs, str | np.ndarray) or not isinstance(pairs, Sequence):
             raise TypeError(f"{name} must be a list of pairs (W, b), not {type(pairs).__name__}")
         if len(pairs) != len(expected):
             raise ValueError(f"{name} holds {len(pairs)} pairs, but the model has {len(expected)} layers")
-        checked = []
-        for i, (pair, shapes) in enumerate(zip(pairs, expected, strict=True)):
+        found = []
+        for i, (pair, shapes, layer) in enumerate(zip(pairs, expected, self._weighted, strict=True)):
+            wanted = f"a pair ({', '.join(layer.weight_shapes(1))})" if len(shapes) == 2 else f"{len(shapes)} arrays"
             if isinstance(pair, str) or not isinstance(pair, Sequence):
-                raise TypeError(f"{name}[{i}] must be a pair (W, b), not {type(pair).__name__}")
-            if len(pair) != 2:
-                raise ValueError(f"{name}[{i}] must be a pair (W, b), not {len(pair)} arrays")
+                raise TypeError(f"{name}[{i}] must be {wanted}, not {type(pair).__name__}")
+            if len(pair) != len(shapes):
+                raise ValueError(f"{name}[{i}] must be {wanted}, not {len(pair)} arrays")
             arrays = [numeric_array(f"{name}[{i}][{j}]", array) for j, array in enumerate(pair)]
             for j, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
                 if array.shape != shape:
                     raise ValueError(f"{name}[{i}][{j}] has shape {array.shape}, but layer {i} wants {shape}")
                 all_finite(f"{name}[{i}][{j}]", array, self.dtype)
-            checked.append((arrays[0].astype(self.dtype), arrays[1].astype(self.dtype)))
-        return checked
+            found.append(tuple(array.astype(self.dtype) for array in arrays))
+        return found
 
     # ---- training ----
 
@@ -369,6 +373,9 @@ class Model:
     def loss_and_gradients(self, X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[float, Pairs]:
         """The mean loss over all samples, and its gradients.
 
+        As in training: dropout draws the masks of the step that `apply_gradients` will end, and batch normalisation
+        uses the statistics of these samples, which its running ones then follow.
+
         Parameters
         ----------
         X : array_like of shape (n_samples, ...)
@@ -395,12 +402,12 @@ class Model:
         gradients : list of (dW, db)
             In the shapes of `weights`.
         """
-        checked = [
-            (dW, db if layer.use_bias else np.zeros_like(db))
-            for layer, (dW, db) in zip(self.layers, self._pairs("gradients", gradients), strict=True)
+        arrays = [
+            (found[0], np.zeros_like(found[1])) if isinstance(layer, Dense) and not layer.use_bias else found
+            for layer, found in zip(self._weighted, self._pairs("gradients", gradients), strict=True)
         ]
         with self._turn:
-            self._network.apply_gradients(checked, self.optimizer.hyper(), self.optimizer.learning_rate)
+            self._network.apply_gradients(arrays, self.optimizer.hyper(), self.optimizer.learning_rate)
 
     # ---- prediction ----
 
@@ -519,7 +526,7 @@ class Model:
         files.save(self, path)
 
     def __repr__(self) -> str:
-        layers = ", ".join(f"Dense({layer.units}, {layer.activation!r})" for layer in self.layers)
+        layers = ", ".join(map(_short, self.layers))
         inputs = "not built" if self._network is None else f"{self.n_inputs} inputs"
         return f"<fastmlp.Model: {inputs}, [{layers}], {self.loss}, {self.optimizer}, {self.dtype}>"
 
@@ -562,6 +569,10 @@ def load(path: Any) -> Model:
     from fastmlp import files
 
     return files.load(path)
+
+
+def _short(layer: Layer) -> str:
+    return f"Dense({layer.units}, {layer.activation!r})" if isinstance(layer, Dense) else repr(layer)
 
 
 def _dtype(dtype: npt.DTypeLike) -> str:

@@ -1,6 +1,9 @@
 """A model as a table of text."""
 
+import math
 from typing import TYPE_CHECKING
+
+from fastmlp import layers
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -19,21 +22,26 @@ def text(model: "Model") -> str:
     str
     """
     rows = [("layer", "inputs", "outputs", "activation", "parameters")]
-    n_in = model.n_inputs
     total = 0
     operations = 0
-    for i, layer in enumerate(model.layers):
+    for i, (layer, n_in) in enumerate(layers.widths(model.layers, model.n_inputs)):
+        dense = isinstance(layer, layers.Dense)
+        n_out = layer.units if isinstance(layer, layers.Dense) else n_in
         parameters = "-"
         if n_in is not None:
-            many = n_in * layer.units + layer.units * layer.use_bias
-            total, operations = total + many, operations + 2 * n_in * layer.units
+            shapes = layer.weight_shapes(n_in)
+            many = sum(math.prod(shape) for shape in shapes.values())
+            many -= shapes["b"][0] if isinstance(layer, layers.Dense) and not layer.use_bias else 0
+            total, operations = total + many, operations + (2 * n_in * (n_out or 0) if dense else 0)
             parameters = f"{many:,}"
-        inputs = "?" if n_in is None else f"{n_in}"
-        rows.append((f"Dense {i}", inputs, f"{layer.units}", layer.activation or "", parameters))
-        n_in = layer.units if n_in is not None else None
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, "<>><>", widths, strict=True)).rstrip()
-             for row in rows]  # fmt: skip
+        activation = getattr(layer, "activation", None)
+        inputs, outputs = ("?" if n is None else f"{n}" for n in (n_in, n_out))
+        rows.append((f"{type(layer).__name__} {i}", inputs, outputs, activation or "", parameters))
+    columns = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, "<>><>", columns, strict=True)).rstrip()
+        for row in rows
+    ]
     lines.insert(1, "-" * max(map(len, lines)))
     lines.append(lines[1])
     lines.append(f"{model.loss}, {model.dtype}")

@@ -63,6 +63,7 @@ TOLERANCES = {
     "loss gradient": Tolerance(3, 6, "of the target's and the probability's scale, 1; or of |z - t|"),
     "update": Tolerance(3, 6, "of |w| + |step|, or the same for a state: about five roundings"),
     "training": Tolerance(40, 100, "of the largest weight, or of the loss: measured below 8 and 16 after nine steps"),
+    "normalisation": Tolerance(8, 16, "of the size of the terms: sums of at most 130 of them, a division, a root"),
     "sum": Tolerance(0.0, 4.0, "of sum |x|: in float64 for both dtypes, where sums of float32 test data are exact"),
     "gather": Tolerance(0.5, 0.5, "of |x scale| + |shift|: one fused rounding, where the twin rounds twice"),
 }

@@ -310,7 +310,7 @@ CONSTRUCTORS = {
     "a layer without its list": (lambda: fm.Model(fm.Dense(3)), TypeError, ["Dense(units=3"]),
     "a set of layers": (lambda: fm.Model({fm.Dense(3)}), TypeError, ["Dense(units=3"]),
     "None for layers": (lambda: fm.Model(None), TypeError, ["None"]),
-    "text for layers": (lambda: fm.Model("relu"), TypeError, ["'r'"]),
+    "text for layers": (lambda: fm.Model("relu"), TypeError, ["'relu'"]),
     "a number for a layer": (lambda: fm.Model([512, 10]), TypeError, ["512"]),
     "a list in the list": (lambda: fm.Model([[fm.Dense(3)]]), TypeError, ["Dense(units=3"]),
     "the class for a layer": (lambda: fm.Model([fm.Dense]), TypeError, ["Dense"]),

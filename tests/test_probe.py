@@ -71,8 +71,9 @@ def test_probe_triad_works_in_place_where_it_is_told(isa, dtype):
 
 def test_peaks_are_plausible(isa, dtype):
     for threads in (1, 2):
-        assert 1e8 < machine.peak_fma(isa, dtype, threads, seconds=0.005) < 1e13
-        assert 1e7 < machine.bandwidth(threads, 0.5, seconds=0.005, isa=isa, dtype=dtype) < 1e13
+        # From below any rate may be, on a machine where others compute; above it the compiler has left out the work.
+        assert 0 < machine.peak_fma(isa, dtype, threads, seconds=0.005) < 1e13
+        assert 0 < machine.bandwidth(threads, 0.5, seconds=0.005, isa=isa, dtype=dtype) < 1e13
 
 
 def test_repeats_reach_the_time():

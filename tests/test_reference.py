@@ -9,7 +9,8 @@ from fastmlp import _engine, _kernels, _reference
 
 HELPERS = {"aligned", "copied", "line_of", "table", "to_panels", "from_panels", "padded"}
 BY_REGISTRY = {"activation": "ACTIVATIONS", "loss": "LOSSES", "update": "OPTIMIZERS"}
-NOT_IN_THE_TABLE = {"shuffle", "hyper_of_step"}  # the former is in csrc/random.c, the latter in fastmlp/_step.pxi
+# In csrc/random.c, in fastmlp/_step.pxi, and within dropout.
+NOT_IN_THE_TABLE = {"shuffle", "hyper_of_step", "philox_4x32"}
 
 
 def functions_of(module):

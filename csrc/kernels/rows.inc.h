@@ -88,6 +88,12 @@ static void FM(multiply)(ptrdiff_t n, const void *a, void *b) {
         v_store((real *)b + i, v_load((const real *)a + i) * v_load((real *)b + i));
 }
 
+/* b += a, for n elements, a multiple of LINE.  Twin: add */
+static void FM(add)(ptrdiff_t n, const void *a, void *b) {
+    for (ptrdiff_t i = 0; i < n; i += LANES)
+        v_store((real *)b + i, v_load((const real *)a + i) + v_load((real *)b + i));
+}
+
 /* Sum of n values in float64: eight partial sums, element i in sum i mod 8, then a tree over them. The order is a
  * function of n alone.  Twin: sum */
 static double FM(sum)(ptrdiff_t n, const void *x) {

@@ -8,6 +8,7 @@
 
 #include "activations.inc.h"
 #include "dense.inc.h"
+#include "layers.inc.h"
 #include "losses.inc.h"
 #include "optimizers.inc.h"
 #include "probe.inc.h"
@@ -31,6 +32,19 @@ const fm_kernels FM(kernels) = {
     .transpose = FM(transpose),
     .scatter = FM(scatter),
     .multiply = FM(multiply),
+    .add = FM(add),
+    .layer_norm = FM(layer_norm),
+    .layer_norm_input_gradient = FM(layer_norm_input_gradient),
+    .layer_norm_weight_gradient = FM(layer_norm_weight_gradient),
+    .batch_statistics = FM(batch_statistics),
+    .batch_norm = FM(batch_norm),
+    .batch_norm_input_gradient = FM(batch_norm_input_gradient),
+    .batch_norm_weight_gradient = FM(batch_norm_weight_gradient),
+    .running_average = FM(running_average),
+    .prelu = FM(prelu),
+    .prelu_input_gradient = FM(prelu_input_gradient),
+    .prelu_weight_gradient = FM(prelu_weight_gradient),
+    .dropout = FM(dropout),
     .softmax = FM(softmax),
     .sum = FM(sum),
     .probe_fma = FM(probe_fma),

@@ -165,6 +165,36 @@ INLINE vec v_copysign(vec a, vec sign) {
     return (vec)(((ivec)a & magnitude) | ((ivec)sign & ~magnitude));
 }
 
+/* 32-bit words, whatever the dtype: low half of a m, and in *high the high half. */
+typedef uint32_t words __attribute__((vector_size(FM_VEC_BYTES)));
+#if defined(__x86_64__) || defined(_M_X64)
+typedef uint64_t double_words __attribute__((vector_size(FM_VEC_BYTES)));
+#if FM_VEC_BYTES == 64
+#define MULTIPLY_EVEN(a, b) (double_words) _mm512_mul_epu32((__m512i)(a), (__m512i)(b))
+#elif FM_VEC_BYTES == 32
+#define MULTIPLY_EVEN(a, b) (double_words) _mm256_mul_epu32((__m256i)(a), (__m256i)(b))
+#else
+#define MULTIPLY_EVEN(a, b) (double_words) _mm_mul_epu32((__m128i)(a), (__m128i)(b))
+#endif
+INLINE words v_multiply_words(words a, uint32_t m, words *high) {
+    const words factor = (words){0} + m;
+    const double_words even = MULTIPLY_EVEN(a, factor), odd = MULTIPLY_EVEN((double_words)a >> 32, factor);
+    *high = (words)((even >> 32) | (odd >> 32 << 32));
+    return (words)((even << 32 >> 32) | (odd << 32));
+}
+#undef MULTIPLY_EVEN
+#else
+INLINE words v_multiply_words(words a, uint32_t m, words *high) {
+    words low;
+    for (int i = 0; i < FM_VEC_BYTES / 4; i++) {
+        const uint64_t product = (uint64_t)a[i] * m;
+        low[i] = (uint32_t)product;
+        (*high)[i] = (uint32_t)(product >> 32);
+    }
+    return low;
+}
+#endif
+
 /* 1.5 * 2^mantissa: adding it rounds to the nearest integer, kept in the low bits; plain arithmetic, so every ISA agrees */
 #define FM_ROUND_MAGIC ((real)(FM_F64 ? 6755399441055744.0 : 12582912.0))
 INLINE vec v_round(vec a) { return (a + v_set(FM_ROUND_MAGIC)) - v_set(FM_ROUND_MAGIC); } /* |a| < 2^(mantissa-1) */

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import _engine
+from fastmlp import _engine, layers
 from fastmlp.bench.comparison import repeated
 from fastmlp.bench.machine import bandwidth, peak_fma
 from fastmlp.bench.measure import Row, in_turn, quartiles
@@ -40,8 +40,8 @@ class EngineSteps:
         model = workload.model(dtype=dtype)
         self.X, y = workload.data()
         self.y = y.astype(np.int32)
-        layers = [(layer.units, layer.activation or "identity", 0.0, True) for layer in model.layers]
-        network = _engine.Network(workload.widths[0], layers, dtype, isa)
+        n_inputs = workload.widths[0]
+        network = _engine.Network(n_inputs, layers.plan(model.layers, n_inputs), dtype, isa)
         network.set_weights(model.weights)
         network.set_optimizer(model.optimizer.kernel, model.optimizer.kernel_states)
         self.hyper, self.rate = model.optimizer.hyper() if update else None, workload.learning_rate

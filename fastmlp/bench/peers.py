@@ -186,7 +186,7 @@ class ScikitLearn(Peer):
         return float(model.fit(X, y, workload.batch, shuffle=False, verbose=0)["loss"][0])
 
     @staticmethod
-    def _one_output(weights: Sequence[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
+    def _one_output(weights: Sequence[tuple[Array, ...]]) -> list[tuple[Array, ...]]:
         """The weights whose logistic output is the second of two softmax outputs."""
         *hidden, (W, b) = weights
         return [*hidden, (W[:, 1:] - W[:, :1], b[1:] - b[:1])]
