@@ -32,7 +32,7 @@ from fastmlp.model import Model, load
 from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
-    from fastmlp import datasets, gradcheck, initializers, losses, optimizers
+    from fastmlp import datasets, gradcheck, initializers, losses, optimizers, schedules
 
 __all__ = [
     "SGD",
@@ -58,6 +58,7 @@ __all__ = [
     "load",
     "losses",
     "optimizers",
+    "schedules",
     "show_config",
 ]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import layers, losses, optimizers
+from fastmlp import layers, losses, optimizers, schedules
 from fastmlp._validation import bounded_integer, finite_number
 from fastmlp._version import __version__
 from fastmlp.model import Model
@@ -231,4 +231,6 @@ def _described(thing: Any, by_name: dict[str, Any]) -> dict[str, Any]:
 
 def _made(described: dict[str, Any], by_name: dict[str, Any]) -> Any:
     arguments = dict(described)
+    if isinstance(arguments.get("learning_rate"), dict):
+        arguments["learning_rate"] = schedules.from_config(arguments["learning_rate"])
     return by_name[arguments.pop("name")](**arguments)

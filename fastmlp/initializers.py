@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastmlp._portable import log
 from fastmlp._validation import Array
 
 # Scale of the variance over 1/n: (gain, which fan). References: Glorot and Bengio 2010, eq. 16; He et al. 2015,
@@ -89,19 +90,6 @@ def _uniform(generator: np.random.Philox, n: int) -> Array:
     return ((generator.random_raw(n) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
-def _log(x: Array) -> Array:
-    """Natural logarithm of positive numbers by 2 atanh((m-1)/(m+1)): NumPy's own differs between machines."""
-    mantissa, exponent = np.frexp(x)
-    small = mantissa < math.sqrt(0.5)
-    mantissa, exponent = np.where(small, 2 * mantissa, mantissa), exponent - small
-    t: Array = (mantissa - 1) / (mantissa + 1)
-    square, series = t * t, np.zeros_like(t)
-    for k in range(21, 0, -2):  # |t| < 0.172: the next term is below 2^-58
-        series = series * square + 1.0 / k
-    found: Array = exponent * math.log(2.0) + 2 * t * series
-    return found
-
-
 # Rational approximations of the normal quantile: Wichura, "Algorithm AS 241: the percentage points of the normal
 # distribution", Applied Statistics 37 (1988), PPND16; relative accuracy about 1e-16.
 _CENTRE = (
@@ -134,6 +122,6 @@ def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: Array) 
 def _normal_quantile(p: Array) -> Array:
     """Values that a standard normal variable stays below with probabilities p in (0, 1)."""
     q = p - 0.5
-    tail = np.sqrt(-_log(np.where(q < 0, p, 1 - p)))
+    tail = np.sqrt(-log(np.where(q < 0, p, 1 - p)))
     outer = np.where(tail <= 5, _ratio(_SHOULDER, tail - 1.6), _ratio(_TAIL, tail - 5))
     return np.where(np.abs(q) <= 0.425, q * _ratio(_CENTRE, 0.180625 - q * q), np.copysign(outer, q))

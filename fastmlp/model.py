@@ -364,7 +364,7 @@ class Model:
         X, targets = self._data(X, y)
         with self._turn:
             self._build(X.shape[1])
-            rate, hyper = float(self._optimizer.learning_rate), self._optimizer.hyper()
+            rate, hyper = self._optimizer.rate(self._network.step), self._optimizer.hyper()
             loss: float = self._with_run(lambda run: run.step(rate, hyper), len(X), True, X, targets)
             if not math.isfinite(loss):
                 raise DivergedError(int(self._network.step) + 1, rate, History())
@@ -407,7 +407,7 @@ class Model:
             for layer, found in zip(self._weighted, self._pairs("gradients", gradients), strict=True)
         ]
         with self._turn:
-            self._network.apply_gradients(arrays, self.optimizer.hyper(), self.optimizer.learning_rate)
+            self._network.apply_gradients(arrays, self.optimizer.hyper(), self.optimizer.rate(self._network.step))
 
     # ---- prediction ----
 

@@ -1,13 +1,17 @@
 """Optimizers: how weights follow their gradients. Each names the C kernel (csrc/kernels/optimizers.inc.h) that applies
 it to a tile of weights while the tile's gradient is still in the cache, and the constants that the kernel reads.
 
-Conventions: g is the gradient of the mean loss of a batch, w a weight, t counts steps from 1.
+Conventions: g is the gradient of the mean loss of a batch, w a weight, t counts steps from 1. A learning rate is a
+number, or a schedule from `fastmlp.schedules`.
 """
 
 import dataclasses
 from typing import Any, ClassVar
 
-from fastmlp._validation import finite_number
+import numpy as np
+
+from fastmlp._validation import Array, finite_number
+from fastmlp.schedules import Schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,10 +25,27 @@ class Optimizer:
     # Bit 0: the kernel keeps a first state (m); bit 1: a second one (v).
     states: ClassVar[int] = 0
 
-    learning_rate: float = 0.01
+    learning_rate: float | Schedule = 0.01
 
     def __post_init__(self) -> None:
-        finite_number("learning_rate", self.learning_rate, at_least=0)
+        if not isinstance(self.learning_rate, Schedule) or type(self.learning_rate) is Schedule:
+            finite_number("learning_rate", self.learning_rate, at_least=0)
+
+    def rates(self, first: int, n: int) -> Array:
+        """Learning rates of steps first, ..., first + n - 1, counted from 0, of shape (n,), float64."""
+        if not isinstance(self.learning_rate, Schedule):
+            return np.full(n, float(self.learning_rate))
+        rates = np.ascontiguousarray(self.learning_rate.rates(first, n), np.float64)
+        if rates.shape != (n,) or not ((rates >= 0) & (rates < np.inf)).all():
+            raise ValueError(
+                f"{self.learning_rate!r} gives the rates {rates} for {n} steps from {first}; they must be {n} finite "
+                "numbers, at least 0"
+            )
+        return rates
+
+    def rate(self, step: int) -> float:
+        """Learning rate of one step, counted from 0."""
+        return float(self.rates(step, 1)[0] if isinstance(self.learning_rate, Schedule) else self.learning_rate)
 
     @property
     def kernel(self) -> str:
@@ -42,7 +63,10 @@ class Optimizer:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal optimizer."""
-        return dataclasses.asdict(self)
+        config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(self.learning_rate, Schedule):
+            config["learning_rate"] = self.learning_rate.get_config()
+        return config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +78,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or Schedule, default 0.01
         At least 0.
     momentum : float, default 0.0
         In [0, 1).
@@ -78,7 +102,7 @@ class SGD(Optimizer):
     SGD(learning_rate=0.1, momentum=0.9, nesterov=False)
     """
 
-    learning_rate: float = 0.01
+    learning_rate: float | Schedule = 0.01
     momentum: float = 0.0
     nesterov: bool = False
 
@@ -111,7 +135,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         At least 0.
     rho : float, default 0.9
         In [0, 1).
@@ -137,7 +161,7 @@ class RMSprop(Optimizer):
     """
 
     states = 2
-    learning_rate: float = 0.001
+    learning_rate: float | Schedule = 0.001
     rho: float = 0.9
     epsilon: float = 1e-7
     epsilon_in_root: bool = False
@@ -169,7 +193,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         At least 0.
     beta_1, beta_2 : float, default 0.9 and 0.999
         In [0, 1).
@@ -195,7 +219,7 @@ class Adam(Optimizer):
     """
 
     states = 3
-    learning_rate: float = 0.001
+    learning_rate: float | Schedule = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7

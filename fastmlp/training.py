@@ -94,17 +94,15 @@ def train_epochs(
     total = len(recorded.rows) * many
     while recorded.n < total:
         chunk, threads = pace.next(total - recorded.n)
-        rate = float(model.optimizer.learning_rate)
+        rates = model.optimizer.rates(network.step, chunk)
         began = time.perf_counter()
-        losses, right = run.train(
-            np.full(chunk, rate), model.optimizer.hyper(), shuffle, model.seed, threads, 2 * CHUNK_SECONDS
-        )
+        losses, right = run.train(rates, model.optimizer.hyper(), shuffle, model.seed, threads, 2 * CHUNK_SECONDS)
         pace.learn(len(losses), threads, time.perf_counter() - began)
         recorded.add(losses, right)
         if not np.isfinite(losses).all():
             step = int(network.step) + 1  # the engine stopped before this step changed the weights
             network.restore(last_good)
-            raise DivergedError(step, rate, history)
+            raise DivergedError(step, float(rates[len(losses) - 1]), history)
         if callbacks:
             call(callbacks, "on_train_batch_end", recorded.n - 1, recorded.logs(model, recorded.n)[-1])
             if model.stop_training:
@@ -112,7 +110,7 @@ def train_epochs(
     if not network.is_finite():  # the last update has no next step whose loss would tell
         step = int(network.step)
         network.restore(last_good)
-        raise DivergedError(step, float(model.optimizer.learning_rate), history)
+        raise DivergedError(step, model.optimizer.rate(step - 1), history)
 
 
 def call(callbacks: list[Callback], hook: str, *arguments: Any) -> None:
