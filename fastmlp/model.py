@@ -6,13 +6,13 @@ from __future__ import annotations  # help() then shows npt.ArrayLike by name
 import math
 import numbers
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine, training
+from fastmlp import _engine, batches, training
 from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp._turn import Turn
@@ -24,7 +24,7 @@ from fastmlp.layers import Activation, Dense, Layer, checked, flat, plan, widths
 
 Pairs = list[tuple[Array, ...]]
 
-_UNCOPIED = ("_network", "_turn", "_runs")
+_UNCOPIED = ("_network", "_turn", "_runs", "_reader")
 
 
 class Model:
@@ -92,6 +92,7 @@ class Model:
         self._network: Any = None
         self._turn = Turn()
         self._runs: dict[Any, Any] = {}
+        self._reader: batches.Reader | None = None
         self.n_threads = n_threads
         if n_inputs is not None:
             self.build(n_inputs)
@@ -265,26 +266,29 @@ class Model:
 
     def fit(
         self,
-        X: npt.ArrayLike,
-        y: npt.ArrayLike,
+        X: npt.ArrayLike | Iterable[Any],
+        y: npt.ArrayLike | None = None,
         batch_size: int = 32,
         epochs: int = 1,
         validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         shuffle: bool = True,
         callbacks: Sequence[Callback] = (),
         verbose: int = 1,
+        *,
+        steps_per_epoch: int | None = None,
     ) -> History:
         """Train for some epochs; a second call goes on where the first stopped.
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, ...)
+        X : array_like of shape (n_samples, ...), or iterable of batches
             Flattened to (n_samples, n_inputs). float32, float64 and uint8 arrays, memory maps and strided views
-            included, are read in place, other dtypes converted first.
+            included, are read in place, other dtypes converted first. Without y: batches (X, y), see the notes.
         y : array_like
             Targets: see the loss. Integer labels of shape (n_samples,) for softmax_cross_entropy, for example.
         batch_size : int, default 32
-            Samples of a step; the last step of an epoch takes what is left. More than n_samples means all.
+            Samples of a step; the last step of an epoch takes what is left. More than n_samples means all. Not used
+            with an iterable, whose batches are the steps, in their order.
         epochs : int, default 1
             Passes over the data.
         validation_data : tuple (X, y) or None, default None
@@ -294,6 +298,8 @@ class Model:
         callbacks : sequence of Callback, default ()
         verbose : {0, 1, 2}, default 1
             0 silent, 1 a line for each epoch and on a terminal a progress bar, 2 lines alone.
+        steps_per_epoch : int or None, default None
+            Batches of an epoch, for an iterable alone. None: all of a pass over it.
 
         Returns
         -------
@@ -308,6 +314,31 @@ class Model:
         DivergedError
             The loss, or a weight, became NaN or infinite; the weights are those before the epoch in which it did, and
             the optimizer starts afresh.
+
+        Notes
+        -----
+        A list of batches, or any object whose ``__iter__`` begins anew, gives a whole epoch each time, or its first
+        `steps_per_epoch` batches. A generator or another iterator goes on from one epoch, and from one `fit`, to the
+        next: `steps_per_epoch` says where an epoch ends. Batches may differ in size. The weights get the bits that
+        `train_on_batch` would give over the same batches.
+
+        A thread reads ahead: at most 8 batches, or 64 MiB of them. Of an iterator it takes no more than
+        ``epochs * steps_per_epoch`` batches; those that it has read when the training stops early are kept for the
+        next `fit` with the same iterator. Each batch is checked and copied when it is read, so that the iterable may
+        write into its arrays again. What it raises comes out of `fit`, with its traceback.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> X, y = fm.datasets.load_digits()
+        >>> def noisy(rng):
+        ...     while True:
+        ...         rows = rng.integers(0, len(X), 64)
+        ...         yield X[rows] / 16 + rng.normal(0, 0.1, (64, 64)), y[rows]
+        >>> model = fm.Model([fm.Dense(32, "relu"), fm.Dense(10)], "softmax_cross_entropy", "adam")
+        >>> history = model.fit(noisy(np.random.default_rng(0)), steps_per_epoch=100, epochs=3, verbose=0)
+        >>> len(history["loss"])
+        3
         """
         epochs = bounded_integer("epochs", epochs)
         batch_size = bounded_integer("batch_size", batch_size)
@@ -315,30 +346,49 @@ class Model:
             raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}")
         if not isinstance(shuffle, bool | np.bool_):
             raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
-        X, targets = self._data(X, y)
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-                many = f" of {len(validation_data)}" if isinstance(validation_data, tuple | list) else ""
-                raise TypeError(f"validation_data must be a pair (X, y), not {type(validation_data).__name__}{many}")
-            width = X.shape[1]
-            validation_data = self._data(
-                *validation_data, names=("validation_data[0]", "validation_data[1]"), n_inputs=width
-            )
         if not isinstance(callbacks, Sequence):
             raise TypeError(f"callbacks must be a list of fastmlp.Callback objects, not {callbacks!r}")
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {callback!r}")
+        everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
+        if steps_per_epoch is not None:
+            steps_per_epoch = bounded_integer("steps_per_epoch", steps_per_epoch)
+        if y is None:
+            if not isinstance(X, Iterable) or hasattr(X, "__array__"):
+                raise TypeError(
+                    f"y is None; fit takes arrays X and y, or an iterable of (X, y), not only {type(X).__name__}"
+                )
+            with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs) as source:
+                first = source.first()[0]
+                validation = self._validation(validation_data, first.shape[1])
+                self._build(first.shape[1])
+                recorded: training.Steps = batches.BatchSteps(source)
+                return training.fit(self, source, recorded, len(first), epochs, validation, False, everyone)
+        if steps_per_epoch is not None:
+            raise ValueError("steps_per_epoch is for an iterable of batches; with arrays choose batch_size")
+        X, targets = self._data(X, y)
+        validation = self._validation(validation_data, X.shape[1])
         with self._turn:
             self._build(X.shape[1])
-            everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
             batch_size = min(batch_size, len(X))
+            recorded = training.Steps(len(X), batch_size)
 
             def train(run: Any) -> History:
-                return training.fit(self, run, len(X), batch_size, epochs, validation_data, bool(shuffle), everyone)
+                return training.fit(self, run, recorded, batch_size, epochs, validation, bool(shuffle), everyone)
 
             history: History = self._with_run(train, batch_size, True, X, targets)
             return history
+
+    def _validation(self, validation_data: Any, n_inputs: int) -> tuple[Array, Array] | None:
+        """Validation data as the engine reads them."""
+        if validation_data is None:
+            return None
+        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+            many = f" of {len(validation_data)}" if isinstance(validation_data, tuple | list) else ""
+            raise TypeError(f"validation_data must be a pair (X, y), not {type(validation_data).__name__}{many}")
+        X, y = validation_data
+        return self._data(X, y, ("validation_data[0]", "validation_data[1]"), n_inputs)
 
     def train_on_batch(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """One step of the optimizer on one batch.
@@ -542,7 +592,7 @@ class Model:
         state = dict(state)
         n_inputs, weights, training = (state.pop(name, None) for name in ("n_inputs", "weights", "training"))
         self.__dict__.update(state)
-        self._network, self._turn, self._runs = None, Turn(), {}
+        self._network, self._turn, self._runs, self._reader = None, Turn(), {}, None
         if n_inputs is not None:
             self.build(n_inputs)
             self._network.set_weights(weights)

@@ -1,5 +1,6 @@
 """The loop of `Model.fit`: chunks of steps in the engine, and between them progress, callbacks and Ctrl-C."""
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +30,14 @@ LEAST_SECONDS = 0.001
 def fit(
     model: "Model",
     run: Any,
-    n_samples: int,
+    recorded: "Steps",
     batch_size: int,
     epochs: int,
     validation: tuple[Array, Array] | None,
     shuffle: bool,
     callbacks: list[Callback],
 ) -> History:
-    """Train for some epochs on the data bound to an engine.Run.
+    """Train for some epochs on the data bound to an engine.Run, or on those of a batches.BatchRun.
 
     Small epochs go through several at a time where nobody wants to hear of each one.
 
@@ -44,10 +45,10 @@ def fit(
     -------
     History
     """
-    history, recorded = History(), Steps(n_samples, batch_size)
+    history = History()
     pace = Pace(run, batch_size)
-    steps = len(recorded.rows)
-    by_epoch = bool(callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES
+    steps = recorded.steps
+    by_epoch = bool(callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
     run.start_epoch()
     model.stop_training = False
     for callback in callbacks:
@@ -58,7 +59,7 @@ def fit(
         epoch = 0
         while epoch < epochs and not model.stop_training:
             call(callbacks, "on_epoch_begin", epoch)
-            many = 1 if by_epoch else max(1, min(epochs - epoch, pace.steps // steps))
+            many = 1 if by_epoch or steps is None else max(1, min(epochs - epoch, pace.steps // steps))
             try:
                 train_epochs(model, run, many, shuffle, callbacks, pace, recorded, history)
             except DivergedError:
@@ -66,7 +67,7 @@ def fit(
                     raise
                 by_epoch = True  # the same epochs again, one by one, up to the one in which it happened
                 continue
-            for logs in recorded.logs(model, min(steps, recorded.n)):
+            for logs in recorded.logs(model, recorded.n if steps is None else min(steps, recorded.n)):
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
                 history.append(epoch, logs)
@@ -91,14 +92,16 @@ def train_epochs(
     network = run.network
     last_good = network.snapshot(states=many > 1)
     recorded.clear()
-    total = len(recorded.rows) * many
+    total = math.inf if recorded.steps is None else recorded.steps * many
     while recorded.n < total:
         chunk, threads = pace.next(total - recorded.n)
         rates = model.optimizer.rates(network.step, chunk)
         began = time.perf_counter()
         losses, right = run.train(rates, model.optimizer.hyper(), shuffle, model.seed, threads, 2 * CHUNK_SECONDS)
-        pace.learn(len(losses), threads, time.perf_counter() - began)
+        if len(losses) == 0:  # the batches of this epoch are over
+            break
         recorded.add(losses, right)
+        pace.learn(len(losses), threads, time.perf_counter() - began - recorded.waited)
         if not np.isfinite(losses).all():
             step = int(network.step) + 1  # the engine stopped before this step changed the weights
             network.restore(last_good)
@@ -135,14 +138,14 @@ class Pace:
         self.seconds: dict[int, float] = {}  # of a step, by the number of threads that made it
         self.next_trial = time.perf_counter() + TRIAL_DELAY
 
-    def next(self, left: int) -> tuple[int, int]:
+    def next(self, left: float) -> tuple[int, int]:
         """Steps of the next chunk, at most so many, and its threads."""
         now = time.perf_counter()
         if len(self.choices) > 1 and self.seconds and now >= self.next_trial:
             self.next_trial = now + TRIAL_PERIOD
             trial = max(1, round(TRIAL_SECONDS / self.seconds[self.threads]))
-            return min(trial, left), self.choices[self.choices[0] == self.threads]
-        return min(self.steps, left), self.threads
+            return int(min(trial, left)), self.choices[self.choices[0] == self.threads]
+        return int(min(self.steps, left)), self.threads
 
     def learn(self, steps: int, threads: int, seconds: float) -> None:
         """Take the time of a chunk into account; for the choice of threads not where it was so short that it tells
@@ -164,10 +167,14 @@ class Pace:
 class Steps:
     """Losses and right predictions of the steps of one chunk of epochs."""
 
+    steps: int | None  # of an epoch; None: not known before its end
+    many = True  # whether a chunk may hold several epochs
+    waited = 0.0  # seconds of the last steps in which they waited for their data
+
     def __init__(self, n_samples: int, batch_size: int) -> None:
-        steps = -(-n_samples // batch_size)
-        self.rows = np.full(steps, float(batch_size))
-        self.rows[-1] = n_samples - (steps - 1) * batch_size
+        self.steps = -(-n_samples // batch_size)
+        self.rows = np.full(self.steps, float(batch_size))
+        self.rows[-1] = n_samples - (self.steps - 1) * batch_size
         self.clear()
 
     def clear(self) -> None:

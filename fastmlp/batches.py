@@ -1,0 +1,277 @@
+"""An iterable of batches as `Model.fit` trains on it: read ahead in a thread, checked there, each batch one step."""
+
+import collections
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp._validation import Array
+from fastmlp.config import cores
+from fastmlp.training import Steps
+
+if TYPE_CHECKING:
+    from fastmlp.model import Model
+
+# What is read ahead: at most so many batches, and none while those that wait fill so many bytes.
+AHEAD_BATCHES, AHEAD_BYTES = 8, 1 << 26
+# How long an error or Ctrl-C waits for the thread, which may be in the middle of a batch.
+PATIENCE_SECONDS = 0.1
+# Waiting for a batch looks up so often: a Ctrl-C that another thread caught does not wake this one.
+WAKE_SECONDS = 0.05
+
+Batch = tuple[Array, ...]
+
+
+class Reader:
+    """Reads an iterator ahead in a daemon thread, while there is room and never more batches than it was asked for.
+
+    Parameters
+    ----------
+    iterator : Iterator
+    """
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self.iterator = iterator
+        self.changed = threading.Condition()
+        self.waiting: collections.deque[Batch | BaseException | None] = collections.deque()  # None: there are no more
+        self.n_bytes = 0
+        self.n_read = 0
+        self.thread: threading.Thread | None = None
+        self.stopping = False
+
+    def start(self, many: float, check: Callable[[int, Any], Batch]) -> None:
+        """Read so many batches, counted from the next that `take` gives; inf: to the end. In the thread `check` makes
+        of the i-th what the engine reads."""
+        self.stop(math.inf)
+        self.stopping = False
+        arguments = (many - len(self.waiting), check)
+        self.thread = threading.Thread(target=self._read, args=arguments, name="fastmlp batches", daemon=True)
+        self.thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """End the thread: now, or after the batch that it is reading, for which this waits so long. What it has read
+        stays for the next `start`."""
+        with self.changed:
+            self.stopping = True
+            self.changed.notify_all()
+        if self.thread is not None:
+            self.thread.join(None if seconds == math.inf else seconds)
+
+    def take(self) -> Batch | None:
+        """The next batch; None where there is none, and what the iterator raised where it did."""
+        self.peek()
+        with self.changed:
+            batch = self.waiting.popleft()
+            self.n_bytes -= _n_bytes(batch)
+            self.changed.notify_all()
+        if isinstance(batch, BaseException):
+            raise batch
+        return batch
+
+    def peek(self) -> Batch | BaseException | None:
+        """What `take` will give or raise, once it is there."""
+        with self.changed:
+            while not self.waiting:
+                self.changed.wait(WAKE_SECONDS)
+            return self.waiting[0]
+
+    def is_empty(self) -> bool:
+        """Whether nothing waits, nor will."""
+        return not self.waiting and (self.thread is None or not self.thread.is_alive())
+
+    def _read(self, many: float, check: Callable[[int, Any], Batch]) -> None:
+        while many > 0 and self._has_room():
+            many -= 1
+            batch: Batch | BaseException | None
+            try:
+                batch = check(self.n_read, next(self.iterator))
+            except StopIteration:
+                batch = None
+            except BaseException as error:  # the caller's to see, with the traceback that it has
+                batch = error
+            with self.changed:
+                self.n_read += 1
+                self.n_bytes += _n_bytes(batch)
+                self.waiting.append(batch)
+                self.changed.notify_all()
+            if batch is None or isinstance(batch, BaseException):
+                return
+
+    def _has_room(self) -> bool:
+        """Wait for room; False where reading is to stop."""
+        with self.changed:
+            while (
+                not self.stopping
+                and self.waiting
+                and (len(self.waiting) >= AHEAD_BATCHES or self.n_bytes >= AHEAD_BYTES)
+            ):
+                self.changed.wait()
+            return not self.stopping
+
+
+def _n_bytes(batch: Batch | BaseException | None) -> int:
+    return sum(array.nbytes for array in batch) if isinstance(batch, tuple) else 0
+
+
+class BatchRun:
+    """Stands for an engine.Run in `training.fit`: its data come from an iterable, and each batch is a step.
+
+    Parameters
+    ----------
+    model : Model
+    batches : iterable of (X, y)
+        One that begins anew with every `iter` gives an epoch each time; an iterator goes on where it stands.
+    steps_per_epoch : int or None
+    epochs : int
+    """
+
+    def __init__(self, model: "Model", batches: Iterable[Any], steps_per_epoch: int | None, epochs: int) -> None:
+        self.model, self.batches, self.steps_per_epoch = model, batches, steps_per_epoch
+        self.exact_threads = model.n_threads is not None
+        self.n_threads = cores() if model.n_threads is None else model.n_threads
+        self.n_inputs = model.n_inputs
+        self.rows: list[int] = []  # of the steps of the last `train`
+        self.waited = 0.0  # seconds that it waited for batches
+        self.done = 0  # steps of this epoch
+        self.reader: Reader | None = None
+        if not isinstance(batches, Iterator):
+            self._begin()
+            return
+        if steps_per_epoch is None:
+            raise ValueError(
+                f"steps_per_epoch is missing: a {type(batches).__name__} does not say where an epoch ends, as a list "
+                "or an object whose __iter__ begins anew does"
+            )
+        kept = model._reader  # of an earlier fit: what it read ahead and did not use comes first
+        self.reader = kept if kept is not None and kept.iterator is batches else Reader(batches)
+        model._reader = self.reader
+        self.reader.start(epochs * steps_per_epoch, self._checked)
+
+    def _begin(self) -> None:
+        """Begin a pass over what gives an epoch each time."""
+        self.reader = Reader(iter(self.batches))
+        self.reader.start(math.inf if self.steps_per_epoch is None else self.steps_per_epoch, self._checked)
+
+    def __enter__(self) -> "BatchRun":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self.reader is not None:
+            self.reader.stop(math.inf if kind is None else PATIENCE_SECONDS)
+        if self.model._reader is not None and self.model._reader.is_empty():
+            self.model._reader = None  # nothing is lost without it
+
+    def _checked(self, i: int, given: Any) -> Batch:
+        """A batch as the engine reads it, in arrays that the iterable does not write to when it goes on."""
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            many = f" of {len(given)}" if isinstance(given, tuple | list) else ""
+            raise TypeError(f"batch {i} must be a pair (X, y), not {type(given).__name__}{many}")
+        X, targets = self.model._data(given[0], given[1], (f"X of batch {i}", f"y of batch {i}"), self.n_inputs)
+        self.n_inputs = X.shape[1]
+        return _own(X, given[0]), _own(targets, given[1])
+
+    def first(self) -> Batch:
+        """The batch that comes next, left where it is."""
+        assert self.reader is not None
+        batch = self.reader.peek()
+        if isinstance(batch, tuple):
+            return batch
+        self.reader.take()  # raises, unless there is none
+        raise self._empty()
+
+    def _empty(self) -> ValueError:
+        return ValueError(f"the {type(self.batches).__name__} holds no batch")
+
+    @property
+    def network(self) -> Any:
+        """The model's."""
+        return self.model._network
+
+    def start_epoch(self) -> None:
+        """Each batch begins its own."""
+
+    def train(
+        self, rates: Array, hyper: Any, shuffle: bool, seed: int, most_threads: int, seconds: float
+    ) -> tuple[Array, Array]:
+        """One step for each rate, up to the one in which so many seconds have passed; of none where the epoch is over.
+
+        Returns (losses, right) as engine.Run.train does.
+        """
+        until = time.perf_counter() + seconds
+        self.rows, self.waited = [], 0.0
+        losses: list[Array] = []
+        right: list[Array] = []
+        if self.reader is None:
+            self._begin()
+        assert self.reader is not None
+        for i in range(len(rates)):
+            asked = time.perf_counter()
+            over = self.reader.peek() is None
+            self.waited += time.perf_counter() - asked
+            if over and losses:  # the next call finds it again
+                break
+            batch = self.reader.take()
+            if batch is None:
+                self._end()
+                break
+            X, targets = batch
+
+            def step(run: Any, rate: Array = rates[i : i + 1]) -> tuple[Array, Array]:
+                run.start_epoch()
+                found: tuple[Array, Array] = run.train(rate, hyper, False, seed, most_threads)
+                return found
+
+            loss, hits = self.model._with_run(step, len(X), True, X, targets)
+            losses.append(loss)
+            right.append(hits)
+            self.rows.append(len(X))
+            self.done += 1
+            if not np.isfinite(loss[0]) or time.perf_counter() >= until:
+                break
+        if self.done == self.steps_per_epoch:
+            self._end()
+        return np.concatenate([*losses, np.empty(0)]), np.concatenate([*right, np.empty(0, np.intp)])
+
+    def _end(self) -> None:
+        """The epoch is over, or the iterable."""
+        assert self.reader is not None
+        if self.steps_per_epoch is not None and self.done < self.steps_per_epoch:
+            raise ValueError(
+                f"the {type(self.batches).__name__} ended after {self.done} of steps_per_epoch={self.steps_per_epoch} "
+                "batches of an epoch; give it more, or ask for fewer steps or epochs"
+            )
+        if self.done == 0:
+            raise self._empty()
+        self.done = 0
+        if not isinstance(self.batches, Iterator):
+            self.reader.stop(math.inf)
+            self.reader = None
+
+
+class BatchSteps(Steps):
+    """Losses and right predictions of the steps of one epoch, whose rows are known when they are done."""
+
+    many = False
+
+    def __init__(self, run: BatchRun) -> None:
+        self.run, self.steps = run, run.steps_per_epoch
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin the next epoch."""
+        super().clear()
+        self.rows = np.empty(0)
+
+    def add(self, losses: Array, right: Array) -> None:
+        """Keep what some steps gave."""
+        super().add(losses, right)
+        self.waited = self.run.waited
+        self.rows = np.concatenate([self.rows, self.run.rows])
+
+
+def _own(array: Array, source: Any) -> Array:
+    return array if array.flags.owndata and array is not source else array.copy()
