@@ -41,6 +41,13 @@ typedef struct fm_hyper {
     double weight_decay;    /* AdamW: decoupled, times the rate */
 } fm_hyper;
 
+/* Constants of a loss; each loss reads those that it knows. A vector is (n,) padded to a multiple of a line, one number
+ * for each output; NULL means 1. */
+typedef struct fm_loss_options {
+    double label_smoothing;      /* cross-entropies: so much of each target is spread evenly over the classes */
+    const void *positive_weight; /* binary cross-entropy: factor of the loss of a positive target */
+} fm_loss_options;
+
 /* Rows of a batch in blocks: `rows` in all, `block_rows` in every block but the last; a matrix keeps its blocks
  * `block` elements apart, and the panels within a block `stride` apart. */
 typedef struct fm_blocks {
@@ -107,8 +114,8 @@ typedef void fm_dropout(ptrdiff_t rows, ptrdiff_t first_row, ptrdiff_t column, c
 typedef void fm_activation(ptrdiff_t n, const void *z, void *y, void *d, double alpha);
 typedef void fm_softmax(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t stride);
 typedef ptrdiff_t fm_loss(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,
-                          ptrdiff_t target_stride, double row_scale, double gradient_scale, void *losses,
-                          void *dscores);
+                          ptrdiff_t target_stride, double row_scale, double gradient_scale,
+                          const fm_loss_options *options, void *losses, void *dscores);
 typedef void fm_update(ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper);
 typedef double fm_sum(ptrdiff_t n, const void *x);
 typedef void fm_probe_fma(ptrdiff_t n, void *x);

@@ -6,6 +6,10 @@ cdef extern from "fastmlp.h" nogil:
     ctypedef struct fm_hyper:
         double rate, momentum, beta_2, epsilon, epsilon_in_root, correction_1, correction_2, weight_decay
 
+    ctypedef struct fm_loss_options:
+        double label_smoothing
+        const void *positive_weight
+
     ctypedef struct fm_blocks:
         const void *base
         ptrdiff_t block, stride
@@ -75,7 +79,8 @@ cdef extern from "fastmlp.h" nogil:
     ctypedef void fm_softmax(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t stride) noexcept nogil
     ctypedef ptrdiff_t fm_loss(
         ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,
-        ptrdiff_t target_stride, double row_scale, double gradient_scale, void *losses, void *dscores) noexcept nogil
+        ptrdiff_t target_stride, double row_scale, double gradient_scale, const fm_loss_options *options,
+        void *losses, void *dscores) noexcept nogil
     ctypedef void fm_update(
         ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper) noexcept nogil
     ctypedef double fm_sum(ptrdiff_t n, const void *x) noexcept nogil
@@ -134,3 +139,8 @@ cdef int position(list known, str name) except -1
 cdef class Memory:
     cdef object owner
     cdef char *data
+
+cdef class LossOptions:
+    cdef fm_loss_options c
+    cdef list vectors
+    cdef const void *vector(self, str dtype, numbers) except? NULL

@@ -35,6 +35,9 @@ class LayerPlan(NamedTuple):
 class Memory:
     def __init__(self, n_bytes: int) -> None: ...
 
+class LossOptions:
+    def __init__(self, dtype: str, options: dict[str, Any]) -> None: ...
+
 class Network:
     dtype: str
     isa: str
@@ -77,6 +80,7 @@ class Run:
         row_scale: float = 1,
         inference: bool = False,
         input_gradients: bool = False,
+        options: dict[str, Any] | None = None,
     ) -> None: ...
     def bind(self, x: Array, targets: Array | None = None) -> None: ...
     def release(self) -> None: ...

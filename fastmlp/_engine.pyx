@@ -156,6 +156,25 @@ cdef class Memory:
         self.data = <char *>cnp.PyArray_DATA(self.owner)
 
 
+cdef class LossOptions:
+    """Constants of a loss kernel as C reads them, from those of `fastmlp.losses.Loss.options`; what is not given has no
+    effect."""
+
+    def __init__(self, str dtype, dict options):
+        self.c.label_smoothing = options.get("label_smoothing", 0.0)
+        self.vectors = []
+        self.c.positive_weight = self.vector(dtype, options.get("positive_weight"))
+
+    cdef const void *vector(self, str dtype, numbers) except? NULL:
+        """A copy with one number for each output, padded with zeros to whole lines."""
+        if numbers is None:
+            return NULL
+        cdef Memory memory = Memory(-(-len(numbers) * np.dtype(dtype).itemsize // 64) * 64)
+        memory.owner.view(dtype)[:len(numbers)] = numbers
+        self.vectors.append(memory)
+        return memory.data
+
+
 def shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream):
     """The order in which an epoch visits n samples."""
     index = np.empty(n, np.int64)

@@ -56,6 +56,7 @@ def loss(
     isa: str | None = None,
     gradient: bool = True,
     in_place: bool = False,
+    options: dict[str, Any] | None = None,
     repeat: int = 1,
 ) -> tuple[Array, int, Array | None]: ...
 def update(

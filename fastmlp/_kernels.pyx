@@ -473,9 +473,11 @@ def softmax(scores, isa=None, ptrdiff_t repeat=1):
 
 
 def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1, isa=None, gradient=True,
-         in_place=False, ptrdiff_t repeat=1):
+         in_place=False, dict options=None, ptrdiff_t repeat=1):
     """(losses of the rows, right predictions, gradient or None)."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, scores.dtype.name)
+    cdef LossOptions constants = LossOptions(scores.dtype.name, options or {})
+    cdef const fm_loss_options *po = &constants.c
     cdef fm_loss *kernel = k.loss[position(_engine.losses, name)]
     cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], _i, right = 0, stride = (rows + 1) * k.line
     z = to_panels(scores, 1)
@@ -491,7 +493,7 @@ def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1,
     cdef void *pd = pointer(dz) if gradient else NULL
     with stopwatch, nogil:
         for _i in range(repeat):
-            right = kernel(rows, n, pz, stride, pt, stride, row_scale, gradient_scale, pl, pd)
+            right = kernel(rows, n, pz, stride, pt, stride, row_scale, gradient_scale, po, pl, pd)
     padding = dz.transpose(1, 0, 2).reshape(rows + 1, -1)[:rows, n:]
     if gradient and padding[~np.isnan(row_losses)].any():
         raise AssertionError(f"{name} left something in the padding of its gradient")

@@ -24,9 +24,9 @@ def _in_float64(function: Function) -> Function:
     """Evaluate a function in float64, and round its results once to the dtype of its first argument."""
 
     @functools.wraps(function)
-    def evaluate(first: Array, *arguments: Any) -> Any:
+    def evaluate(first: Array, *arguments: Any, **options: Any) -> Any:
         with np.errstate(all="ignore"):
-            found = function(np.asarray(first, np.float64), *arguments)
+            found = function(np.asarray(first, np.float64), *arguments, **options)
             rounded = tuple(a.astype(first.dtype) if isinstance(a, np.ndarray) else a for a in found)
         return rounded
 
@@ -335,9 +335,10 @@ ACTIVATIONS = _by_name(
     *(tanh, sigmoid, softplus, hard_sigmoid, hard_tanh),
 )
 
-# ---- losses: (scores, targets, row_scale, gradient_scale) -> (losses, right, dscores) ----
+# ---- losses: (scores, targets, row_scale, gradient_scale, options) -> (losses, right, dscores) ----
 # scores (rows, n) are raw, before the link. losses (rows,) is row_scale times each row's loss, right how many
-# predictions are right, dscores (rows, n) gradient_scale times the derivative of the row's loss.
+# predictions are right, dscores (rows, n) gradient_scale times the derivative of the row's loss. The options are those
+# of fm_loss_options in csrc/fastmlp.h, as far as a loss knows them.
 
 Loss: TypeAlias = tuple[Array, int, Array]
 
@@ -349,28 +350,46 @@ def softmax(scores: Array) -> Array:
 
 
 @_in_float64
-def softmax_cross_entropy(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
-    """-sum_j t_j log softmax_j(z) = log sum_j exp(z_j) - sum_j t_j z_j for targets (rows, n) that sum to 1."""
+def softmax_cross_entropy(
+    scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0, label_smoothing: float = 0.0
+) -> Loss:
+    """-sum_j t_j log softmax_j(z) = log sum_j exp(z_j) - sum_j t_j z_j for targets (rows, n) that sum to 1.
+
+    With label smoothing s, (1 - s) t + s / n in place of t.  Szegedy et al. 2016, section 7
+    """
+    right = int(np.count_nonzero(scores.argmax(axis=1) == targets.argmax(axis=1)))
+    targets = (1 - label_smoothing) * targets + label_smoothing / scores.shape[1]
     shifted = scores - scores.max(axis=1, keepdims=True)  # changes no softmax, and exp cannot overflow
     losses = np.log(np.exp(shifted).sum(axis=1)) - np.where(targets == 0, 0.0, targets * shifted).sum(axis=1)
-    right = int(np.count_nonzero(scores.argmax(axis=1) == targets.argmax(axis=1)))
     return row_scale * losses, right, gradient_scale * (softmax(scores) - targets)
 
 
 def softmax_cross_entropy_labels(
-    scores: Array, labels: Array, row_scale: float = 1.0, gradient_scale: float = 1.0
+    scores: Array, labels: Array, row_scale: float = 1.0, gradient_scale: float = 1.0, label_smoothing: float = 0.0
 ) -> Loss:
     """softmax_cross_entropy of integer labels (rows,) in 0 ... n-1: the target is 1 at the label, 0 elsewhere."""
     one_hot = np.eye(scores.shape[1])[labels]
-    return softmax_cross_entropy(scores, one_hot, row_scale, gradient_scale)
+    return softmax_cross_entropy(scores, one_hot, row_scale, gradient_scale, label_smoothing)
 
 
 @_in_float64
-def binary_cross_entropy(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
-    """log(1 + exp(z)) - t z, summed over the outputs: -t log s - (1 - t) log(1 - s) for s = sigmoid(z)."""
-    losses = np.maximum(scores, 0.0) - targets * scores + np.log1p(np.exp(-np.abs(scores)))
+def binary_cross_entropy(
+    scores: Array,
+    targets: Array,
+    row_scale: float = 1.0,
+    gradient_scale: float = 1.0,
+    label_smoothing: float = 0.0,
+    positive_weight: Any = 1.0,
+) -> Loss:
+    """-p t log s - (1 - t) log(1 - s) for s = sigmoid(z), summed over the outputs; p = positive_weight is 1, or (n,).
+
+    With label smoothing q, (1 - q) t + q / 2 in place of t.
+    """
     right = int(np.count_nonzero((scores > 0) == (targets > 0.5)))
-    dscores = (1.0 - targets) * _sigmoid(scores)[0] - targets * _sigmoid(-scores)[0]  # = sigmoid(z) - t
+    targets = (1 - label_smoothing) * targets + label_smoothing / 2
+    yes, no = targets * np.asarray(positive_weight), 1.0 - targets
+    losses = yes * np.logaddexp(0.0, -scores) + no * np.logaddexp(0.0, scores)
+    dscores = no * _sigmoid(scores)[0] - yes * _sigmoid(-scores)[0]
     return row_scale * losses.sum(axis=1), right, gradient_scale * dscores
 
 
@@ -493,14 +512,21 @@ class Network:
         Factor of each row's loss: 1 / n_outputs makes a mean of a sum.
     seed : int, default 0
         Of the masks of dropout.
+    options : dict, optional
+        Those of the loss.
     """
 
     def __init__(
-        self, layers: Iterable[Any], loss: str = "squared_error", row_scale: float = 1.0, seed: int = 0
+        self,
+        layers: Iterable[Any],
+        loss: str = "squared_error",
+        row_scale: float = 1.0,
+        seed: int = 0,
+        options: dict[str, Any] | None = None,
     ) -> None:
         self.layers = [Layer(*layer) for layer in layers]
         self.seed, self.step = seed, 0
-        self.loss, self.row_scale = loss, row_scale
+        self.loss, self.row_scale, self.options = loss, row_scale, options or {}
         self.epoch = self.batch = 0
         self.set_optimizer("sgd")
 
@@ -545,13 +571,15 @@ class Network:
 
     def evaluate(self, x: Array, targets: Array) -> tuple[float, int]:
         """Mean loss of the rows, and how many predictions are right."""
-        losses, right, _ = LOSSES[self.loss](self.forward(x)[0], targets, self.row_scale)
+        losses, right, _ = LOSSES[self.loss](self.forward(x)[0], targets, self.row_scale, **self.options)
         return sum(losses) / len(x), right
 
     def loss_and_gradients(self, x: Array, targets: Array) -> tuple[float, int, list[Pair]]:
         """Mean loss of one batch, right predictions, and the gradients [(dw, db), ...] of that mean."""
         scores, inputs, derivatives = self.forward(x, training=True)
-        losses, right, dscores = LOSSES[self.loss](scores, targets, self.row_scale, self.row_scale / len(x))
+        losses, right, dscores = LOSSES[self.loss](
+            scores, targets, self.row_scale, self.row_scale / len(x), **self.options
+        )
         gradients, dy = [], {len(self.layers) - 1: dscores}  # of the outputs of each layer, -1: of the inputs
         for i in range(len(self.layers) - 1, -1, -1):
             dz = dy[i] * derivatives[i]

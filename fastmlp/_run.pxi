@@ -20,6 +20,8 @@ cdef class Run:
         Train, or find gradients, as the network predicts: without dropout, batches normalised by running statistics.
     input_gradients : bool
         Makes room for the gradient of the inputs.
+    options : dict, optional
+        Constants of the loss, as `fastmlp.losses.Loss.options` gives them.
     """
 
     cdef readonly Network network
@@ -28,11 +30,12 @@ cdef class Run:
     cdef readonly bint training, exact_threads
     cdef Plan plan
     cdef Memory layer_memory, buffers, index_memory, barrier
+    cdef LossOptions loss_options
     cdef object x, targets
 
     def __init__(self, Network network, ptrdiff_t batch_rows, int n_threads, bint exact_threads=False,
                  bint training=False, loss=None, double row_scale=1, bint inference=False,
-                 bint input_gradients=False):
+                 bint input_gradients=False, dict options=None):
         cdef Plan *p = &self.plan
         cdef ptrdiff_t n_blocks
         self.network, self.batch_rows, self.training = network, batch_rows, training
@@ -42,6 +45,8 @@ cdef class Run:
         self.n_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
         memset(p, 0, sizeof(Plan))
         p.batch_rows, p.row_scale, p.inference = batch_rows, row_scale, inference
+        self.loss_options = LossOptions(network.dtype, options or {})
+        p.loss_options = self.loss_options.c
         if loss is not None:
             p.loss = network.k.loss[position(losses, loss)]
         if training:

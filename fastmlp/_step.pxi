@@ -69,6 +69,7 @@ cdef struct Plan:
     ptrdiff_t input_block, input_stride, target_stride, target_bytes, scratch_bytes
     ptrdiff_t n_samples, batch_rows, block_rows
     fm_loss *loss               # NULL: the targets are the gradient of the scores
+    fm_loss_options loss_options
     bint inference              # masks and statistics are those of a prediction
     bint has_batch_norm, has_add
     double row_scale
@@ -189,7 +190,7 @@ cdef ptrdiff_t loss(const Plan *p, ptrdiff_t block, ptrdiff_t first, ptrdiff_t r
         targets = targets + first * sizeof(int32_t)
     if p.loss != NULL:
         right = p.loss(rows, layer.n_out, y, layer.stride, targets, p.target_stride, p.row_scale, gradient_scale,
-                       at(p.row_losses, at_row, p), y if gradient else NULL)
+                       &p.loss_options, at(p.row_losses, at_row, p), y if gradient else NULL)
     else:
         right = 0
         for panel in range(layer.panels):

@@ -12,10 +12,29 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
-from fastmlp._validation import Array, all_finite, choice, engine_dtype, numeric_array
+from fastmlp._validation import Array, all_finite, choice, engine_dtype, finite_number, numeric_array
 
 # How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
 _SUM_TOLERANCE = 1e-3
+
+
+Numbers = float | tuple[float, ...]
+_set = object.__setattr__  # of a frozen dataclass, in its __post_init__
+
+
+def _numbers(name: str, value: Any, **bounds: float) -> Numbers:
+    """A number, or a tuple of some, within bounds."""
+    if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1 and len(value):
+        return tuple(finite_number(f"{name}[{i}]", number, **bounds) for i, number in enumerate(value))
+    return finite_number(name, value, **bounds)
+
+
+def _for_outputs(name: str, value: Numbers, n_outputs: int) -> tuple[float, ...]:
+    """One number for each output."""
+    numbers = value if isinstance(value, tuple) else (value,) * n_outputs
+    if len(numbers) != n_outputs:
+        raise ValueError(f"{name} holds {len(numbers)} numbers, but the model has {n_outputs} outputs; give one or all")
+    return numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +59,10 @@ class Loss:
     def row_scale(self, n_outputs: int) -> float:
         """Factor from the kernel's sum over outputs to the loss of a sample."""
         return 1.0
+
+    def options(self, n_outputs: int) -> dict[str, Any]:
+        """Constants of the kernel, by the names of fm_loss_options in csrc/fastmlp.h."""
+        return {}
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
         """Targets as the kernel reads them, checked; no copy where that can be."""
@@ -95,15 +118,33 @@ class SoftmaxCrossEntropy(Loss):
 
     Targets: integer labels of shape (n,) in [0, n_outputs), one-hot rows, or rows of probabilities that sum to 1.
 
+    Parameters
+    ----------
+    label_smoothing : float, default 0.0
+        In [0, 1): ``(1 - label_smoothing) * t + label_smoothing / n_outputs`` in place of t [1]_.
+
+    References
+    ----------
+    .. [1] Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception architecture for computer vision",
+       CVPR 2016, arXiv:1512.00567, section 7.
+
     Examples
     --------
     >>> import fastmlp as fm
-    >>> fm.losses.SoftmaxCrossEntropy().link
+    >>> fm.losses.SoftmaxCrossEntropy(label_smoothing=0.1).link
     'softmax'
     """
 
     link = "softmax"
     has_accuracy = True
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _set(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
+
+    def options(self, n_outputs: int) -> dict[str, Any]:
+        """Constants of the kernel."""
+        return {"label_smoothing": self.label_smoothing}
 
     def kernel(self, targets: Array) -> str:
         """Labels and rows of probabilities have a kernel each."""
@@ -159,10 +200,17 @@ class SoftmaxCrossEntropy(Loss):
 class BinaryCrossEntropy(Loss):
     """Sigmoid with cross-entropy for every output on its own: ``log(1 + exp(z)) - t z``.
 
+    With a positive weight p it is ``-p * t * log(sigmoid(z)) - (1 - t) * log(1 - sigmoid(z))``.
+
     Parameters
     ----------
     outputs : {"mean", "sum"}, default "mean"
         How the outputs of a sample make its loss.
+    label_smoothing : float, default 0.0
+        In [0, 1): ``(1 - label_smoothing) * t + label_smoothing / 2`` in place of t.
+    positive_weight : float or tuple of float, default 1.0
+        Above 0; a tuple has one for each output. The number of negative samples over that of positive ones balances
+        the two.
 
     Notes
     -----
@@ -179,9 +227,23 @@ class BinaryCrossEntropy(Loss):
     has_accuracy = True
     bounds = (0.0, 1.0)
     outputs: str = "mean"
+    label_smoothing: float = 0.0
+    positive_weight: Numbers = 1.0
 
     def __post_init__(self) -> None:
         choice("outputs", self.outputs, ("mean", "sum"))
+        _set(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
+        _set(self, "positive_weight", _numbers("positive_weight", self.positive_weight, above=0))
+
+    def check_outputs(self, n_outputs: int, activation: str) -> None:
+        """As many weights as outputs, no activation."""
+        super().check_outputs(n_outputs, activation)
+        _for_outputs("positive_weight", self.positive_weight, n_outputs)
+
+    def options(self, n_outputs: int) -> dict[str, Any]:
+        """Constants of the kernel."""
+        weight = None if self.positive_weight == 1 else _for_outputs("positive_weight", self.positive_weight, n_outputs)
+        return {"label_smoothing": self.label_smoothing} | ({} if weight is None else {"positive_weight": weight})
 
     def kernel(self, targets: Array) -> str:
         """Name of the C kernel."""

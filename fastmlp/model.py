@@ -543,8 +543,16 @@ class Model:
         run = self._runs.pop(key, None)
         if run is None:
             threads = cores() if self.n_threads is None else self.n_threads
-            scale = self.loss.row_scale(self.n_outputs)
-            run = _engine.Run(self._network, rows, threads, self.n_threads is not None, training, kernel, scale)
+            run = _engine.Run(
+                self._network,
+                rows,
+                threads,
+                self.n_threads is not None,
+                training,
+                kernel,
+                self.loss.row_scale(self.n_outputs),
+                options=self.loss.options(self.n_outputs),
+            )
         run.bind(X, targets)
         try:
             return work(run)

@@ -386,6 +386,19 @@ CONSTRUCTORS = {
     "negative decay": (lambda: fm.AdamW(weight_decay=-0.01), ValueError, ["weight_decay", "-0.01"]),
     "unknown outputs": (lambda: fm.losses.BinaryCrossEntropy(outputs="max"), ValueError, ["'max'", "'mean'", "'sum'"]),
     "outputs of None": (lambda: fm.losses.BinaryCrossEntropy(outputs=None), TypeError, ["None"]),
+    "smoothing of 1": (lambda: fm.losses.SoftmaxCrossEntropy(1.0), ValueError, ["label_smoothing", "1.0"]),
+    "negative smoothing": (
+        lambda: fm.losses.BinaryCrossEntropy(label_smoothing=-0.1), ValueError, ["label_smoothing", "-0.1"]),
+    "smoothing as text": (lambda: fm.losses.SoftmaxCrossEntropy("0.1"), TypeError, ["label_smoothing", "'0.1'"]),
+    "a positive weight of 0": (
+        lambda: fm.losses.BinaryCrossEntropy(positive_weight=0), ValueError, ["positive_weight", "0"]),
+    "a NaN among positive weights": (
+        lambda: fm.losses.BinaryCrossEntropy(positive_weight=[1, NAN]), ValueError, ["positive_weight[1]", "nan"]),
+    "no positive weights": (
+        lambda: fm.losses.BinaryCrossEntropy(positive_weight=[]), TypeError, ["positive_weight", "[]"]),
+    "too many positive weights": (
+        lambda: fm.Model([fm.Dense(3)], fm.losses.BinaryCrossEntropy(positive_weight=(1, 2))), ValueError,
+        ["positive_weight", "2 numbers", "3 outputs"]),
 }  # fmt: skip
 
 

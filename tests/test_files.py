@@ -17,7 +17,7 @@ from fastmlp import _engine, files
 
 LOSSES = {
     "softmax": ("softmax_cross_entropy", 3),
-    "binary": (fm.losses.BinaryCrossEntropy(outputs="sum"), 2),
+    "binary": (fm.losses.BinaryCrossEntropy("sum", label_smoothing=0.1, positive_weight=(2, 0.5)), 2),
     "mean squared": (fm.losses.MeanSquaredError(), 2),
     "half squared": ("half_squared_error", 1),
 }

@@ -5,7 +5,16 @@ import pytest
 
 from fastmlp import _engine, _kernels, _reference
 
-every_loss = pytest.mark.parametrize("name", _engine.losses)
+# Every loss without options, and with some for n outputs: (its name, the options).
+VARIANTS = {
+    **{name: (name, lambda n: {}) for name in _engine.losses},
+    "labels, smoothed": ("softmax_cross_entropy_labels", lambda n: {"label_smoothing": 0.1}),
+    "softmax, smoothed": ("softmax_cross_entropy", lambda n: {"label_smoothing": 0.3}),
+    "binary, weighted": ("binary_cross_entropy", lambda n: {"positive_weight": np.linspace(0.5, 3, n)}),
+    "binary, both": (
+        "binary_cross_entropy", lambda n: {"positive_weight": np.full(n, 2.5), "label_smoothing": 0.2}),
+}  # fmt: skip
+every_loss = pytest.mark.parametrize("variant", VARIANTS)
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 37, 101]  # around registers and lines of both dtypes
 
 
@@ -28,43 +37,49 @@ def case(rng, name, rows, n, dtype, spread=3.0):
     return scores, targets.astype(dtype)
 
 
-def close(name, scores, targets, found, dtype, tolerance, row_scale=1.0, gradient_scale=1.0):
+def largest_weight(options):
+    return max(1.0, *options.get("positive_weight", [1.0]))
+
+
+def run(variant, scores, *arguments, **named):
+    name, options = VARIANTS[variant]
+    return _kernels.loss(name, scores, *arguments, options=options(scores.shape[1]), **named)
+
+
+def close(variant, scores, targets, found, dtype, tolerance, row_scale=1.0, gradient_scale=1.0):
     """Compare with the twin in float64; the errors of a loss grow with the numbers that it adds up."""
     losses, right, dscores = found
-    z = scores.astype(np.float64)
-    exact = _reference.LOSSES[name](z, targets, row_scale, gradient_scale)
-    if "softmax" in name:
-        size = np.log(z.shape[1]) + 1 + 2 * np.abs(z).max(axis=1)
-    else:  # of the binary cross-entropy z - t z cancels
-        size = exact[0] / row_scale + 1e-300 + (np.abs(z).sum(axis=1) if name == "binary_cross_entropy" else 0)
+    z, (name, options) = scores.astype(np.float64), VARIANTS[variant]
+    exact = _reference.LOSSES[name](z, targets, row_scale, gradient_scale, **options(z.shape[1]))
+    size = np.log(z.shape[1]) + 1 + 2 * np.abs(z).max(axis=1) if "softmax" in name else np.abs(exact[0]) / row_scale
     assert losses.dtype == dtype
     np.testing.assert_array_less(np.abs(losses - exact[0]), abs(row_scale) * tolerance("loss") * size + 1e-40)
     assert right == exact[1]
     if dscores is not None:
-        size = np.abs(z - targets) if name == "squared_error" else 1.0
+        size = np.abs(z - targets) if name == "squared_error" else largest_weight(options(z.shape[1]))
         np.testing.assert_array_less(
             np.abs(dscores - exact[2]), abs(gradient_scale) * tolerance("loss gradient") * size + 1e-40
         )
 
 
 @every_loss
-def test_loss_is_the_twins_at_every_size(name, isa, dtype, tolerance):
+def test_loss_is_the_twins_at_every_size(variant, isa, dtype, tolerance):
     rng = np.random.default_rng(1)
     for n in SIZES:
         for rows in (1, 2, 7, 16, 17, 33):  # the logarithms of a line of rows are taken together
-            scores, targets = case(rng, name, rows, n, dtype)
-            found = _kernels.loss(name, scores, targets, 0.7, 0.3, isa=isa)
-            close(name, scores, targets, found, dtype, tolerance, 0.7, 0.3)
+            scores, targets = case(rng, VARIANTS[variant][0], rows, n, dtype)
+            found = run(variant, scores, targets, 0.7, 0.3, isa=isa)
+            close(variant, scores, targets, found, dtype, tolerance, 0.7, 0.3)
 
 
 @every_loss
-def test_loss_is_the_same_without_gradient_and_in_place(name, isa, dtype):
+def test_loss_is_the_same_without_gradient_and_in_place(variant, isa, dtype):
     rng = np.random.default_rng(2)
     for n in SIZES:
-        scores, targets = case(rng, name, 19, n, dtype)
-        losses, right, gradient = _kernels.loss(name, scores, targets, 0.7, 0.3, isa=isa)
-        alone = _kernels.loss(name, scores, targets, 0.7, 0.3, isa=isa, gradient=False)
-        in_place = _kernels.loss(name, scores, targets, 0.7, 0.3, isa=isa, in_place=True)
+        scores, targets = case(rng, VARIANTS[variant][0], 19, n, dtype)
+        losses, right, gradient = run(variant, scores, targets, 0.7, 0.3, isa=isa)
+        alone = run(variant, scores, targets, 0.7, 0.3, isa=isa, gradient=False)
+        in_place = run(variant, scores, targets, 0.7, 0.3, isa=isa, in_place=True)
         assert alone[0].tobytes() == in_place[0].tobytes() == losses.tobytes()
         assert alone[1] == in_place[1] == right
         assert alone[2] is None
@@ -72,40 +87,40 @@ def test_loss_is_the_same_without_gradient_and_in_place(name, isa, dtype):
 
 
 @every_loss
-def test_a_row_does_not_depend_on_its_neighbours(name, isa, dtype):
+def test_a_row_does_not_depend_on_its_neighbours(variant, isa, dtype):
     rng = np.random.default_rng(3)
-    scores, targets = case(rng, name, 37, 21, dtype)
-    losses, _, gradient = _kernels.loss(name, scores, targets, isa=isa)
+    scores, targets = case(rng, VARIANTS[variant][0], 37, 21, dtype)
+    losses, _, gradient = run(variant, scores, targets, isa=isa)
     for r in range(37):
-        one_loss, _, one_gradient = _kernels.loss(name, scores[r : r + 1], targets[r : r + 1], isa=isa)
+        one_loss, _, one_gradient = run(variant, scores[r : r + 1], targets[r : r + 1], isa=isa)
         assert one_loss[0] == losses[r]
         assert one_gradient.tobytes() == gradient[r].tobytes()
 
 
 @every_loss
-def test_gradient_is_that_of_the_loss(name, isa):
+def test_gradient_is_that_of_the_loss(variant, isa):
     """Central differences of fourth order in float64."""
     h = 2.0**-8
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        scores, targets = case(rng, name, 6, 5, "float64", 2.0)
-        _, _, gradient = _kernels.loss(name, scores, targets, 0.5, 0.5, isa=isa)
+        scores, targets = case(rng, VARIANTS[variant][0], 6, 5, "float64", 2.0)
+        _, _, gradient = run(variant, scores, targets, 0.5, 0.5, isa=isa)
         for k in range(5):
             step = h * np.eye(5)[k]
-            f = {i: _kernels.loss(name, scores + i * step, targets, 0.5, isa=isa)[0] for i in (-2, -1, 1, 2)}
+            f = {i: run(variant, scores + i * step, targets, 0.5, isa=isa)[0] for i in (-2, -1, 1, 2)}
             slope = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * h)
             np.testing.assert_allclose(gradient[:, k], slope, atol=1e-9, rtol=0)
 
 
 @every_loss
-def test_extreme_scores_are_stable(name, isa, dtype, tolerance):
+def test_extreme_scores_are_stable(variant, isa, dtype, tolerance):
     rng = np.random.default_rng(4)
     for spread in (1e3, 1e6, 1e15):
-        scores, targets = case(rng, name, 11, 13, dtype, spread)
-        found = _kernels.loss(name, scores, targets, isa=isa)
+        scores, targets = case(rng, VARIANTS[variant][0], 11, 13, dtype, spread)
+        found = run(variant, scores, targets, isa=isa)
         assert np.isfinite(found[0]).all()
         assert np.isfinite(found[2]).all()
-        close(name, scores, targets, found, dtype, tolerance)
+        close(variant, scores, targets, found, dtype, tolerance)
 
 
 @pytest.mark.parametrize("name", [name for name in _engine.losses if "softmax" in name])
@@ -121,14 +136,25 @@ def test_the_largest_finite_scores_are_stable(name, isa, dtype):
     np.testing.assert_allclose(gradient, [[0, 0, 0], [0, 0, 0], [-0.5, 0.5, 0]], atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "softmax_cross_entropy_labels"])
+def test_smoothed_targets_and_the_largest_finite_scores(name, isa, dtype):
+    """The difference of two scores overflows, a tenth of it does not."""
+    largest = float(np.finfo(dtype).max)
+    scores, labels = np.array([[largest, -largest, -largest], [0, -largest, -largest]], dtype), np.array([0, 0])
+    targets = labels if name.endswith("_labels") else np.eye(3)[labels]
+    losses, _, gradient = _kernels.loss(name, scores, targets, isa=isa, options={"label_smoothing": 0.3})
+    np.testing.assert_allclose(losses, [np.float64(0.4) * largest, np.float64(0.2) * largest], rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[0.2, -0.1, -0.1]] * 2, rtol=1e-6)
+
+
 @every_loss
-def test_nan_stays_in_its_row(name, isa, dtype):
+def test_nan_stays_in_its_row(variant, isa, dtype):
     rng = np.random.default_rng(5)
     for n in (1, 5, 16, 37):
-        scores, targets = case(rng, name, 20, n, dtype)
-        good = _kernels.loss(name, scores, targets, isa=isa)
+        scores, targets = case(rng, VARIANTS[variant][0], 20, n, dtype)
+        good = run(variant, scores, targets, isa=isa)
         scores[6, n // 2] = np.nan
-        losses, right, gradient = _kernels.loss(name, scores, targets, isa=isa)
+        losses, right, gradient = run(variant, scores, targets, isa=isa)
         assert np.isnan(losses[6])
         assert np.isnan(gradient[6, n // 2])
         assert right <= good[1] + n

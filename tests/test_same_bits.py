@@ -139,10 +139,10 @@ def losses(isa, dtype):
         for rows, n in [(1, 1), (5, 10), (33, 37), (17, 100)]:
             rng = np.random.default_rng(4)
             targets = rng.integers(0, n, rows) if name.endswith("_labels") else rng.dirichlet(np.ones(n), rows)
-            for spread in (0.1, 3, 1e3):
-                row_losses, right, gradient = _kernels.loss(
-                    name, sample((rows, n), dtype) * np.dtype(dtype).type(spread), targets, 0.3, 0.7, isa=isa
-                )
+            some = {"label_smoothing": 0.1, "positive_weight": np.linspace(0.3, 3, n)}
+            for spread, options in [(0.1, {}), (3, {}), (1e3, {}), (3, some)]:
+                scores = sample((rows, n), dtype) * np.dtype(dtype).type(spread)
+                row_losses, right, gradient = _kernels.loss(name, scores, targets, 0.3, 0.7, isa=isa, options=options)
                 yield row_losses
                 yield np.array(right)
                 yield gradient

@@ -46,6 +46,22 @@ LOSSES = {
         fm.losses.BinaryCrossEntropy(outputs="sum"),
         lambda z, t: functional.binary_cross_entropy_with_logits(z, t, reduction="sum") / len(z),
         lambda rng, n, m: rng.integers(0, 2, (n, m)).astype(float)),
+    "labels, smoothed": (
+        fm.losses.SoftmaxCrossEntropy(label_smoothing=0.1),
+        lambda z, t: functional.cross_entropy(z, t, label_smoothing=0.1), lambda rng, n, m: rng.integers(0, m, n)),
+    "distributions, smoothed": (
+        fm.losses.SoftmaxCrossEntropy(label_smoothing=0.3),
+        lambda z, t: functional.cross_entropy(z, t, label_smoothing=0.3),
+        lambda rng, n, m: rng.dirichlet(np.ones(m), n)),
+    "binary, weighted": (
+        fm.losses.BinaryCrossEntropy(positive_weight=(0.5, 1, 2, 3, 4.5)),
+        lambda z, t: functional.binary_cross_entropy_with_logits(
+            z, t, pos_weight=torch.tensor([0.5, 1, 2, 3, 4.5], dtype=z.dtype)),
+        lambda rng, n, m: rng.random((n, m))),
+    "binary, smoothed": (
+        fm.losses.BinaryCrossEntropy(label_smoothing=0.2),
+        lambda z, t: functional.binary_cross_entropy_with_logits(z, 0.8 * t + 0.1),
+        lambda rng, n, m: rng.integers(0, 2, (n, m)).astype(float)),
     "mean squared": (
         "mean_squared_error", functional.mse_loss, lambda rng, n, m: rng.standard_normal((n, m))),
     "half squared": (

@@ -99,86 +99,135 @@ INLINE ptrdiff_t labels_rows(const int one_line, ptrdiff_t rows, ptrdiff_t n, co
     return right;
 }
 
-/* Softmax with cross-entropy, integer labels 0 <= label < n:  log sum_j exp(z_j) - z_label */
-static ptrdiff_t FM(softmax_cross_entropy_labels)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride,
-                                                  const void *targets, ptrdiff_t target_stride, double row_scale,
-                                                  double gradient_scale, void *losses, void *dscores) {
-    (void)target_stride;
-    const real scale = (real)row_scale, d_scale = (real)gradient_scale;
-    return n <= LINE ? labels_rows(1, rows, n, scores, stride, targets, scale, d_scale, losses, dscores)
-                     : labels_rows(0, rows, n, scores, stride, targets, scale, d_scale, losses, dscores);
+/* Register v of line k / LINE of a row's targets, 0 in the padding: the target is a line of numbers t, or where
+ * `labels`, a constant in each caller, 1 at the label and 0 elsewhere. */
+INLINE vec target_(const int labels, const void *targets, ptrdiff_t target_stride, ptrdiff_t k, int v) {
+    if (!labels) return v_load((const real *)targets + k / LINE * target_stride + v * LANES);
+    return v_select(v_eq(v_lane(v), v_set((real)(*(const int32_t *)targets - k))), v_set(1), v_zero());
 }
 
-/* Softmax with cross-entropy, targets t that sum to 1:  log sum_j exp(z_j) - sum_j t_j z_j */
-static ptrdiff_t FM(softmax_cross_entropy)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride,
-                                           const void *targets, ptrdiff_t target_stride, double row_scale,
-                                           double gradient_scale, void *losses, void *dscores) {
+/* The same with targets of either kind, and with label smoothing s: t becomes (1 - s) t + s / n. A difference of scores
+ * can overflow, half of it cannot, and a target of 0 must take no part: so twice the target times half the difference,
+ * which rounds no differently. */
+INLINE ptrdiff_t targets_rows(const int labels, ptrdiff_t rows, ptrdiff_t n, const real *scores, ptrdiff_t stride,
+                              const void *targets, ptrdiff_t target_stride, real row_scale, real gradient_scale,
+                              double smoothing, real *losses, real *dscores) {
+    const vec keep = v_set((real)(1 - smoothing)), spread = v_set((real)(smoothing / (double)n)),
+              half = v_set((real)0.5);
+    const vec scale = v_set(gradient_scale);
     ptrdiff_t right = 0;
     _Alignas(FM_LINE_BYTES) real sums[LINE] = {0};
-    for (ptrdiff_t first = 0; first < rows; first += LINE) {
-        const ptrdiff_t many = MIN(LINE, rows - first);
-        real *loss = (real *)losses + first;
-        for (ptrdiff_t i = 0; i < many; i++) {
-            const real *row = (const real *)scores + (first + i) * LINE;
-            const real *target = (const real *)targets + (first + i) * LINE;
-            real *to = dscores ? (real *)dscores + (first + i) * LINE : NULL;
-            const real max = row_max(0, row, stride, n);
-            right += first_equal(0, row, stride, n, max) ==
-                     first_equal(0, target, target_stride, n, row_max(0, target, target_stride, n));
+    for (; rows > 0; rows -= LINE, losses += LINE) {
+        const ptrdiff_t many = MIN(LINE, rows);
+        for (ptrdiff_t i = 0; i < many; i++, scores += LINE) {
+            const real max = row_max(0, scores, stride, n);
+            const vec half_max = v_set((real)0.5 * max);
+            right += first_equal(0, scores, stride, n, max) ==
+                     (labels ? *(const int32_t *)targets
+                             : first_equal(0, targets, target_stride, n, row_max(0, targets, target_stride, n)));
             vec dot[VECS];
             UNROLL (int v = 0; v < VECS; v++) dot[v] = v_zero();
-            for (ptrdiff_t p = 0; p * LINE < n; p++)
+            for (ptrdiff_t k = 0; k < n; k += LINE)
                 UNROLL (int v = 0; v < VECS; v++) {
-                    const vec t = v_load(target + p * target_stride + v * LANES);
-                    const vec below = v_set(max) - v_load(row + p * stride + v * LANES);
-                    /* limited, since a target of 0 times an overflown difference would be NaN */
-                    dot[v] = v_fma(t, v_min(v_set(REAL_MAX), below), dot[v]);
+                    const vec smooth = v_fma(target_(labels, targets, target_stride, k, v), keep, spread);
+                    const vec t = v_select(v_before(v, n - k), smooth, v_zero());
+                    dot[v] = v_fma(t + t, half_max - half * v_load(scores + k / LINE * stride + v * LANES), dot[v]);
                 }
-            loss[i] = v_line_sum(dot);
-            sums[i] = row_exp(0, row, stride, n, max, to);
-            if (!to) continue;
-            const vec factor = v_set((real)gradient_scale / sums[i]), scale = v_set((real)gradient_scale);
-            for (ptrdiff_t p = 0; p * LINE < n; p++)
-                UNROLL (int v = 0; v < VECS; v++) {
-                    real *e = to + p * stride + v * LANES;
-                    v_store(e, v_load(e) * factor - v_load(target + p * target_stride + v * LANES) * scale);
-                }
+            losses[i] = v_line_sum(dot);
+            sums[i] = row_exp(0, scores, stride, n, max, dscores);
+            if (dscores) {
+                const vec factor = v_set(gradient_scale / sums[i]);
+                for (ptrdiff_t k = 0; k < n; k += LINE)
+                    UNROLL (int v = 0; v < VECS; v++) {
+                        const vec smooth = v_fma(target_(labels, targets, target_stride, k, v), keep, spread);
+                        const vec t = v_select(v_before(v, n - k), smooth, v_zero());
+                        real *e = dscores + k / LINE * stride + v * LANES;
+                        v_store(e, v_load(e) * factor - t * scale);
+                    }
+                dscores += LINE;
+            }
+            targets = labels ? (const void *)((const int32_t *)targets + 1) : (const real *)targets + LINE;
         }
-        finish_cross_entropy(many, (real)row_scale, sums, loss);
+        finish_cross_entropy(many, row_scale, sums, losses);
     }
     return right;
 }
 
-/* One element's loss and derivative, for the losses that are sums over outputs. */
-INLINE vec binary_cross_entropy_(vec z, vec t, vec *d) {
-    const vec zero = v_zero(), one = v_set(1), e = v_exp_nonpositive(-v_abs(z)), far = one / (one + e), near = e * far;
-    const vmask negative = v_lt(z, zero);
-    /* (1 - t) sigmoid(z) - t sigmoid(-z): no cancellation where sigmoid(z) is close to a hard target */
-    *d = (one - t) * v_select(negative, near, far) - t * v_select(negative, far, near);
-    return (v_select(negative, zero, z) - z * t) + v_log1p_unit(e);
-}
-INLINE ptrdiff_t binary_cross_entropy_right(vec z, vec t, vmask inside) {
-    const vec one = v_set(1), zero = v_zero();
-    const vec said = v_select(v_lt(zero, z), one, zero), truth = v_select(v_lt(v_set((real)0.5), t), one, zero);
-    return __builtin_popcount(v_bits(v_eq(said, truth)) & v_bits(inside));
+/* Softmax with cross-entropy, integer labels 0 <= label < n:  log sum_j exp(z_j) - z_label */
+static ptrdiff_t FM(softmax_cross_entropy_labels)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride,
+                                                  const void *targets, ptrdiff_t target_stride, double row_scale,
+                                                  double gradient_scale, const fm_loss_options *options, void *losses,
+                                                  void *dscores) {
+    const real scale = (real)row_scale, d_scale = (real)gradient_scale;
+    if (options->label_smoothing > 0)
+        return targets_rows(1, rows, n, scores, stride, targets, target_stride, scale, d_scale,
+                            options->label_smoothing, losses, dscores);
+    return n <= LINE ? labels_rows(1, rows, n, scores, stride, targets, scale, d_scale, losses, dscores)
+                     : labels_rows(0, rows, n, scores, stride, targets, scale, d_scale, losses, dscores);
 }
 
-INLINE vec squared_error_(vec z, vec t, vec *d) {
+/* Softmax with cross-entropy, targets t that sum to 1:  log sum_j exp(z_j) - sum_j t_j z_j, t smoothed */
+static ptrdiff_t FM(softmax_cross_entropy)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride,
+                                           const void *targets, ptrdiff_t target_stride, double row_scale,
+                                           double gradient_scale, const fm_loss_options *options, void *losses,
+                                           void *dscores) {
+    return targets_rows(0, rows, n, scores, stride, targets, target_stride, (real)row_scale, (real)gradient_scale,
+                        options->label_smoothing, losses, dscores);
+}
+
+/* Options of a loss as registers; of its vectors, register v of line k / LINE. */
+typedef struct loss_constants {
+    vec keep, spread; /* a target t of one of two sides becomes keep t + spread */
+    const real *positive_weight;
+} loss_constants;
+
+INLINE loss_constants loss_constants_of(const fm_loss_options *options) {
+    return (loss_constants){
+        .keep = v_set((real)(1 - options->label_smoothing)),
+        .spread = v_set((real)(options->label_smoothing / 2)),
+        .positive_weight = options->positive_weight,
+    };
+}
+
+INLINE vec constant_of_outputs(const real *vector, ptrdiff_t at) { return vector ? v_load(vector + at) : v_set(1); }
+
+/* Losses that are sums over outputs: loss and derivative of a register, whose first output is number `at`. */
+
+/* With softplus(z) = log(1 + exp(z)) and the smoothed target t:  (1 - t) softplus(z) + t p softplus(-z). No cancellation
+ * where sigmoid(z) is close to a hard target, in neither loss nor derivative. */
+INLINE vec binary_cross_entropy_(const loss_constants *c, ptrdiff_t at, vec z, vec t, vec *d) {
+    const vec zero = v_zero(), one = v_set(1), e = v_exp_nonpositive(-v_abs(z)), far = one / (one + e), near = e * far;
+    const vec smooth = v_fma(t, c->keep, c->spread), log_far = v_log1p_unit(e);
+    const vec yes = smooth * constant_of_outputs(c->positive_weight, at), no = one - smooth;
+    const vmask negative = v_lt(z, zero);
+    *d = no * v_select(negative, near, far) - yes * v_select(negative, far, near);
+    return no * (v_max(z, zero) + log_far) + yes * (v_max(-z, zero) + log_far);
+}
+
+INLINE vec squared_error_(const loss_constants *c, ptrdiff_t at, vec z, vec t, vec *d) {
+    (void)c, (void)at;
     const vec error = z - t;
     *d = error + error;
     return error * error;
 }
-INLINE ptrdiff_t squared_error_right(vec z, vec t, vmask inside) {
+
+/* Predictions on the target's side: a score of 0 and a target of 1/2 say no. */
+INLINE ptrdiff_t right_sides(vec z, vec t, vmask inside) {
+    const vec one = v_set(1), zero = v_zero();
+    const vec said = v_select(v_lt(zero, z), one, zero), truth = v_select(v_lt(v_set((real)0.5), t), one, zero);
+    return __builtin_popcount(v_bits(v_eq(said, truth)) & v_bits(inside));
+}
+INLINE ptrdiff_t none_right(vec z, vec t, vmask inside) {
     (void)z, (void)t, (void)inside;
     return 0;
 }
 
-/* Sigmoid with binary cross-entropy, targets in [0, 1]:  log(1 + exp(z)) - t z, summed over the outputs.
- * Squared error:  (z - t)^2, summed over the outputs. */
-#define ELEMENTWISE_LOSS(name)                                                                                         \
+#define ELEMENTWISE_LOSS(name, count_right)                                                                            \
     static ptrdiff_t FM(name)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,  \
-                              ptrdiff_t target_stride, double row_scale, double gradient_scale, void *losses,          \
-                              void *dscores) {                                                                         \
+                              ptrdiff_t target_stride, double row_scale, double gradient_scale,                        \
+                              const fm_loss_options *options, void *losses, void *dscores) {                           \
+        const loss_constants c = loss_constants_of(options);                                                           \
+        const vec scale = v_set((real)row_scale), d_scale = v_set((real)gradient_scale);                               \
         ptrdiff_t right = 0;                                                                                           \
         for (ptrdiff_t r = 0; r < rows; r++) {                                                                         \
             vec sum[VECS];                                                                                             \
@@ -190,15 +239,18 @@ INLINE ptrdiff_t squared_error_right(vec z, vec t, vmask inside) {
                     const vec t = v_load((const real *)targets + k / LINE * target_stride + r * LINE + v * LANES);     \
                     const vmask inside = v_before(v, n - k);                                                           \
                     vec d;                                                                                             \
-                    sum[v] += v_select(inside, name##_(z, t, &d), v_zero());                                           \
-                    right += name##_right(z, t, inside);                                                               \
-                    if (dscores)                                                                                       \
-                        v_store((real *)dscores + at, v_select(inside, d * v_set((real)gradient_scale), v_zero()));    \
+                    /* scaled before it is summed: a mean of large losses is finite where their sum is not */          \
+                    sum[v] += v_select(inside, scale * name##_(&c, k + v * LANES, z, t, &d), v_zero());                \
+                    right += count_right(z, t, inside);                                                                \
+                    if (dscores) v_store((real *)dscores + at, v_select(inside, d * d_scale, v_zero()));               \
                 }                                                                                                      \
-            ((real *)losses)[r] = (real)row_scale * v_line_sum(sum);                                                   \
+            ((real *)losses)[r] = v_line_sum(sum);                                                                     \
         }                                                                                                              \
         return right;                                                                                                  \
     }
-ELEMENTWISE_LOSS(binary_cross_entropy)
-ELEMENTWISE_LOSS(squared_error)
+
+/* Sigmoid with binary cross-entropy, targets in [0, 1]:  log(1 + exp(z)) - t z where there are no options */
+ELEMENTWISE_LOSS(binary_cross_entropy, right_sides)
+/* (z - t)^2 */
+ELEMENTWISE_LOSS(squared_error, none_right)
 #undef ELEMENTWISE_LOSS

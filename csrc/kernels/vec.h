@@ -368,10 +368,13 @@ FM_GATHERS(V_FROM)
 #undef V_FROM
 #endif
 
-/* Lanes of register v of a line that lie before column n of it. */
-INLINE vmask v_before(int v, ptrdiff_t n) {
+/* Columns of a line that are the lanes of its register v: v LANES ... */
+INLINE vec v_lane(int v) {
     static const _Alignas(64) real lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return v_lt(v_load(lane + v * LANES), v_set((real)MIN(n, LINE)));
+    return v_load(lane + v * LANES);
 }
+
+/* Lanes of register v of a line that lie before column n of it. */
+INLINE vmask v_before(int v, ptrdiff_t n) { return v_lt(v_lane(v), v_set((real)MIN(n, LINE))); }
 
 #endif
