@@ -62,7 +62,7 @@ __all__ = [
     "show_config",
 ]
 
-_LAZY = ("datasets", "gradcheck")
+_LAZY = ("datasets", "gradcheck", "initializers")
 
 
 def __getattr__(name: str) -> Any:

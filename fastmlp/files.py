@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import layers, losses, optimizers, schedules
+from fastmlp import initializers, layers, losses, optimizers, schedules
 from fastmlp._validation import bounded_integer, finite_number
 from fastmlp._version import __version__
 from fastmlp.model import Model
@@ -22,6 +22,7 @@ from fastmlp.model import Model
 FORMAT = 2
 
 LAYERS = {kind.__name__: kind for kind in layers.Layer.__subclasses__()}
+INITIALIZERS = {kind.__name__: kind for kind in {type(initializer) for initializer in initializers.BY_NAME.values()}}
 
 
 def save(model: Model, path: Any) -> None:
@@ -156,7 +157,7 @@ def _model(described: dict[str, Any], tensors: dict[str, Any]) -> Model:
     shapes = [layer.weight_shapes(n_in or 0) for layer, n_in in layers.widths(model.layers, n_inputs)]
     shapes = [shape for shape in shapes if shape]
     pairs = _pairs("weights", tensors, shapes, model.dtype)  # before build: a hostile width must not allocate
-    model.build(n_inputs)
+    model._build(n_inputs, pairs)
     model.weights = pairs
     training = described["training"]
     powers = tuple(finite_number("power", float.fromhex(p), at_least=0, at_most=1) for p in training["powers"])
@@ -205,6 +206,11 @@ def _pairs(kind: str, tensors: dict[str, Any], shapes: list[dict[str, Any]], dty
 
 def _described_layer(layer: layers.Layer) -> dict[str, Any]:
     fields = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)}
+    for field, value in fields.items():
+        if isinstance(value, initializers.Given):  # the weights say it
+            fields[field] = None
+        elif isinstance(value, initializers.Initializer):
+            fields[field] = _described(value, INITIALIZERS)
     if isinstance(layer, layers.Residual):
         fields["layers"] = [_described_layer(inner) for inner in layer.layers]
     name = type(layer).__name__
@@ -218,6 +224,9 @@ def _made_layer(described: dict[str, Any]) -> layers.Layer:
     kind = LAYERS[arguments.pop("layer")]
     if kind is layers.Residual:
         arguments["layers"] = [_made_layer(inner) for inner in arguments["layers"]]
+    for field, value in arguments.items():
+        if isinstance(value, dict):
+            arguments[field] = _made(value, INITIALIZERS)
     made: layers.Layer = kind(**arguments)
     return made
 

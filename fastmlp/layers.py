@@ -5,12 +5,15 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp import _engine, initializers
+from fastmlp import _engine
 from fastmlp._validation import Array, bounded_integer, choice, finite_number
+
+if TYPE_CHECKING:
+    from fastmlp.initializers import Initializer
 
 # The activations with a parameter, and its default.
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
@@ -77,9 +80,14 @@ class Dense(Layer):
         Slope below zero of "leaky_relu" (default 0.01) or scale of "elu" (default 1.0); for no other activation.
     use_bias : bool, default True
         Without a bias b is zero and stays zero.
-    initializer : str or None, default None
-        A name from `fastmlp.initializers` for W; b starts at zero. None follows the activation: "lecun_uniform" for
-        selu, "glorot_uniform" for identity, tanh, sigmoid, hard_sigmoid and hard_tanh, "he_uniform" for the rest.
+    initializer : str, Initializer, array_like or None, default None
+        Of W: a name, one of {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform",
+        "lecun_normal", "orthogonal", "normal", "truncated_normal", "uniform", "zeros", "ones"}; an object from
+        `fastmlp.initializers`; or an array of shape (n_in, units), of which a saved model keeps only what became of it.
+        None follows the activation: "lecun_uniform" for selu, "glorot_uniform" for identity, tanh, sigmoid,
+        hard_sigmoid and hard_tanh, "he_uniform" for the rest.
+    bias_initializer : str, Initializer, array_like or None, default None
+        Of b, the same but for "orthogonal"; an array has the shape (units,). None is "zeros".
 
     Raises
     ------
@@ -97,7 +105,8 @@ class Dense(Layer):
     activation: str | None = None
     alpha: float | None = None
     use_bias: bool = True
-    initializer: str | None = None
+    initializer: Any = None
+    bias_initializer: Any = None
 
     def __post_init__(self) -> None:
         bounded_integer("units", self.units)
@@ -109,8 +118,14 @@ class Dense(Layer):
         object.__setattr__(self, "alpha", _checked_alpha(self.alpha, activation))
         if not isinstance(self.use_bias, bool):
             raise TypeError(f"use_bias must be True or False, not {self.use_bias!r}")
-        if self.initializer is not None:
-            choice("initializer", self.initializer, tuple(initializers.BY_NAME))
+        if self.bias_initializer is not None and not self.use_bias:
+            raise ValueError(f"bias_initializer={self.bias_initializer!r} is useless with use_bias=False; leave it out")
+        for name in ("initializer", "bias_initializer"):
+            if getattr(self, name) is not None:
+                from fastmlp import initializers  # eight dataclasses: only where they are wanted
+
+                chosen = initializers.checked(name, getattr(self, name), self.units, name == "bias_initializer")
+                object.__setattr__(self, name, chosen)
 
     @property
     def slope(self) -> float:
@@ -118,18 +133,23 @@ class Dense(Layer):
         return _slope(self.activation, self.alpha)
 
     @property
-    def chosen_initializer(self) -> str:
-        """The initializer's name, by the activation where none was given."""
-        return self.initializer or initializers.default(self.activation or "identity")
+    def chosen_initializer(self) -> "str | Initializer":
+        """The initializer of W, by the activation where none was given."""
+        from fastmlp import initializers
+
+        return initializers.default(self.activation or "identity") if self.initializer is None else self.initializer
 
     def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
         """W and b."""
         return {"W": (n_in, self.units), "b": (self.units,)}
 
     def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
-        """W from the initializer, b zero."""
+        """W and b from their initializers."""
+        from fastmlp import initializers
+
         W = initializers.initialize(self.chosen_initializer, n_in, self.units, dtype, seed, position)
-        return [W, np.zeros(self.units, dtype)]
+        b_from = "zeros" if self.bias_initializer is None else self.bias_initializer
+        return [W, initializers.initialize(b_from, n_in, self.units, dtype, seed, position, bias=True)]
 
 
 @dataclasses.dataclass(frozen=True)

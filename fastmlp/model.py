@@ -175,7 +175,7 @@ class Model:
         with self._turn.of_callback():
             return self._build(n_inputs)
 
-    def _build(self, n_inputs: int) -> Model:
+    def _build(self, n_inputs: int, given: Pairs | None = None) -> Model:
         if self._network is not None:
             if n_inputs != self.n_inputs:
                 raise ValueError(f"this model has {self.n_inputs} inputs already; make a new one for {n_inputs}")
@@ -187,11 +187,12 @@ class Model:
                 f"{n_inputs} inputs and the layers {self.layers!r} make more weights than memory can hold; use fewer"
             )
         network = _engine.Network(n_inputs, plan(self.layers, n_inputs), self.dtype, seed=self.seed)
-        arrays, drawn = [], 0
-        for layer, n_in in weighted:
-            arrays.append(tuple(layer.initial_weights(n_in or 0, self.dtype, self.seed, drawn)))
-            drawn += isinstance(layer, Dense)
-        network.set_weights(arrays)
+        if given is None:
+            given, drawn = [], 0
+            for layer, n_in in weighted:
+                given.append(tuple(layer.initial_weights(n_in or 0, self.dtype, self.seed, drawn)))
+                drawn += isinstance(layer, Dense)
+        network.set_weights(given)
         network.set_optimizer(self.optimizer.kernel, self.optimizer.kernel_states)
         self._network = network
         return self
@@ -602,8 +603,7 @@ class Model:
         self.__dict__.update(state)
         self._network, self._turn, self._runs, self._reader = None, Turn(), {}, None
         if n_inputs is not None:
-            self.build(n_inputs)
-            self._network.set_weights(weights)
+            self._build(n_inputs, weights)
             self._network.set_state(training)
 
 
