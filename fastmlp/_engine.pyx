@@ -5,8 +5,8 @@ A training step has two phases. Phase 1 works on blocks of rows: gather, forward
 on tiles of the weights: sum the gradient over the whole batch, update. Between them
 lies the only barrier of a step, unless the batch has too few rows to share; then every layer is shared by panels.
 Here are the instruction sets and the memory; _step.pxi holds the plan of a step and its execution, _arrays.pxi how a
-user's arrays are read, _network.pxi the class `Network` (weights and optimizer state), _run.pxi the class `Run` (the
-buffers of one kind of pass over data).
+user's arrays are read, _network.pxi the class `Network` (weights and optimizer state), _derivatives.pxi derivatives of
+a network as it predicts, _run.pxi the class `Run` (the buffers of one kind of pass over data).
 """
 
 import collections
@@ -185,4 +185,5 @@ def shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream):
 include "_step.pxi"
 include "_arrays.pxi"
 include "_network.pxi"
+include "_derivatives.pxi"
 include "_run.pxi"

@@ -17,11 +17,11 @@ cdef class Run:
     row_scale : float
         Factor of each row's loss.
     inference : bool
-        Train, or find gradients, as the network predicts: without dropout, batches normalised by running statistics.
-    input_gradients : bool
-        Makes room for the gradient of the inputs.
+        `gradients` of the network as it predicts: without dropout, batches normalised by running statistics.
     options : dict, optional
         Constants of the loss, as `fastmlp.losses.Loss.options` gives them.
+    derivatives : bool
+        Makes room for derivatives of the network as it predicts, instead of training.
     """
 
     cdef readonly Network network
@@ -34,8 +34,8 @@ cdef class Run:
     cdef object x, targets
 
     def __init__(self, Network network, ptrdiff_t batch_rows, int n_threads, bint exact_threads=False,
-                 bint training=False, loss=None, double row_scale=1, bint inference=False,
-                 bint input_gradients=False, dict options=None):
+                 bint training=False, loss=None, double row_scale=1, bint inference=False, dict options=None,
+                 bint derivatives=False):
         cdef Plan *p = &self.plan
         cdef ptrdiff_t n_blocks
         self.network, self.batch_rows, self.training = network, batch_rows, training
@@ -44,7 +44,7 @@ cdef class Run:
             n_threads = <int>min(<double>n_threads, network.work(batch_rows, training) / WORK_PER_THREAD)
         self.n_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
         memset(p, 0, sizeof(Plan))
-        p.batch_rows, p.row_scale, p.inference = batch_rows, row_scale, inference
+        p.batch_rows, p.row_scale, p.inference = batch_rows, row_scale, inference or derivatives
         self.loss_options = LossOptions(network.dtype, options or {})
         p.loss_options = self.loss_options.c
         if loss is not None:
@@ -59,25 +59,27 @@ cdef class Run:
         else:  # one block of buffers for each thread, of a size that does not depend on the number of threads
             p.block_rows = min(batch_rows, <ptrdiff_t>BLOCK_ROWS)
             n_blocks = self.n_threads
-        self.allocate(n_blocks, input_gradients)
+        self.allocate(n_blocks, derivatives)
 
-    cdef void allocate(self, ptrdiff_t n_blocks, bint input_gradients) except *:
+    cdef void allocate(self, ptrdiff_t n_blocks, bint derivatives) except *:
         """All buffers of the pass in one allocation."""
         cdef Plan *p = &self.plan
         cdef Network network = self.network
         cdef ptrdiff_t line = network.k.line, item = network.k.itemsize_bytes, n_bytes, matrix_bytes
         # An odd number of lines between panels spreads them over the sets of the caches.
         cdef ptrdiff_t stride = (p.block_rows | 1) * line
-        cdef int i, kind, matrices = 2 if self.training else 1
+        cdef int i, kind, matrices = 4 if derivatives else 2 if self.training else 1
+        cdef ptrdiff_t widest = 0
         p.input_stride = p.target_stride = stride
         p.input_block = (network.n_inputs + line - 1) // line * stride
         p.target_bytes = (network.n_outputs + line - 1) // line * stride * item
         p.scratch_bytes = network.k.group * TILE_LINES * line * item
-        if self.training:
-            for i in range(0 if input_gradients else 1, network.n_layers):
+        for i in range(network.n_layers):
+            widest = max(widest, network.layer[i].panels * line)
+            if derivatives or (self.training and i > 0):
                 p.scratch_bytes = max(p.scratch_bytes, TRANSPOSED_PANELS * network.layer[i].n_out * line * item)
-        n_bytes = n_blocks * ((1 + input_gradients) * p.input_block * item + p.target_bytes + p.block_rows * item + 64)
-        n_bytes += 64
+        n_bytes = n_blocks * ((1 + derivatives) * p.input_block * item + p.target_bytes + p.block_rows * item + 64)
+        n_bytes += 64 + derivatives * widest * item
         n_bytes += self.n_threads * (p.scratch_bytes + COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t))
         for i in range(network.n_layers):
             n_bytes += matrices * network.layer[i].panels * stride * item * n_blocks
@@ -89,10 +91,12 @@ cdef class Run:
         p.barrier = <fm_barrier *>self.barrier.data
 
         cdef char *free = self.buffers.data
-        p.zeros = free
-        p.inputs = free + 64
+        p.zeros, p.ones = free, free + 64
+        p.inputs = free + 64 + derivatives * widest * item
+        if derivatives:
+            self.buffers.owner[64:64 + widest * item].view(network.dtype)[:] = 1
         p.target_block = p.inputs + n_blocks * p.input_block * item
-        if input_gradients:
+        if derivatives:
             p.input_gradients = p.target_block
             p.target_block += n_blocks * p.input_block * item
         p.scratch = p.target_block + n_blocks * p.target_bytes
@@ -106,7 +110,9 @@ cdef class Run:
             p.layers[i].statistics, p.layers[i].statistics_bytes = free, self.statistics_bytes(i, n_blocks)
             free += 4 * p.layers[i].statistics_bytes
             p.layers[i].y = free
-            p.layers[i].dz = free + matrix_bytes if self.training else free  # not used in inference, but never NULL
+            p.layers[i].dz = free + (matrices > 1) * matrix_bytes  # not used in inference, but never NULL
+            p.layers[i].saved = free + (matrices > 2) * 2 * matrix_bytes
+            p.layers[i].spare = free + (matrices > 2) * 3 * matrix_bytes
             free += matrices * matrix_bytes
         p.right = <ptrdiff_t *>free
         p.row_losses = free + self.n_threads * COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t)
@@ -219,6 +225,53 @@ cdef class Run:
             p.gradients = NULL
             self.network.progress = kept
         return loss, right, self.network.unpack(memory)
+
+    def pull(self, cnp.ndarray out, cnp.ndarray scores=None):
+        """The gradient of the inputs into out (n, n_inputs): of the mean loss of the bound rows; or without a loss of
+        the sum of scores times targets."""
+        self.derive(PULL, out, scores, None, None)
+
+    def push(self, cnp.ndarray dx, cnp.ndarray out, cnp.ndarray scores=None, list dweights=None):
+        """The tangent of the scores into out (n, n_outputs), from those of the inputs and of the weights, as [(dW, db),
+        ...]; of the weights of a prelu they must be zero."""
+        cdef Memory memory = None
+        if dweights is not None:
+            memory = Memory(self.network.n_bytes)
+            self.network.pack(memory, dweights)
+        self.derive(PUSH, out, scores, dx, memory)
+
+    def jacobian(self, cnp.ndarray out, cnp.ndarray scores=None):
+        """The derivative of each score by each input into out (n, n_outputs, n_inputs)."""
+        self.derive(JACOBIAN, out, scores, None, None)
+
+    cdef void derive(self, int what, cnp.ndarray out, cnp.ndarray scores, cnp.ndarray dx, Memory memory) except *:
+        """All blocks of rows, some tens of milliseconds of them between two looks at Ctrl-C."""
+        cdef Plan *p = &self.plan
+        cdef Derivation wanted
+        cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
+        cdef double times = 2 * self.network.n_outputs if what == JACOBIAN else 3
+        cdef int n_threads = self.team(times * self.network.work(p.n_samples, False))
+        cdef ptrdiff_t visit = <ptrdiff_t>(WORK_PER_VISIT / (times * self.network.work(p.block_rows, False)))
+        memset(&wanted, 0, sizeof(Derivation))
+        wanted.what, wanted.out = what, <char *>cnp.PyArray_DATA(out)
+        if scores is not None:
+            wanted.scores = <char *>cnp.PyArray_DATA(scores)
+        if dx is not None:
+            set_source(&wanted.dx, self.network.k, dx)
+        if memory is not None:
+            wanted.dparams = memory.data
+        self.network.bind(p)
+        p.index = NULL
+        while first < n_blocks:
+            last = min(n_blocks, first + max(n_threads, visit))
+            with nogil:
+                if n_threads == 1:
+                    derive_blocks(p, &wanted, first, last, 0, 1)
+                else:
+                    with parallel(num_threads=n_threads):
+                        derive_blocks(p, &wanted, first, last, threadid(), fm_team_size())
+            PyErr_CheckSignals()
+            first = last
 
     def predict(self, cnp.ndarray out, str link):
         """Scores of the bound rows into out, C-contiguous (n, n_outputs) of the network's dtype; link: identity,

@@ -32,6 +32,8 @@ cdef struct Layer:
     ptrdiff_t running           # BATCH_NORM: bytes from the start of the running statistics, mean then variance
     char *y                     # outputs, then in the last layer the gradient of the scores
     char *dz                    # derivative of activation and dropout, then the gradient of what goes into them
+    char *saved                 # as large as dz, where derivatives of the network are computed; and so is spare
+    char *spare
     ptrdiff_t block, stride     # elements between blocks, and between the panels of a block, of y and dz
     char *statistics            # LAYER_NORM, of rows: mean, scale; BATCH_NORM, of columns: these, dgamma, dbeta
     ptrdiff_t statistics_bytes  # from one of these to the next
@@ -64,6 +66,7 @@ cdef struct Plan:
     char *target_block
     char *input_gradients       # in panels as the inputs; NULL: not wanted
     char *zeros                 # a line of them
+    char *ones                  # as many as the widest layer has outputs
     char *row_losses
     char *scratch               # of each thread: one tile of gradients, or some panels of transposed weights
     ptrdiff_t input_block, input_stride, target_stride, target_bytes, scratch_bytes

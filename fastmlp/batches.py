@@ -225,7 +225,7 @@ class BatchRun:
                 found: tuple[Array, Array] = run.train(rate, hyper, False, seed, most_threads)
                 return found
 
-            loss, hits = self.model._with_run(step, len(X), True, X, targets)
+            loss, hits = self.model._with_run(step, len(X), "training", X, targets)
             losses.append(loss)
             right.append(hits)
             self.rows.append(len(X))

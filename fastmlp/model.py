@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine, batches, training
+from fastmlp import _engine, batches, derivatives, training
 from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp._turn import Turn
@@ -243,7 +243,7 @@ class Model:
 
     def _pairs(self, name: str, pairs: Sequence[Sequence[npt.ArrayLike]]) -> Pairs:
         """Arrays in the shapes of the weights, or of gradients, finite, of the model's dtype."""
-        expected = self._built().shapes(name == "weights")
+        expected = self._built().shapes(running=name == "weights")
         if isinstance(pairs, str | np.ndarray) or not isinstance(pairs, Sequence):
             raise TypeError(f"{name} must be a list of pairs (W, b), not {type(pairs).__name__}")
         if len(pairs) != len(expected):
@@ -378,7 +378,7 @@ class Model:
             def train(run: Any) -> History:
                 return training.fit(self, run, recorded, batch_size, epochs, validation, bool(shuffle), everyone)
 
-            history: History = self._with_run(train, batch_size, True, X, targets)
+            history: History = self._with_run(train, batch_size, "training", X, targets)
             return history
 
     def _validation(self, validation_data: Any, n_inputs: int) -> tuple[Array, Array] | None:
@@ -416,7 +416,7 @@ class Model:
         with self._turn:
             self._build(X.shape[1])
             rate, hyper = self._optimizer.rate(self._network.step), self._optimizer.hyper()
-            loss: float = self._with_run(lambda run: run.step(rate, hyper), len(X), True, X, targets)
+            loss: float = self._with_run(lambda run: run.step(rate, hyper), len(X), "training", X, targets)
             if not math.isfinite(loss):
                 raise DivergedError(int(self._network.step) + 1, rate, History())
             return loss
@@ -442,7 +442,7 @@ class Model:
         X, targets = self._data(X, y)
         with self._turn:
             self._build(X.shape[1])
-            loss, _, pairs = self._with_run(_engine.Run.gradients, len(X), True, X, targets)
+            loss, _, pairs = self._with_run(_engine.Run.gradients, len(X), "training", X, targets)
             return float(loss), pairs
 
     def apply_gradients(self, gradients: Sequence[Sequence[npt.ArrayLike]]) -> None:
@@ -459,6 +459,90 @@ class Model:
         ]
         with self._turn:
             self._network.apply_gradients(arrays, self.optimizer.hyper(), self.optimizer.rate(self._network.step))
+
+    # ---- derivatives of the network itself ----
+
+    def vjp(self, X: npt.ArrayLike) -> tuple[Array, derivatives.Pullback]:
+        """Scores, and a function that pulls gradients of them back to inputs and weights: reverse mode.
+
+        Of the network as it predicts, without dropout and with running statistics.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_outputs)
+        pullback : callable
+            ``pullback(dscores, inputs=True, weights=True)`` gives ``(dX, gradients)``, the derivatives of
+            ``sum(scores * dscores)``: dX of the shape of X, gradients as of `loss_and_gradients`; None for what is not
+            wanted. It differentiates at the weights that the model has then.
+
+        Examples
+        --------
+        >>> import fastmlp as fm
+        >>> model = fm.Model([fm.Dense(8, "tanh"), fm.Dense(2)], n_inputs=3)
+        >>> scores, pullback = model.vjp([[0.1, 0.2, 0.3]])
+        >>> dX, gradients = pullback([[1.0, 0.0]])
+        >>> dX.shape
+        (1, 3)
+        """
+        return derivatives.vjp(self, X)
+
+    def jvp(
+        self,
+        X: npt.ArrayLike,
+        dX: npt.ArrayLike | None = None,
+        dweights: Sequence[Sequence[npt.ArrayLike]] | None = None,
+    ) -> tuple[Array, Array]:
+        """Scores, and how they change along a direction: forward mode.
+
+        Of the network as it predicts, without dropout and with running statistics.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+        dX : array_like of the shape of X or None, default None
+            Direction of the inputs; None: they stay.
+        dweights : list of (dW, db) or None, default None
+            Direction of the weights, in the shapes of gradients; None: they stay. Slopes of a `PReLU` must stay.
+
+        Returns
+        -------
+        scores, dscores : ndarray of shape (n_samples, n_outputs)
+        """
+        return derivatives.jvp(self, X, dX, dweights)
+
+    def jacobian(self, X: npt.ArrayLike) -> Array:
+        """The derivative of each score by each input.
+
+        Of the network as it predicts, without dropout and with running statistics.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs, ...)
+        """
+        return derivatives.jacobian(self, X)
+
+    def input_gradients(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+        """The gradient of the mean loss by the inputs, of the network as it predicts.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+        y : array_like
+            Targets, as for `fit`.
+
+        Returns
+        -------
+        ndarray of the shape of X
+        """
+        return derivatives.input_gradients(self, X, y)
 
     # ---- prediction ----
 
@@ -492,7 +576,7 @@ class Model:
         network = self._built()
         array = samples("X", X, network.n_inputs, self.dtype)
         out = np.empty((len(array), self.n_outputs), self.dtype)
-        self._with_run(lambda run: run.predict(out, link), len(array), False, array)
+        self._with_run(lambda run: run.predict(out, link), len(array), "prediction", array)
         return out
 
     def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
@@ -513,7 +597,7 @@ class Model:
         return self._evaluate(*self._data(X, y))
 
     def _evaluate(self, X: Array, targets: Array) -> dict[str, float]:
-        loss, right = self._with_run(_engine.Run.evaluate, len(X), False, X, targets)
+        loss, right = self._with_run(_engine.Run.evaluate, len(X), "prediction", X, targets)
         return self._logs(loss, right, len(X))
 
     def _logs(self, loss: float, right: int, n_samples: int) -> dict[str, float]:
@@ -533,14 +617,23 @@ class Model:
         return array, self._loss.targets(y, len(array), self.n_outputs, self._dtype, names[1])
 
     def _with_run(
-        self, work: Callable[[Any], Any], rows: int, training: bool, X: Array, targets: Array | None = None
+        self,
+        work: Callable[[Any], Any],
+        rows: int,
+        mode: str,
+        X: Array,
+        targets: Array | None = None,
+        loss: bool = True,
     ) -> Any:
         """What work does with the buffers of passes over batches of so many rows, bound to some data; kept for the next
-        call. A second thread that predicts at the same time finds none and makes its own."""
+        call. A second thread that predicts at the same time finds none and makes its own. Mode: "training",
+        "prediction", "derivatives" of the network as it predicts, or "weight derivatives" of that; without a loss the
+        targets are the gradient of the scores."""
+        training = mode in ("training", "weight derivatives")
         if not training:
             rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
-        kernel = None if targets is None else self._loss.kernel(targets)
-        key = (rows, training, kernel, self._n_threads)
+        kernel = None if targets is None or not loss else self._loss.kernel(targets)
+        key = (rows, mode, kernel, self._n_threads)
         run = self._runs.pop(key, None)
         if run is None:
             threads = cores() if self.n_threads is None else self.n_threads
@@ -552,7 +645,9 @@ class Model:
                 training,
                 kernel,
                 self.loss.row_scale(self.n_outputs),
+                inference=mode == "weight derivatives",
                 options=self.loss.options(self.n_outputs),
+                derivatives=mode == "derivatives",
             )
         run.bind(X, targets)
         try:
@@ -561,7 +656,7 @@ class Model:
             run.release()
             if training:  # the buffers of one batch size at a time
                 for other in list(self._runs):  # a copy in one go: another thread may predict meanwhile
-                    if other[1]:
+                    if other[1] == mode:
                         self._runs.pop(other, None)
             self._runs[key] = run
 

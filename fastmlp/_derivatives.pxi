@@ -1,0 +1,158 @@
+# Derivatives of the scores of a network as it predicts: included by _engine.pyx.
+#
+# Without dropout and with running statistics no row depends on another, so each thread takes whole blocks, with buffers
+# of its own, as in a prediction. On the way up dz of each layer keeps the derivative of its activation; then a gradient
+# comes down through it (`backward`), once or for each output, or a tangent goes up.
+
+cdef enum:
+    PULL, PUSH, JACOBIAN
+
+cdef struct Derivation:
+    int what
+    Source dx                   # PUSH: tangents of the inputs, in rows like x
+    char *dparams               # PUSH: tangents of the parameters, in their layout; NULL: none
+    char *scores                # scores wanted here, C-contiguous (n, n_outputs); NULL: not
+    char *out                   # PULL: (n, n_inputs); PUSH: (n, n_outputs); JACOBIAN: (n, n_outputs, n_inputs)
+
+
+cdef void push_weights(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, const char *dparams) noexcept nogil:
+    """What the tangents of the weights of layer i, DENSE or a normalisation, add: in `spare` of that layer."""
+    cdef const Layer *layer = &p.layers[i]
+    cdef ptrdiff_t x_stride, panel
+    cdef char *x = layer_input(p, i, block, &x_stride)
+    cdef char *more = at(layer.spare, block * layer.block, p)
+    cdef const char *dw = dparams + layer.w
+    cdef const char *db = dparams + layer.b
+    cdef char *mean
+    if layer.kind == DENSE:
+        p.k.dense_forward(rows, layer.n_in, layer.panels, x, x_stride, dw, db, more, layer.stride)
+    elif layer.kind == LAYER_NORM:
+        p.k.layer_norm(rows, layer.n_in, x, x_stride, dw, db, layer.epsilon,
+                       at(layer.statistics, block * p.block_rows, p),
+                       at(layer.statistics + layer.statistics_bytes, block * p.block_rows, p), more, layer.stride)
+    else:
+        for panel in range(layer.panels):
+            mean = column_statistics(p, layer, False) + panel * 64
+            p.k.batch_norm(rows, at(x, panel * x_stride, p), mean, mean + layer.panels * 64, layer.epsilon,
+                           dw + panel * 64, db + panel * 64, at(more, panel * layer.stride, p))
+
+cdef void push(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, const char *dparams) noexcept nogil:
+    """The tangent of the outputs of layer i, in dz, from those of its inputs and of its weights."""
+    cdef const Layer *layer = &p.layers[i]
+    cdef ptrdiff_t x_stride, t_stride, panel, n = rows * p.k.line
+    cdef char *x = layer_input(p, i, block, &x_stride)
+    cdef char *t = input_tangent(p, i, block, &t_stride)
+    cdef char *to = at(layer.saved, block * layer.block, p)
+    cdef char *more = at(layer.spare, block * layer.block, p)
+    cdef char *dz = at(layer.dz, block * layer.block, p)
+    cdef char *w = p.params + layer.w
+    cdef bint weights_move = dparams != NULL and layer.kind in (DENSE, LAYER_NORM, BATCH_NORM)
+    if layer.kind == DENSE:  # t W, a product like that of an input gradient
+        p.k.dense_input_gradient(rows, layer.n_in, layer.panels, t, t_stride, w, False, to, layer.stride)
+    elif layer.kind == LAYER_NORM:  # its derivative is symmetric but for gamma, which comes last here
+        p.k.layer_norm_input_gradient(rows, layer.n_in, t, t_stride, x, x_stride, p.ones,
+                                      at(layer.statistics, block * p.block_rows, p),
+                                      at(layer.statistics + layer.statistics_bytes, block * p.block_rows, p), False, to,
+                                      layer.stride)
+        for panel in range(layer.panels):
+            more = at(to, panel * layer.stride, p)
+            p.k.batch_norm_input_gradient(rows, 1, more, more, p.zeros, p.zeros, 1, w + panel * 64, p.zeros, p.zeros,
+                                          False, more)
+        more = at(layer.spare, block * layer.block, p)
+    else:
+        for panel in range(layer.panels):
+            map_panel_backward(p, layer, panel, rows, 1, at(t, panel * t_stride, p), at(x, panel * x_stride, p), False,
+                               at(to, panel * layer.stride, p))
+    if layer.kind == ADD:
+        t = input_tangent(p, layer.source + 1, block, &t_stride)
+        for panel in range(layer.panels):
+            p.k.add(n, at(t, panel * t_stride, p), at(to, panel * layer.stride, p))
+    if weights_move:
+        push_weights(p, i, block, rows, dparams)
+    for panel in range(layer.panels):
+        if weights_move:
+            p.k.add(n, at(more, panel * layer.stride, p), at(to, panel * layer.stride, p))
+        if layer.has_derivative:
+            p.k.multiply(n, at(to, panel * layer.stride, p), at(dz, panel * layer.stride, p))
+        else:
+            memcpy(at(dz, panel * layer.stride, p), at(to, panel * layer.stride, p), rows * 64)
+
+cdef inline char *input_tangent(const Plan *p, int i, ptrdiff_t block, ptrdiff_t *stride) noexcept nogil:
+    """Tangents of the inputs of layer i."""
+    if i == 0:
+        stride[0] = p.input_stride
+        return at(p.input_gradients, block * p.input_block, p)
+    stride[0] = p.layers[i - 1].stride
+    return at(p.layers[i - 1].dz, block * p.layers[i - 1].block, p)
+
+cdef void copy_derivatives(const Plan *p, ptrdiff_t block, bint back) noexcept nogil:
+    """Keep the derivatives of all layers beside dz, which a gradient on its way down is multiplied into; or put them
+    back."""
+    cdef const Layer *layer
+    cdef int i
+    cdef char *dz
+    cdef char *saved
+    for i in range(p.n_layers):
+        layer = &p.layers[i]
+        dz, saved = at(layer.dz, block * layer.block, p), at(layer.saved, block * layer.block, p)
+        if layer.has_derivative:
+            memcpy(dz if back else saved, saved if back else dz, layer.block * p.k.itemsize_bytes)
+
+cdef void pull_output(const Plan *p, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t output, int thread) noexcept nogil:
+    """The gradient of one output, down to the inputs."""
+    cdef const Layer *layer = &p.layers[p.n_layers - 1]
+    cdef char *y = at(layer.y, block * layer.block, p)
+    cdef char *d = at(layer.dz, block * layer.block, p)
+    cdef ptrdiff_t panel, r
+    cdef int i
+    copy_derivatives(p, block, True)
+    memset(y, 0, layer.block * p.k.itemsize_bytes)
+    for r in range(rows):
+        memcpy(at(y, output // p.k.line * layer.stride + r * p.k.line + output % p.k.line, p), p.ones,
+               p.k.itemsize_bytes)
+    if layer.has_derivative:
+        for panel in range(layer.panels):
+            p.k.multiply(rows * p.k.line, at(d, panel * layer.stride, p), at(y, panel * layer.stride, p))
+    for i in range(p.n_layers - 1, -1, -1):
+        backward(p, i, block, 0, rows, 0, input_panels(p, i), 1, thread)
+
+cdef void derive_blocks(const Plan *p, const Derivation *wanted, ptrdiff_t first_block, ptrdiff_t last_block,
+                        int thread, int n_threads) noexcept nogil:
+    """This thread's share of blocks first_block ... last_block-1, in its own buffers."""
+    cdef const Layer *layer = &p.layers[p.n_layers - 1]
+    cdef ptrdiff_t n_blocks = last_block - first_block, block, first, rows, output, n_in = p.layers[0].n_in
+    cdef unsigned long long mode = fm_flush_subnormals()
+    cdef char *y = at(layer.y, thread * layer.block, p)
+    cdef char *dx = at(p.input_gradients, thread * p.input_block, p)
+    cdef int i
+    cdef Mode how
+    memset(&how, 0, sizeof(Mode))
+    how.derivative = True
+    for block in range(first_block + part(n_blocks, n_threads, thread),
+                       first_block + part(n_blocks, n_threads, thread + 1)):
+        first = block * p.block_rows
+        rows = min(p.block_rows, p.n_samples - first)
+        gather(p, &p.x, first, rows, at(p.inputs, thread * p.input_block, p), p.input_stride)
+        for i in range(p.n_layers):
+            forward(p, i, thread, 0, rows, 0, p.layers[i].panels, &how)
+        if wanted.scores != NULL:
+            p.k.scatter(rows, layer.n_out, y, layer.stride, at(wanted.scores, first * layer.n_out, p), layer.n_out)
+        if wanted.what == PULL:
+            gather(p, &p.targets, first, rows, p.target_block + thread * p.target_bytes, p.target_stride)
+            loss(p, thread, 0, rows, p.row_scale / p.n_samples, True)
+            for i in range(p.n_layers - 1, -1, -1):
+                backward(p, i, thread, 0, rows, 0, input_panels(p, i), 1, thread)
+            p.k.scatter(rows, n_in, dx, p.input_stride, at(wanted.out, first * n_in, p), n_in)
+        elif wanted.what == PUSH:
+            gather(p, &wanted.dx, first, rows, dx, p.input_stride)
+            for i in range(p.n_layers):
+                push(p, i, thread, rows, wanted.dparams)
+            p.k.scatter(rows, layer.n_out, at(layer.dz, thread * layer.block, p), layer.stride,
+                        at(wanted.out, first * layer.n_out, p), layer.n_out)
+        else:
+            copy_derivatives(p, thread, False)
+            for output in range(layer.n_out):
+                pull_output(p, thread, rows, output, thread)
+                p.k.scatter(rows, n_in, dx, p.input_stride,
+                            at(wanted.out, (first * layer.n_out + output) * n_in, p), layer.n_out * n_in)
+    fm_restore_subnormals(mode)

@@ -1,0 +1,93 @@
+"""Derivatives of a model as it predicts: its scores by its inputs and by its weights, in the compiled engine.
+
+They are of the network itself, as it predicts: without dropout, with running statistics. `Model` has them as methods.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmlp import _engine
+from fastmlp._validation import Array, all_finite, engine_dtype, numeric_array, samples
+
+if TYPE_CHECKING:
+    from fastmlp.model import Model
+
+Pairs = list[tuple[Array, ...]]
+Pullback = Callable[..., tuple[Array | None, Pairs | None]]
+
+
+def vjp(model: "Model", X: npt.ArrayLike) -> tuple[Array, Pullback]:
+    """`Model.vjp`."""
+    array, shape = _inputs(model, X)
+    scores = model.scores(array)
+
+    def pullback(
+        dscores: npt.ArrayLike, inputs: bool = True, weights: bool = True
+    ) -> tuple[Array | None, Pairs | None]:
+        cotangents = _like("dscores", dscores, scores.shape, model.dtype)
+        dX, gradients = None, None
+        if inputs:
+            dX = np.empty(array.shape, model.dtype)
+            model._with_run(lambda run: run.pull(dX), len(array), "derivatives", array, cotangents, loss=False)
+            dX = dX.reshape(shape)
+        if weights:
+            _, _, gradients = model._with_run(
+                _engine.Run.gradients, len(array), "weight derivatives", array, cotangents, loss=False
+            )
+        return dX, gradients
+
+    return scores, pullback
+
+
+def jvp(
+    model: "Model",
+    X: npt.ArrayLike,
+    dX: npt.ArrayLike | None = None,
+    dweights: Sequence[Sequence[npt.ArrayLike]] | None = None,
+) -> tuple[Array, Array]:
+    """`Model.jvp`."""
+    array, _ = _inputs(model, X)
+    tangents = np.broadcast_to(np.zeros(1, model.dtype), array.shape)
+    if dX is not None:
+        tangents = _like("dX", dX, np.shape(X), model.dtype).reshape(array.shape)
+    pairs = None if dweights is None else model._pairs("dweights", dweights)
+    for i, (layer, arrays) in enumerate(zip(model._weighted, pairs or [], strict=False)):
+        if "alpha" in layer.weight_shapes(1) and arrays[0].any():
+            raise ValueError(f"dweights[{i}] moves the slopes of a PReLU, which jvp does not follow; use vjp")
+    scores, out = (np.empty((len(array), model.n_outputs), model.dtype) for _ in range(2))
+    model._with_run(lambda run: run.push(tangents, out, scores, pairs), len(array), "derivatives", array)
+    return scores, out
+
+
+def jacobian(model: "Model", X: npt.ArrayLike) -> Array:
+    """`Model.jacobian`."""
+    array, shape = _inputs(model, X)
+    out = np.empty((len(array), model.n_outputs, array.shape[1]), model.dtype)
+    model._with_run(lambda run: run.jacobian(out), len(array), "derivatives", array)
+    return out.reshape(len(array), model.n_outputs, *shape[1:])
+
+
+def input_gradients(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
+    """`Model.input_gradients`."""
+    array, shape = _inputs(model, X)
+    _, targets = model._data(array, y)
+    out = np.empty(array.shape, model.dtype)
+    model._with_run(lambda run: run.pull(out), len(array), "derivatives", array, targets)
+    return out.reshape(shape)
+
+
+def _inputs(model: "Model", X: npt.ArrayLike) -> tuple[Array, tuple[int, ...]]:
+    """Samples as the engine reads them, and the shape in which they came."""
+    return samples("X", X, model._built().n_inputs, model.dtype), np.shape(X)
+
+
+def _like(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
+    """A finite array of a given shape, as the engine reads it."""
+    array = numeric_array(name, value)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, but {shape} is wanted here")
+    all_finite(name, array, dtype)
+    return engine_dtype(array, dtype)
