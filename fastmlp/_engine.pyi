@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -76,7 +76,7 @@ class Run:
         n_threads: int,
         exact_threads: bool = False,
         training: bool = False,
-        loss: str | None = None,
+        loss: str | Callable[[Array, Array], tuple[float, Array]] | None = None,
         row_scale: float = 1,
         inference: bool = False,
         options: dict[str, Any] | None = None,

@@ -1,5 +1,14 @@
 # A pass over data, training, evaluation or prediction: included by _engine.pyx.
 
+cdef void call_python_loss(void *run, ptrdiff_t first_row, ptrdiff_t rows) noexcept with gil:
+    """What `CustomLoss.call` is; an error waits in the Run until the threads are back."""
+    cdef Run caller = <Run>run
+    try:
+        caller.call_function(first_row, rows)
+    except BaseException as error:
+        caller.error, caller.custom.failed = error, True
+
+
 cdef class Run:
     """Buffers and plan for passes over data: training, evaluation or prediction.
 
@@ -12,8 +21,9 @@ cdef class Run:
         At most so many threads; what the work deserves unless exact_threads.
     training : bool
         Makes room for gradients.
-    loss : str, optional
-        Name of the loss kernel.
+    loss : str or callable, optional
+        Name of the loss kernel; or ``loss(scores, targets)`` that gives the mean loss of the batch and its gradient,
+        C-contiguous of the network's dtype. Without, the targets are the gradient of the scores.
     row_scale : float
         Factor of each row's loss.
     inference : bool
@@ -32,6 +42,9 @@ cdef class Run:
     cdef Memory layer_memory, buffers, index_memory, barrier
     cdef LossOptions loss_options
     cdef object x, targets
+    cdef readonly object function  # a loss in Python
+    cdef object error
+    cdef CustomLoss custom
 
     def __init__(self, Network network, ptrdiff_t batch_rows, int n_threads, bint exact_threads=False,
                  bint training=False, loss=None, double row_scale=1, bint inference=False, dict options=None,
@@ -47,7 +60,10 @@ cdef class Run:
         p.batch_rows, p.row_scale, p.inference = batch_rows, row_scale, inference or derivatives
         self.loss_options = LossOptions(network.dtype, options or {})
         p.loss_options = self.loss_options.c
-        if loss is not None:
+        if callable(loss):
+            self.function, self.custom.call, self.custom.run = loss, call_python_loss, <void *>self
+            p.custom = &self.custom
+        elif loss is not None:
             p.loss = network.k.loss[position(losses, loss)]
         if training:
             p.share_panels = self.n_threads > 1 and batch_rows < MIN_ROWS_PER_THREAD * self.n_threads
@@ -131,7 +147,8 @@ cdef class Run:
         self.x, self.targets = x, targets
         self.plan.n_samples = cnp.PyArray_DIM(x, 0)
         set_source(&self.plan.x, self.network.k, x)
-        if targets is not None:
+        self.plan.targets.data = NULL
+        if targets is not None and self.function is None:
             set_source(&self.plan.targets, self.network.k, targets)
 
     def release(self):
@@ -167,6 +184,7 @@ cdef class Run:
             p.index = <int64_t *>self.index_memory.data
         p.deadline = fm_clock() + seconds
         self.network.progress = self.run(n_steps, &rates[0], &losses_view[0], &right_view[0], most_threads)
+        self.check_loss()
         cdef ptrdiff_t begun = self.network.progress.begun
         return losses[:begun], right[:begun]
 
@@ -178,6 +196,7 @@ cdef class Run:
         self.prepare(hyper)
         self.plan.shuffle = False
         self.network.progress = self.run(1, &rate, &loss, &right, MAX_THREADS)
+        self.check_loss()
         return loss
 
     cdef void prepare(self, dict hyper) except *:
@@ -209,6 +228,39 @@ cdef class Run:
                     run_as_member(p, now, n_steps, rates, losses, right, result)
         return after
 
+    cdef void check_loss(self) except *:
+        """Raise what a loss in Python raised; the step in which it did has changed nothing."""
+        error, self.error, self.custom.failed = self.error, None, False
+        if error is not None:
+            raise error
+
+    cdef void call_function(self, ptrdiff_t first_row, ptrdiff_t rows) except *:
+        """The loss in Python of some rows: scores of the last layer, blocks of panels, become their gradient."""
+        cdef Plan *p = &self.plan
+        cdef Layer *layer = &p.layers[p.n_layers - 1]
+        cdef ptrdiff_t block, n, first, panel, n_out = layer.n_out, item = p.k.itemsize_bytes
+        cdef cnp.ndarray scores = np.empty((rows, n_out), self.network.dtype), index, dscores
+        cdef char *y
+        cdef char *d
+        for block in range((rows + p.block_rows - 1) // p.block_rows):
+            first, n = block * p.block_rows, min(p.block_rows, rows - block * p.block_rows)
+            p.k.scatter(n, n_out, at(layer.y, block * layer.block, p), layer.stride,
+                        <char *>cnp.PyArray_DATA(scores) + first * n_out * item, n_out)
+        if p.index == NULL:
+            targets = self.targets[first_row:first_row + rows]
+        else:
+            index = np.empty(rows, np.int64)
+            memcpy(cnp.PyArray_DATA(index), p.index + first_row, rows * sizeof(int64_t))
+            targets = self.targets[index]
+        self.custom.loss, dscores = self.function(scores, targets)
+        for block in range((rows + p.block_rows - 1) // p.block_rows):
+            first, n = block * p.block_rows, min(p.block_rows, rows - block * p.block_rows)
+            y, d = at(layer.y, block * layer.block, p), at(layer.dz, block * layer.block, p)
+            p.k.gather[gather_of(dscores)](n, n_out, <char *>cnp.PyArray_DATA(dscores) + first * n_out * item,
+                                           n_out * item, item, NULL, NULL, NULL, y, layer.stride)
+            for panel in range(layer.panels if layer.has_derivative else 0):
+                p.k.multiply(n * p.k.line, at(d, panel * layer.stride, p), at(y, panel * layer.stride, p))
+
     def gradients(self):
         """Loss and gradients of all bound rows as one batch: (loss, right, [(dW, db), ...])."""
         cdef Memory memory = Memory(self.network.n_bytes)
@@ -224,6 +276,7 @@ cdef class Run:
         finally:
             p.gradients = NULL
             self.network.progress = kept
+        self.check_loss()
         return loss, right, self.network.unpack(memory)
 
     def pull(self, cnp.ndarray out, cnp.ndarray scores=None):

@@ -48,6 +48,16 @@ cdef struct Source:             # rows of a user's array
     ptrdiff_t n, row_bytes, column_bytes
     fm_gather *gather           # NULL: int32 labels
 
+# A loss in Python: called by thread 0, it finds the scores of the batch in y of the last layer, and leaves their
+# gradient there.
+ctypedef void (*CallLoss)(void *run, ptrdiff_t first_row, ptrdiff_t rows) noexcept nogil
+
+cdef struct CustomLoss:
+    CallLoss call
+    void *run                   # the Run
+    bint failed                 # it raised
+    double loss                 # mean of the batch
+
 cdef struct Plan:
     const fm_kernels *k
     Layer *layers
@@ -72,6 +82,7 @@ cdef struct Plan:
     ptrdiff_t input_block, input_stride, target_stride, target_bytes, scratch_bytes
     ptrdiff_t n_samples, batch_rows, block_rows
     fm_loss *loss               # NULL: the targets are the gradient of the scores
+    CustomLoss *custom          # instead of both; NULL: none
     fm_loss_options loss_options
     bint inference              # masks and statistics are those of a prediction
     bint has_batch_norm, has_add
@@ -103,6 +114,8 @@ cdef void gather(const Plan *p, const Source *source, ptrdiff_t first, ptrdiff_t
     cdef const char *data = source.data
     cdef const int64_t *index = NULL
     cdef ptrdiff_t r
+    if data == NULL:  # the targets of a loss in Python
+        return
     if p.index != NULL:
         index = p.index + first
     else:
@@ -446,6 +459,14 @@ cdef inline int last_batch_norm(const Plan *p, int i) noexcept nogil:
         i -= 1
     return i
 
+cdef bint call_loss(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, int thread, int n_threads) noexcept nogil:
+    """A loss in Python, between two barriers; whether it succeeded."""
+    fm_barrier_wait(p.barrier, thread, n_threads)
+    if thread == 0:
+        p.custom.call(p.custom.run, first_row, rows)
+    fm_barrier_wait(p.barrier, thread, n_threads)
+    return not p.custom.failed
+
 cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const Mode *mode, int thread,
                                int n_threads) noexcept nogil:
     """Whole blocks of rows, from the gather to the input gradients. Only a batch normalisation, whose statistics are
@@ -468,7 +489,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
                        p.target_stride)
             for i in range(begin, end):
                 forward(p, i, block, 0, n, 0, p.layers[i].panels, mode)
-            if end == p.n_layers:
+            if end == p.n_layers and p.custom == NULL:
                 right += loss(p, block, 0, n, gradient_scale, True)
                 for i in range(p.n_layers - 1, max(stop, lowest - 1), -1):
                     backward(p, i, block, 0, n, 0, input_panels(p, i), rows, thread)
@@ -480,6 +501,13 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
         batch_statistics(p, end, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1))
         fm_barrier_wait(p.barrier, thread, n_threads)
         begin, end = end, next_batch_norm(p, end + 1)
+    if p.custom != NULL:
+        if not call_loss(p, first_row, rows, thread, n_threads):
+            return 0
+        for block in range(first_block, last_block):
+            n = min(p.block_rows, rows - block * p.block_rows)
+            for i in range(p.n_layers - 1, max(stop, lowest - 1), -1):
+                backward(p, i, block, 0, n, 0, input_panels(p, i), rows, thread)
     while stop >= 0:
         first, last = part(p.layers[stop].panels, n_threads, thread), part(p.layers[stop].panels, n_threads, thread + 1)
         fm_barrier_wait(p.barrier, thread, n_threads)
@@ -514,8 +542,13 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
                 batch_statistics(p, i, rows, begin, end)
             forward(p, i, 0, 0, rows, begin, end, mode)
         fm_barrier_wait(p.barrier, thread, n_threads)
-    right = loss(p, 0, first, n, p.row_scale / rows, True)
-    fm_barrier_wait(p.barrier, thread, n_threads)
+    if p.custom == NULL:
+        right = loss(p, 0, first, n, p.row_scale / rows, True)
+        fm_barrier_wait(p.barrier, thread, n_threads)
+    elif call_loss(p, first_row, rows, thread, n_threads):
+        right = 0
+    else:
+        return 0
     for i in range(p.n_layers - 1, -1, -1):
         if p.layers[i].kind == BATCH_NORM:  # as many panels below as above: a thread needs its own sums only
             panels = p.layers[i].panels
@@ -592,14 +625,14 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
             p.last_step = step
         fm_barrier_wait(p.barrier, thread, n_threads)
         is_last = p.last_step == step  # read between two barriers, so that all threads read the same
-        mean_loss = p.k.sum(rows, p.row_losses) / rows
+        mean_loss = p.k.sum(rows, p.row_losses) / rows if p.custom == NULL else p.custom.loss
         if thread == 0:
             step_losses[step] = mean_loss
             step_right[step] = 0
             for i in range(n_threads):
                 step_right[step] += p.right[i * COUNTER_SPACING]
         now.begun = ahead.begun = step + 1
-        if p.update != NULL and not isfinite(mean_loss):
+        if (p.update != NULL and not isfinite(mean_loss)) or (p.custom != NULL and p.custom.failed):
             break
         for i in range(p.n_layers):
             if p.layers[i].kind == DENSE:

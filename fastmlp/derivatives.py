@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine
+from fastmlp import _engine, losses
 from fastmlp._validation import Array, all_finite, engine_dtype, numeric_array, samples
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ def input_gradients(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike) -> Array
     """`Model.input_gradients`."""
     array, shape = _inputs(model, X)
     _, targets = model._data(array, y)
+    if isinstance(model.loss, losses.Custom):
+        scores, pullback = vjp(model, X)
+        found = pullback(model.loss(scores, targets)[1], weights=False)[0]
+        assert found is not None
+        return found
     out = np.empty(array.shape, model.dtype)
     model._with_run(lambda run: run.pull(out), len(array), "derivatives", array, targets)
     return out.reshape(shape)

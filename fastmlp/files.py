@@ -57,7 +57,7 @@ def save(model: Model, path: Any) -> None:
         "seed": model.seed,
         "n_threads": model.n_threads,
         "layers": [_described_layer(layer) for layer in model.layers],
-        "loss": _described(model.loss, losses.BY_NAME),
+        "loss": _described(model.loss, {**losses.BY_NAME, "custom": losses.Custom}),
         "optimizer": _described(model.optimizer, optimizers.BY_NAME),
         "training": {name: training[name] for name in ("optimizer", "step", "epoch")}
         | {"powers": [power.hex() for power in training["powers"]]},
@@ -105,12 +105,14 @@ def _target(path: Any) -> Path:
     return target
 
 
-def load(path: Any) -> Model:
+def load(path: Any, loss: Any = None) -> Model:
     """Read a model that `save` wrote.
 
     Parameters
     ----------
     path : str or path-like
+    loss : str, Loss or callable, optional
+        In the place of the file's.
 
     Returns
     -------
@@ -139,15 +141,17 @@ def load(path: Any) -> Model:
     if type(version) is not int or version != FORMAT:
         raise ValueError(f"{path} has format {version!r}; this fastmlp {__version__} reads format {FORMAT}: update it")
     try:
-        return _model(described, tensors)
+        return _model(described, tensors, loss)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: the description does not fit the model: {error}") from error
 
 
-def _model(described: dict[str, Any], tensors: dict[str, Any]) -> Model:
+def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Model:
+    if loss is None and described["loss"] == {"name": "custom"}:
+        raise ValueError("its loss was a function, which no file holds; pass it again as load(path, loss=...)")
     model = Model(
         [_made_layer(layer) for layer in described["layers"]],
-        loss=_made(described["loss"], losses.BY_NAME),
+        loss=_made(described["loss"], losses.BY_NAME) if loss is None else loss,
         optimizer=_made(described["optimizer"], optimizers.BY_NAME),
         seed=bounded_integer("seed", described["seed"], at_least=0, below=2**64),
         dtype=described["dtype"],

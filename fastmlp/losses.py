@@ -298,6 +298,75 @@ class HalfSquaredError(Loss):
         return 0.5
 
 
+@dataclasses.dataclass(frozen=True)
+class Custom(Loss):
+    """A loss of one's own, from a Python function; `Model` makes one of any callable.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(scores, targets)`` gives ``(loss, dscores)``: a number, the mean loss of a batch, and its derivative
+        by the scores, of their shape. Scores are an array of shape (n, n_outputs) and of the model's dtype, targets the
+        rows ``y[batch]`` of what was passed to `fit`, whatever they hold. It is called in every step, in the middle of
+        the compiled code: the rest of the step runs without the GIL.
+
+    Raises
+    ------
+    TypeError
+        Where the function is not callable, or gives anything else.
+    ValueError
+        Where dscores have another shape, or hold NaN or infinity though the loss does not.
+
+    Notes
+    -----
+    `predict` gives raw scores. A file holds no code: `fastmlp.load` asks for the function again, as ``loss=``.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> def cubic(scores, targets):
+    ...     error = scores - targets
+    ...     return abs(error**3).mean(), 3 * error * abs(error) / error.size
+    >>> model = fm.Model([fm.Dense(8, "tanh"), fm.Dense(1)], loss=cubic)
+    """
+
+    function: Any
+
+    def __post_init__(self) -> None:
+        if not callable(self.function) or isinstance(self.function, type):
+            raise TypeError(f"function must be a function of scores and targets, not {self.function!r}")
+
+    def __call__(self, scores: Array, targets: Array) -> tuple[float, Array]:
+        """The function's results, checked."""
+        found = self.function(scores, targets)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise TypeError(f"the loss {self.function!r} must return (loss, dscores), not {type(found).__name__}")
+        loss, dscores = found[0], numeric_array("dscores", found[1])
+        if np.ndim(loss) != 0:
+            raise ValueError(
+                f"the loss {self.function!r} must return one number, not an array of shape {np.shape(loss)}"
+            )
+        if dscores.shape != scores.shape:
+            raise ValueError(
+                f"the loss {self.function!r} returned dscores of shape {dscores.shape}, not {scores.shape}"
+            )
+        if not np.isfinite(loss):
+            return float(loss), np.zeros_like(scores)
+        all_finite("dscores", dscores, scores.dtype.name)
+        return float(loss), np.ascontiguousarray(dscores, scores.dtype)
+
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
+        """Anything with a row for each sample."""
+        array = np.asarray(y)
+        if array.shape[:1] != (n_samples,):
+            raise ValueError(f"{name} has shape {array.shape}, but X holds {n_samples} samples")
+        return array
+
+    def get_config(self) -> dict[str, Any]:
+        """Nothing that a file could hold."""
+        return {}
+
+
 BY_NAME: dict[str, type[Loss]] = {
     "softmax_cross_entropy": SoftmaxCrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,
@@ -312,6 +381,7 @@ def get(loss: "str | Loss") -> Loss:
     Parameters
     ----------
     loss : {"softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "half_squared_error"} or Loss
+        Or a function, for `Custom`.
 
     Returns
     -------
@@ -319,6 +389,8 @@ def get(loss: "str | Loss") -> Loss:
     """
     if isinstance(loss, Loss) and type(loss) is not Loss:
         return loss
+    if callable(loss) and not isinstance(loss, type | Loss):
+        return Custom(loss)
     if isinstance(loss, str) and loss in BY_NAME:
         return BY_NAME[loss]()
     if isinstance(loss, str):

@@ -36,7 +36,7 @@ class Model:
         From the first hidden layer to the output layer.
     loss : str or Loss, default "mean_squared_error"
         {"softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "half_squared_error"} or an object
-        from `fastmlp.losses`. All take raw scores.
+        from `fastmlp.losses`. All take raw scores. A function of one's own too: see `fastmlp.losses.Custom`.
     optimizer : str or Optimizer, default "sgd"
         {"sgd", "rmsprop", "adam", "adamw"} or an object such as ``fastmlp.Adam(1e-3)``.
     seed : int or None, default 0
@@ -67,7 +67,7 @@ class Model:
     def __init__(
         self,
         layers: Sequence[Layer],
-        loss: str | losses_module.Loss = "mean_squared_error",
+        loss: str | losses_module.Loss | Callable[..., Any] = "mean_squared_error",
         optimizer: str | optimizers_module.Optimizer = "sgd",
         seed: int | None = 0,
         n_inputs: int | None = None,
@@ -597,6 +597,8 @@ class Model:
         return self._evaluate(*self._data(X, y))
 
     def _evaluate(self, X: Array, targets: Array) -> dict[str, float]:
+        if isinstance(self._loss, losses_module.Custom):
+            return self._logs(self._loss(self.scores(X), targets)[0], 0, len(X))
         loss, right = self._with_run(_engine.Run.evaluate, len(X), "prediction", X, targets)
         return self._logs(loss, right, len(X))
 
@@ -632,8 +634,10 @@ class Model:
         training = mode in ("training", "weight derivatives")
         if not training:
             rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
-        kernel = None if targets is None or not loss else self._loss.kernel(targets)
-        key = (rows, mode, kernel, self._n_threads)
+        kernel: Any = None
+        if targets is not None and loss:
+            kernel = self._loss if isinstance(self._loss, losses_module.Custom) else self._loss.kernel(targets)
+        key = (rows, mode, str(kernel), self._n_threads)
         run = self._runs.pop(key, None)
         if run is None:
             threads = cores() if self.n_threads is None else self.n_threads
@@ -702,12 +706,14 @@ class Model:
             self._network.set_state(training)
 
 
-def load(path: Any) -> Model:
+def load(path: Any, loss: str | losses_module.Loss | Callable[..., Any] | None = None) -> Model:
     """Read a model that `Model.save` wrote. Nothing in the file is executed.
 
     Parameters
     ----------
     path : str or path-like
+    loss : str, Loss or callable, optional
+        In the place of the file's; needed for a model that was trained with a function of one's own.
 
     Returns
     -------
@@ -721,7 +727,7 @@ def load(path: Any) -> Model:
     """
     from fastmlp import files
 
-    return files.load(path)
+    return files.load(path, loss)
 
 
 def _short(layer: Layer) -> str:

@@ -1,0 +1,139 @@
+"""fastmlp.losses.Custom: a loss in Python gives what the same loss in C gives, in every way a model is trained."""
+
+import pickle
+
+import numpy as np
+import pytest
+from test_layers import STACKS, data, model_of
+
+import fastmlp as fm
+
+
+def squared(scores, targets):
+    error = scores - targets
+    return (error**2).mean(), 2 * error / error.size
+
+
+def cross_entropy(scores, labels):
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    rows = np.arange(len(labels))
+    loss = -np.log(p[rows, labels]).mean()
+    p[rows, labels] -= 1
+    return loss, p / len(labels)
+
+
+def with_loss(model, loss):
+    """The same model with another loss."""
+    other = fm.Model(model.layers, loss, model.optimizer, model.seed, 11, model.dtype, model.n_threads)
+    other.weights = model.weights
+    return other
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("batch_size", [50, 13])
+@pytest.mark.parametrize("name", ["batch norm twice", "residuals within", "layer norm first and last", "dropout last"])
+def test_fit_is_that_of_the_kernel(name, batch_size, n_threads):
+    X, y = data()
+    model = model_of(STACKS[name], n_threads=n_threads)
+    own = with_loss(model, cross_entropy)
+    expected = model.fit(X, y, batch_size, 3, validation_data=(X[:9], y[:9]), verbose=0)
+    found = own.fit(X, y, batch_size, 3, validation_data=(X[:9], y[:9]), verbose=0)
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-10)
+    np.testing.assert_allclose(found["val_loss"], expected["val_loss"], rtol=1e-9)
+    for mine, its in zip(own.weights, model.weights, strict=True):
+        for a, b in zip(mine, its, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_gradients_steps_and_evaluation():
+    X, _ = data()
+    T = np.random.default_rng(5).standard_normal((50, 3))
+    model = fm.Model([fm.Dense(9, "tanh"), fm.Dense(3)], squared, "adam", n_inputs=11, dtype="float64")
+    known = with_loss(model, "mean_squared_error")
+    assert fm.gradcheck.check(model, X[:10], T[:10]).max_relative_error < 1e-6
+    for a, b in ((model.train_on_batch(X, T), known.train_on_batch(X, T)),
+                 (model.evaluate(X, T)["loss"], known.evaluate(X, T)["loss"]),
+                 (model.loss_and_gradients(X, T)[0], known.loss_and_gradients(X, T)[0])):  # fmt: skip
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    np.testing.assert_allclose(model.predict(X), known.predict(X), rtol=1e-12)
+    np.testing.assert_allclose(model.input_gradients(X, T), known.input_gradients(X, T), rtol=1e-10, atol=1e-14)
+
+
+def test_targets_may_be_anything():
+    X, _ = data(20)
+    names = np.array(["a", "b"] * 10, object)
+
+    def loss(scores, targets):
+        assert set(targets) <= {"a", "b"}
+        wanted = (targets == "a").astype(float)[:, None]
+        return squared(scores, wanted)
+
+    history = fm.Model([fm.Dense(1)], loss, fm.SGD(0.1)).fit(X, names, 5, 30, verbose=0)
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+
+
+def test_a_loss_that_raises_changes_nothing():
+    X, y = data()
+    calls = []
+
+    def loss(scores, targets):
+        calls.append(len(scores))
+        if len(calls) == 5:
+            raise KeyError("mine")
+        return cross_entropy(scores, targets)
+
+    model = model_of(STACKS["batch norm twice"], n_threads=2)
+    own = with_loss(model, loss)
+    with pytest.raises(KeyError, match="mine"):
+        own.fit(X, y, 10, 3, shuffle=False, verbose=0)
+    assert len(calls) == 5
+    model.fit(X[:40], y[:40], 10, 1, shuffle=False, verbose=0)  # the four steps before
+    for mine, its in zip(own.weights, model.weights, strict=True):
+        for a, b in zip(mine, its, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    own.fit(X, y, 10, 1, verbose=0)  # the model is still good
+
+
+def test_divergence():
+    X, _ = data()
+    model = fm.Model([fm.Dense(3)], lambda z, t: (np.inf, z), n_inputs=11)
+    with pytest.raises(fm.DivergedError):
+        model.fit(X, X, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "words"),
+    [
+        (lambda z, t: 1.0, TypeError, "must return (loss, dscores), not float"),
+        (lambda z, t: (1.0, z[:, :1]), ValueError, "returned dscores of shape (50, 1), not (50, 3)"),
+        (lambda z, t: (z[0], z), ValueError, "must return one number"),
+        (lambda z, t: (1.0, z * np.nan), ValueError, "dscores holds nan"),
+        (lambda z, t: (1.0, "x"), TypeError, "dscores must hold real numbers"),
+        (fm.losses.HalfSquaredError, TypeError, "loss must be a name or a loss"),
+    ],
+)
+def test_bad_functions(loss, error, words):
+    X, y = data()
+    with pytest.raises(error) as caught:
+        fm.Model([fm.Dense(3)], loss, n_inputs=11).train_on_batch(X, y)
+    assert words in str(caught.value)
+
+
+def test_saved_and_loaded_with_the_function(tmp_path):
+    X, y = data()
+    model = fm.Model([fm.Dense(3)], cross_entropy, "adam", n_inputs=11)
+    model.fit(X, y, verbose=0)
+    model.save(tmp_path / "a")
+    with pytest.raises(ValueError, match=r"pass it again as load\(path, loss=...\)"):
+        fm.load(tmp_path / "a")
+    other, copied = fm.load(tmp_path / "a", loss=cross_entropy), pickle.loads(pickle.dumps(model))
+    for each in (model, other, copied):
+        each.fit(X, y, verbose=0)
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+    np.testing.assert_array_equal(copied.predict(X), model.predict(X))
+
+
+def test_targets_have_a_row_for_each_sample():
+    with pytest.raises(ValueError, match=r"y has shape \(3,\), but X holds 50 samples"):
+        fm.Model([fm.Dense(3)], squared).fit(data()[0], [1, 2, 3], verbose=0)
