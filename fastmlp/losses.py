@@ -6,6 +6,7 @@ Targets of a sample may be given for every output, of shape (n, n_outputs); for 
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -343,13 +344,9 @@ class Custom(Loss):
             raise TypeError(f"the loss {self.function!r} must return (loss, dscores), not {type(found).__name__}")
         loss, dscores = found[0], numeric_array("dscores", found[1])
         if np.ndim(loss) != 0:
-            raise ValueError(
-                f"the loss {self.function!r} must return one number, not an array of shape {np.shape(loss)}"
-            )
+            raise ValueError(f"the loss {self.function!r} must return one number, not shape {np.shape(loss)}")
         if dscores.shape != scores.shape:
-            raise ValueError(
-                f"the loss {self.function!r} returned dscores of shape {dscores.shape}, not {scores.shape}"
-            )
+            raise ValueError(f"the loss {self.function!r} gave dscores of shape {dscores.shape}, not {scores.shape}")
         if not np.isfinite(loss):
             return float(loss), np.zeros_like(scores)
         all_finite("dscores", dscores, scores.dtype.name)
@@ -375,7 +372,7 @@ BY_NAME: dict[str, type[Loss]] = {
 }
 
 
-def get(loss: "str | Loss") -> Loss:
+def get(loss: "str | Loss | Callable[..., Any]") -> Loss:
     """A loss from its name or from itself.
 
     Parameters
