@@ -32,7 +32,7 @@ from fastmlp.model import Model, load
 from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
-    from fastmlp import datasets, gradcheck, initializers, losses, optimizers, schedules
+    from fastmlp import autograd, datasets, gradcheck, initializers, losses, optimizers, schedules
 
 __all__ = [
     "SGD",
@@ -52,6 +52,7 @@ __all__ = [
     "RMSprop",
     "Residual",
     "__version__",
+    "autograd",
     "datasets",
     "gradcheck",
     "initializers",
@@ -62,7 +63,7 @@ __all__ = [
     "show_config",
 ]
 
-_LAZY = ("datasets", "gradcheck", "initializers")
+_LAZY = ("autograd", "datasets", "gradcheck", "initializers")
 
 
 def __getattr__(name: str) -> Any:
