@@ -24,7 +24,14 @@ except ModuleNotFoundError as error:
         "the checkout, then start Python in another folder (or use the `fastmlp` command, or pytest)."
     ) from error
 
-from fastmlp.callbacks import Callback
+from fastmlp.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+)
 from fastmlp.config import show_config
 from fastmlp.history import DivergedError, History
 from fastmlp.layers import Activation, BatchNorm, Dense, Dropout, Flatten, LayerNorm, PReLU, Residual
@@ -40,16 +47,21 @@ __all__ = [
     "Adam",
     "AdamW",
     "BatchNorm",
+    "CSVLogger",
     "Callback",
     "Dense",
     "DivergedError",
     "Dropout",
+    "EarlyStopping",
     "Flatten",
     "History",
     "LayerNorm",
+    "LearningRateScheduler",
     "Model",
+    "ModelCheckpoint",
     "PReLU",
     "RMSprop",
+    "ReduceLROnPlateau",
     "Residual",
     "__version__",
     "autograd",

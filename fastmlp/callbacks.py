@@ -1,9 +1,20 @@
 """Callbacks: what happens beside training. The engine trains a chunk of steps without Python, some tens of
-milliseconds long, and then comes back here."""
+milliseconds long, and then comes back here.
 
+Names, arguments and meanings are Keras's where Keras has them. Names of files and printed lines count epochs from 1;
+hooks, histories and CSV files from 0.
+"""
+
+import dataclasses
+import inspect
+import os
+import string
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+from fastmlp._validation import Array, bounded_integer, choice, finite_number
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -12,38 +23,42 @@ Logs = dict[str, float]
 
 
 class Callback:
-    """Base of callbacks, with the hooks of Keras.
+    """Base of callbacks, with the hooks of Keras; one may take fewer arguments than are listed here.
 
     Attributes
     ----------
     model : Model
-        Set by `fit`. A callback that sets ``model.stop_training = True`` ends the training after the epoch, or, where
-        it does so in `on_train_batch_end`, in the middle of one.
+        Set by `fit`. A callback that calls ``self.stop()``, or sets ``model.stop_training = True``, ends the training
+        after the epoch, or, where it does so in `on_train_batch_end`, in the middle of one.
     params : dict
-        "epochs" and "steps" (in an epoch).
+        "epochs", "steps" (in an epoch), and "metrics", the names that the logs of an epoch will hold at least.
 
     Examples
     --------
     >>> import fastmlp as fm
     >>> class Stop(fm.Callback):
     ...     def on_epoch_end(self, epoch, logs):
-    ...         self.model.stop_training = logs["loss"] < 0.1
+    ...         if logs["loss"] < 0.1:
+    ...             self.stop("loss below 0.1")
     """
 
     model: "Model"
     params: dict[str, Any]
 
-    def on_train_begin(self) -> None:
-        """Before the first epoch."""
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch; logs is empty."""
 
-    def on_train_end(self) -> None:
-        """After the last epoch, also where an error or Ctrl-C ended the training."""
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch, also where an error or Ctrl-C ended the training; logs is that of the last epoch."""
 
-    def on_epoch_begin(self, epoch: int) -> None:
-        """Before an epoch, counted from 0 in this fit."""
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch, counted from 0 in this fit; logs is empty."""
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """After an epoch; logs holds its losses and metrics, of validation data with the prefix "val_"."""
+        """After an epoch; logs holds its losses and metrics, of validation data with the prefix "val_".
+
+        What a callback adds to logs is seen by those after it and recorded in the history.
+        """
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """After a chunk of steps, not after each one: batch is the last one done in this epoch, from 0.
@@ -51,19 +66,90 @@ class Callback:
         Chunks end by the clock, so what is changed in the model here is not the same in every run.
         """
 
+    def stop(self, reason: str = "callback") -> None:
+        """End the training.
+
+        Parameters
+        ----------
+        reason : str, default "callback"
+            What `History.stopped` will say.
+        """
+        self.model.stop_training = True
+        self.model.stop_reason = reason
+
+
+HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+
+
+class Hooks:
+    """The hooks of some callbacks, each with as many arguments as it takes.
+
+    Raises
+    ------
+    TypeError
+        Where a method is named on_... but no hook, or wants more arguments than a hook gets.
+    """
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        for callback in callbacks:
+            for name in dir(callback):
+                if name.startswith("on_") and name not in HOOKS and callable(getattr(callback, name)):
+                    import difflib
+
+                    nearest = difflib.get_close_matches(name, HOOKS, 1, 0.0)[0]
+                    raise TypeError(
+                        f"{type(callback).__name__}.{name} is no hook and would never be called; did you mean "
+                        f"{nearest}? There are {', '.join(HOOKS)}"
+                    )
+        self.callbacks = list(callbacks)
+        self._by_name = {
+            name: [(method, _arity(method, name)) for method in (getattr(callback, name) for callback in callbacks)]
+            for name in HOOKS
+        }
+
+    def call(self, hook: str, *arguments: Any) -> None:
+        """One hook of every callback."""
+        for method, arity in self._by_name[hook]:
+            method(*arguments[:arity])
+
+
+def _arity(method: Callable[..., Any], hook: str) -> int:
+    """How many of a hook's arguments a method takes."""
+    given = len(inspect.signature(getattr(Callback, hook)).parameters) - 1
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # not written in Python
+        return given
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return given
+    taken = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if sum(p.default is p.empty for p in taken) > given:
+        raise TypeError(f"{method.__qualname__} wants {len(taken)} arguments, but a hook {hook} gets {given}")
+    return min(given, len(taken))
+
+
+# ---- progress ----
+
 
 def format_logs(logs: Logs) -> str:
     """Logs in one line: ``loss 0.1234  accuracy 0.9876``."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+    return "  ".join(f"{name} {value:{'.3g' if name == 'learning_rate' else '.4f'}}" for name, value in logs.items())
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this: the same question that tqdm asks."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return "IPKernelApp" in getattr(shell, "config", ())
 
 
 class ProgressBar(Callback):
-    """What `fit` shows: a bar on a terminal (verbose=1) and a line for every epoch (verbose=1 or 2), on stderr.
+    """What `fit` shows: a bar on a terminal or in a notebook (verbose=1) and a line for every epoch (verbose=1 or 2),
+    on stderr.
 
     Parameters
     ----------
     bar : bool, default True
-        A tqdm bar over the steps of an epoch, where stderr is a terminal.
+        A tqdm bar over the steps of an epoch, where somebody watches; in a file or a pipe there are lines alone.
     """
 
     def __init__(self, bar: bool = True) -> None:
@@ -71,11 +157,15 @@ class ProgressBar(Callback):
         self.bar: Any = None
         self.began = 0.0
 
-    def on_epoch_begin(self, epoch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Open the bar of this epoch."""
         self.began = time.perf_counter()
-        if self.wants_bar and sys.stderr.isatty():
-            from tqdm.auto import tqdm
+        notebook = _in_notebook()
+        if self.wants_bar and (notebook or sys.stderr.isatty()):
+            if notebook:
+                from tqdm.auto import tqdm
+            else:
+                from tqdm import tqdm
 
             label = f"epoch {epoch + 1}/{self.params['epochs']}"
             self.bar = tqdm(total=self.params["steps"], desc=label, unit="step", leave=False, file=sys.stderr)
@@ -94,8 +184,404 @@ class ProgressBar(Callback):
         number = f"epoch {epoch + 1:{width}}/{self.params['epochs']}"
         print(f"{number}  {seconds:6.2f} s  {format_logs(logs)}", file=sys.stderr, flush=True)
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """Close the bar."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+# ---- those that watch a quantity ----
+
+
+class Monitor(Callback):
+    """Base of callbacks that watch one quantity of the logs.
+
+    Parameters
+    ----------
+    monitor : str
+        Its name, "val_loss" for example.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better; "auto" knows losses, errors and the names of `fastmlp.metrics`.
+    min_delta : float
+        What counts as better differs by more than this.
+    """
+
+    def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor must be the name of a logged quantity such as 'val_loss', not {monitor!r}")
+        self.monitor, self.mode = monitor, choice("mode", mode, ("auto", "min", "max"))
+        self.min_delta = finite_number("min_delta", min_delta, at_least=0)
+        if mode == "auto":
+            self.mode = _direction(monitor)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Whether the quantity can be there."""
+        names = self.params["metrics"]
+        if self.monitor not in names and self.monitor.removeprefix("val_") in names:
+            raise ValueError(f"monitor={self.monitor!r} needs validation_data; give it to fit, or monitor another")
+
+    def value(self, logs: Logs) -> float:
+        """The quantity."""
+        if self.monitor not in logs:
+            raise ValueError(f"monitor={self.monitor!r} is not in the logs; there are {', '.join(logs)}")
+        return logs[self.monitor]
+
+    def is_better(self, value: float, than: float | None) -> bool:
+        """Whether a value is better than another by more than min_delta, and any number than None."""
+        if than is None:
+            return value == value  # not NaN
+        return value < than - self.min_delta if self.mode == "min" else value > than + self.min_delta
+
+
+def _direction(monitor: str) -> str:
+    name = monitor.removeprefix("val_")
+    if "accuracy" in name or name.startswith(("precision", "recall", "f1", "roc_auc", "r2")):
+        return "max"
+    if "loss" in name or "error" in name or name in ("rmse", "mae"):
+        return "min"
+    raise ValueError(f"mode='auto' does not know whether less {monitor!r} is better; give mode='min' or mode='max'")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class EarlyStopping(Monitor):
+    """Stop when a quantity no longer gets better.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        Name in the logs.
+    min_delta : float, default 0.0
+        A change of no more than this is none.
+    patience : int, default 0
+        Epochs without a change for the better after which to stop: `History.stopped` is then "patience".
+    verbose : {0, 1}, default 0
+        1 says on stderr when it stops.
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether less or more is better.
+    baseline : float or None, default None
+        The count of `patience` only starts again where a change for the better beats this, too.
+    restore_best_weights : bool, default False
+        Give the model the weights of its best epoch when the training ends, however it ends. The optimizer's state is
+        that of the last epoch.
+    start_from_epoch : int, default 0
+        Epochs at the beginning that are not looked at.
+    target : float or None, default None
+        Stop as soon as the quantity is as good as this: `History.stopped` is then "target reached".
+
+    Attributes
+    ----------
+    best, best_epoch : float or None, int or None
+        Of the last training; the epoch from 0.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X, y = fm.datasets.load_digits()
+    >>> model = fm.Model([fm.Dense(10)], "softmax_cross_entropy", "adam")
+    >>> stop = fm.EarlyStopping("accuracy", target=0.9)
+    >>> model.fit(X / 16, y, epochs=100, callbacks=[stop], verbose=0).stopped
+    'target reached'
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+        target: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience = bounded_integer("patience", patience, at_least=0)
+        self.verbose = verbose
+        self.baseline = None if baseline is None else finite_number("baseline", baseline)
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = bounded_integer("start_from_epoch", start_from_epoch, at_least=0)
+        self.target = None if target is None else finite_number("target", target)
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.best_weights: list[tuple[Array, ...]] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget the training before."""
+        super().on_train_begin(logs)
+        self.wait, self.best, self.best_epoch, self.best_weights = 0, None, None, None
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Compare, and stop."""
+        value = self.value(logs)
+        if epoch < self.start_from_epoch:
+            return
+        self.wait += 1
+        better = self.is_better(value, self.best)
+        if better:
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.weights
+            if self.baseline is None or self.is_better(value, self.baseline):
+                self.wait = 0
+        if self.target is not None and (value <= self.target if self.mode == "min" else value >= self.target):
+            self._stop(epoch, "target reached")
+        elif not better and self.wait >= self.patience and epoch > 0:
+            self._stop(epoch, "patience")
+
+    def _stop(self, epoch: int, reason: str) -> None:
+        self.stop(reason)
+        if self.verbose:
+            _say(f"epoch {epoch + 1}: stopped ({reason}), {self.monitor} was best with {self.best}")
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Restore the best weights."""
+        if self.best_weights is not None:
+            self.model.weights, self.best_weights = self.best_weights, None
+
+
+class ReduceLROnPlateau(Monitor):
+    """Multiply the learning rate by a factor when a quantity no longer gets better.
+
+    The optimizer must have a number for its learning rate, no schedule. The rate is recorded in the history.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        Name in the logs.
+    factor : float, default 0.1
+        In (0, 1).
+    patience : int, default 10
+        Epochs without a change for the better after which to reduce.
+    verbose : {0, 1}, default 0
+        1 says so on stderr.
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether less or more is better.
+    min_delta : float, default 1e-4
+        A change of no more than this is none.
+    cooldown : int, default 0
+        Epochs after a reduction in which the patience does not count.
+    min_lr : float, default 0.0
+        The least learning rate.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.ReduceLROnPlateau(factor=0.5, patience=3).factor
+    0.5
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.factor = finite_number("factor", factor, above=0, below=1)
+        self.patience = bounded_integer("patience", patience, at_least=0)
+        self.verbose = verbose
+        self.cooldown = bounded_integer("cooldown", cooldown, at_least=0)
+        self.min_lr = finite_number("min_lr", min_lr, at_least=0)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget the training before."""
+        super().on_train_begin(logs)
+        _plain_rate(self)
+        self.best: float | None = None
+        self.wait = self.left = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Compare, and reduce."""
+        value, rate = self.value(logs), _plain_rate(self)
+        logs["learning_rate"] = rate
+        if self.left > 0:
+            self.left, self.wait = self.left - 1, 0
+        if self.is_better(value, self.best):
+            self.best, self.wait = value, 0
+        elif self.left == 0:
+            self.wait += 1
+            if self.wait >= self.patience and rate > self.min_lr:
+                _set_rate(self, max(rate * self.factor, self.min_lr))
+                self.left, self.wait = self.cooldown, 0
+                if self.verbose:
+                    _say(f"epoch {epoch + 1}: the learning rate falls to {_plain_rate(self):.4g}")
+
+
+class LearningRateScheduler(Callback):
+    """Set the learning rate before each epoch. For a rate that follows the step there is `fastmlp.schedules`.
+
+    Parameters
+    ----------
+    schedule : callable
+        ``schedule(epoch, learning_rate)`` returns the new rate; the epoch is counted from 0 in this fit.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> halve = fm.LearningRateScheduler(lambda epoch, rate: rate if epoch < 10 else rate / 2)
+    """
+
+    def __init__(self, schedule: Callable[[int, float], float]) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function of epoch and learning rate, not {schedule!r}")
+        self.schedule = schedule
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Set the rate of this epoch."""
+        _set_rate(self, self.schedule(epoch, _plain_rate(self)))
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Record it."""
+        logs["learning_rate"] = _plain_rate(self)
+
+
+def _plain_rate(callback: Callback) -> float:
+    rate = callback.model.optimizer.learning_rate
+    if not isinstance(rate, int | float):
+        raise TypeError(f"{type(callback).__name__} sets a learning rate, but the optimizer follows {rate!r}; use one")
+    return float(rate)
+
+
+def _set_rate(callback: Callback, rate: float) -> None:
+    model = callback.model
+    model.optimizer = dataclasses.replace(model.optimizer, learning_rate=rate)
+
+
+# ---- those that write files ----
+
+
+class ModelCheckpoint(Monitor):
+    """Save the model after each epoch, optimizer and position in the schedule included, by an atomic rename.
+
+    ``fastmlp.load(path)`` gives a model that goes on with the same bits.
+
+    Parameters
+    ----------
+    path : str or path-like
+        May hold fields: ``{epoch}``, from 1, and names in the logs, as in "net-{epoch:03d}-{val_loss:.3f}.safetensors".
+        Without fields each epoch replaces the one before.
+    monitor : str, default "val_loss"
+        Name in the logs; only for save_best_only.
+    save_best_only : bool, default False
+        Save only where the quantity has become better.
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether less or more is better.
+    initial_value_threshold : float or None, default None
+        With save_best_only: what the first model must beat.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be written; without fields that shows before the first epoch.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.ModelCheckpoint("net-{epoch:03d}.safetensors").path
+    'net-{epoch:03d}.safetensors'
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        save_best_only: bool = False,
+        mode: str = "auto",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode if save_best_only or mode != "auto" else "min", 0.0)
+        self.path = os.fspath(path)
+        try:
+            self.fields = [field for _, field, _, _ in string.Formatter().parse(self.path) if field is not None]
+        except ValueError as error:
+            raise ValueError(f"path {self.path!r} has a field that cannot be read: {error}") from None
+        if not all(field.isidentifier() for field in self.fields):
+            raise ValueError(f"path {self.path!r} must have fields with names, such as {{epoch}} or {{val_loss:.3f}}")
+        self.save_best_only = save_best_only
+        threshold = initial_value_threshold
+        self.best = None if threshold is None else finite_number("initial_value_threshold", threshold)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Whether the quantity and the folder can be there. The best value of a training before is kept."""
+        if self.save_best_only:
+            super().on_train_begin(logs)
+        if not self.fields:
+            from fastmlp import files
+
+            files.writable(self.path)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Save."""
+        if self.save_best_only:
+            value = self.value(logs)
+            if not self.is_better(value, self.best):
+                return
+            self.best = value
+        missing = [field for field in self.fields if field != "epoch" and field not in logs]
+        if missing:
+            raise ValueError(f"path {self.path!r} names {missing[0]!r}; there are epoch, {', '.join(logs)}")
+        self.model.save(self.path.format(**{**logs, "epoch": epoch + 1}))
+
+
+class CSVLogger(Callback):
+    """Write the logs of each epoch to a file of comma-separated values, as soon as there are any.
+
+    Parameters
+    ----------
+    path : str or path-like
+    separator : str, default ","
+        One character.
+    append : bool, default False
+        Add to a file that is there, in its columns, instead of replacing it.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.CSVLogger("training.csv").separator
+    ','
+    """
+
+    def __init__(self, path: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        self.path = os.fspath(path)
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise ValueError(f"separator must be one character, not {separator!r}")
+        self.separator, self.append = separator, append
+        self.file: IO[str] | None = None
+        self.columns: list[str] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Open the file, and read its columns where it is added to."""
+        import csv
+
+        self.file = open(self.path, "a+" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
+        self.file.seek(0)
+        self.columns = next(csv.reader(self.file, delimiter=self.separator), []) if self.append else []
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Write a line; before the first one the names."""
+        import csv
+
+        assert self.file is not None
+        writer = csv.writer(self.file, delimiter=self.separator, lineterminator="\n")
+        values = {"epoch": epoch, **logs}
+        if not self.columns:
+            self.columns = list(values)
+            writer.writerow(self.columns)
+        writer.writerow([values.get(name, "") for name in self.columns])
+        self.file.flush()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Close the file."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None

@@ -19,6 +19,7 @@ import numpy as np
 import fastmlp
 from fastmlp import _engine, config, files, plotting
 from fastmlp._validation import Array
+from fastmlp.history import finished
 
 _IMPORTED = time.perf_counter()
 
@@ -109,7 +110,7 @@ class Decay(fastmlp.Callback):
     def __init__(self, learning_rate: float, epochs: int) -> None:
         self.learning_rate, self.epochs = learning_rate, epochs
 
-    def on_epoch_begin(self, epoch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Go on with the epoch's rate."""
         self.model.optimizer = fastmlp.Adam(self.learning_rate * max(0.1, 1 - epoch / self.epochs))
 
@@ -164,6 +165,7 @@ def demo(options: argparse.Namespace) -> int:
         callbacks=[Decay(task.learning_rate, task.epochs), *([] if until is None else [until])],
         verbose=1,
     )
+    finished(history)
     accuracy = model.evaluate(data.X_test, data.y_test)["accuracy"]
     n_test = len(data.X_test)
     say(f"\ntest accuracy {accuracy:.4f}: {round(accuracy * n_test):,} of {n_test:,} held-out images are right")
@@ -221,7 +223,7 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
         return twin.fit(X, y, size, [task.learning_rate] * steps, model.optimizer.hyper())[0]
 
     def model_fit() -> Any:
-        return model.fit(X, y, batch_size=size, epochs=1, shuffle=False, verbose=0)
+        return finished(model.fit(X, y, batch_size=size, epochs=1, shuffle=False, verbose=0))
 
     say(f"\nThe same training in plain NumPy (fastmlp/_reference.py), {steps} steps from the same weights:")
     ours = np.array([model.train_on_batch(X[i : i + size], y[i : i + size]) for i in range(0, len(X), size)])

@@ -38,7 +38,7 @@ def save(model: Model, path: Any) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
-    target = _target(path)
+    target = writable(path)
     state = model.__getstate__()
     if "weights" not in state:
         raise ValueError("this model has no weights to save yet; call build(n_inputs) or fit first")
@@ -91,7 +91,7 @@ def output_folder(name: Any) -> Path:
     return folder
 
 
-def _target(path: Any) -> Path:
+def writable(path: Any) -> Path:
     """Where to write: a regular file, or a new one in a folder that is there."""
     target = Path(os.path.realpath(os.fsdecode(path)))
     if not target.parent.is_dir():

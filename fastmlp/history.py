@@ -1,5 +1,6 @@
 """What training left behind."""
 
+import math
 from typing import Any
 
 
@@ -12,11 +13,16 @@ class History:
         From 0.
     history : dict of str to list of float
         "loss", "accuracy", "val_loss", "val_accuracy", as far as there are; also as ``history["loss"]``.
+    stopped : str
+        Why the training ended: "epochs done", "patience" or "target reached" (`EarlyStopping`), "callback" (another one
+        that set ``model.stop_training``; or what it gave to `Callback.stop`), "interrupted" (Ctrl-C), "diverged" (in
+        `DivergedError.history`). Empty before the end, and where an error ended it.
     """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
+        self.stopped = ""
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
         """Add an epoch."""
@@ -31,7 +37,8 @@ class History:
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
-        return f"<fastmlp.History: {len(self.epoch)} epochs{', ' if last else ''}{last}>"
+        why = f" ({self.stopped})" if self.stopped not in ("", "epochs done") else ""
+        return f"<fastmlp.History: {len(self.epoch)} epochs{why}{', ' if last else ''}{last}>"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw losses and accuracies over the epochs (needs matplotlib: the extra "plot").
@@ -58,20 +65,36 @@ class DivergedError(ArithmeticError):
     step : int
         Training step, from 1, at which it did.
     learning_rate : float
+    layer : int
+        Position in ``model.weights`` of the largest absolute weight when it did.
+    largest_weight : float
+        That weight; infinity also for NaN.
     history : History
         Up to the last good epoch; the model's weights are those of its end. Of a single step, `Model.train_on_batch`,
         it is empty, and the weights are those before the step: they may be too large already.
     """
 
-    def __init__(self, step: int, learning_rate: float, history: History) -> None:
+    def __init__(
+        self, step: int, learning_rate: float, history: History, layer: int = 0, largest_weight: float = math.nan
+    ) -> None:
         super().__init__(
-            f"the loss became NaN or infinite at step {step} (learning rate {learning_rate:g}); the weights are those "
-            "before that epoch, or before a single step, whose predecessor may have ruined them (assign model.weights "
-            "then). A smaller learning rate or scaled inputs usually help"
+            f"the loss became NaN or infinite at step {step} (learning rate {learning_rate:g}); the largest weight was "
+            f"then {largest_weight:.3g}, in layer {layer}. The weights are those before that epoch, or before a single "
+            "step, whose predecessor may have ruined them (assign model.weights then). A smaller learning rate or "
+            "scaled inputs usually help"
         )
         self.step = step
         self.learning_rate = learning_rate
+        self.layer = layer
+        self.largest_weight = largest_weight
         self.history = history
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.step, self.learning_rate, self.history)
+        return type(self), (self.step, self.learning_rate, self.history, self.layer, self.largest_weight)
+
+
+def finished(history: History) -> History:
+    """The history itself; KeyboardInterrupt where Ctrl-C ended its training, for a program that is to end then."""
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return history

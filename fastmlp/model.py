@@ -17,9 +17,9 @@ from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp._turn import Turn
 from fastmlp._validation import Array, all_finite, bounded_integer, numeric_array, samples
-from fastmlp.callbacks import Callback, ProgressBar
+from fastmlp.callbacks import Callback, Hooks, ProgressBar
 from fastmlp.config import cores
-from fastmlp.history import DivergedError, History
+from fastmlp.history import History
 from fastmlp.layers import Activation, Dense, Layer, checked, flat, plan, widths
 
 Pairs = list[tuple[Array, ...]]
@@ -89,6 +89,7 @@ class Model:
         drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         self._seed = bounded_integer("seed", drawn, at_least=0, below=2**64)
         self.stop_training = False
+        self.stop_reason = "callback"
         self._network: Any = None
         self._turn = Turn()
         self._runs: dict[Any, Any] = {}
@@ -306,7 +307,9 @@ class Model:
         -------
         History
             Of this call: "loss" and for a classification "accuracy", means over the steps of an epoch while the
-            weights moved; "val_loss" and "val_accuracy" at its end.
+            weights moved; "val_loss" and "val_accuracy" at its end; "learning_rate" of its last step where that
+            follows a schedule. Why the training ended is in `History.stopped`: Ctrl-C ends it with the epochs so far,
+            and the model stays as it is then.
 
         Raises
         ------
@@ -352,7 +355,7 @@ class Model:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {callback!r}")
-        everyone = [*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])]
+        hooks = Hooks([*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])])
         if steps_per_epoch is not None:
             steps_per_epoch = bounded_integer("steps_per_epoch", steps_per_epoch)
         if y is None:
@@ -365,7 +368,7 @@ class Model:
                 validation = self._validation(validation_data, first.shape[1])
                 self._build(first.shape[1])
                 recorded: training.Steps = batches.BatchSteps(source)
-                return training.fit(self, source, recorded, len(first), epochs, validation, False, everyone)
+                return training.fit(self, source, recorded, len(first), epochs, validation, False, hooks)
         if steps_per_epoch is not None:
             raise ValueError("steps_per_epoch is for an iterable of batches; with arrays choose batch_size")
         X, targets = self._data(X, y)
@@ -376,7 +379,7 @@ class Model:
             recorded = training.Steps(len(X), batch_size)
 
             def train(run: Any) -> History:
-                return training.fit(self, run, recorded, batch_size, epochs, validation, bool(shuffle), everyone)
+                return training.fit(self, run, recorded, batch_size, epochs, validation, bool(shuffle), hooks)
 
             history: History = self._with_run(train, batch_size, "training", X, targets)
             return history
@@ -418,7 +421,7 @@ class Model:
             rate, hyper = self._optimizer.rate(self._network.step), self._optimizer.hyper()
             loss: float = self._with_run(lambda run: run.step(rate, hyper), len(X), "training", X, targets)
             if not math.isfinite(loss):
-                raise DivergedError(int(self._network.step) + 1, rate, History())
+                raise training.diverged(self, self._network.step + 1, rate, History())
             return loss
 
     def loss_and_gradients(self, X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[float, Pairs]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp._validation import Array
-from fastmlp.callbacks import Callback, Logs
+from fastmlp.callbacks import Hooks, Logs
 from fastmlp.history import DivergedError, History
+from fastmlp.schedules import Schedule
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -35,11 +36,12 @@ def fit(
     epochs: int,
     validation: tuple[Array, Array] | None,
     shuffle: bool,
-    callbacks: list[Callback],
+    hooks: Hooks,
 ) -> History:
     """Train for some epochs on the data bound to an engine.Run, or on those of a batches.BatchRun.
 
-    Small epochs go through several at a time where nobody wants to hear of each one.
+    Small epochs go through several at a time where nobody wants to hear of each one. Ctrl-C ends the training with the
+    history of the epochs that were finished; a second one, while callbacks end theirs, is a KeyboardInterrupt.
 
     Returns
     -------
@@ -48,33 +50,47 @@ def fit(
     history = History()
     pace = Pace(run, batch_size)
     steps = recorded.steps
-    by_epoch = bool(callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
+    by_epoch = bool(hooks.callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
     run.start_epoch()
-    model.stop_training = False
-    for callback in callbacks:
+    model.stop_training, model.stop_reason = False, "callback"
+    names = [*model._logs(0.0, 0, 1)]
+    names += [f"val_{name}" for name in names] if validation is not None else []
+    for callback in hooks.callbacks:
         callback.model = model
-        callback.params = {"epochs": epochs, "steps": steps}
+        callback.params = {"epochs": epochs, "steps": steps, "metrics": names}
+    logs: Logs = {}
     try:
-        call(callbacks, "on_train_begin")
+        hooks.call("on_train_begin", {})
         epoch = 0
         while epoch < epochs and not model.stop_training:
-            call(callbacks, "on_epoch_begin", epoch)
+            hooks.call("on_epoch_begin", epoch, {})
+            first = epoch
             many = 1 if by_epoch or steps is None else max(1, min(epochs - epoch, pace.steps // steps))
             try:
-                train_epochs(model, run, many, shuffle, callbacks, pace, recorded, history)
+                train_epochs(model, run, many, shuffle, hooks, pace, recorded, history)
             except DivergedError:
                 if many == 1:
+                    history.stopped = "diverged"
                     raise
                 by_epoch = True  # the same epochs again, one by one, up to the one in which it happened
                 continue
-            for logs in recorded.logs(model, recorded.n if steps is None else min(steps, recorded.n)):
+            length = recorded.n if steps is None else min(steps, recorded.n)
+            for logs in recorded.logs(model, length):
+                if isinstance(model.optimizer.learning_rate, Schedule):
+                    behind = recorded.n - (epoch - first + 1) * length  # steps done since this epoch
+                    logs["learning_rate"] = model.optimizer.rate(max(0, run.network.step - 1 - behind))
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
-                history.append(epoch, logs)
-                call(callbacks, "on_epoch_end", epoch, logs)
+                try:
+                    hooks.call("on_epoch_end", epoch, logs)
+                finally:
+                    history.append(epoch, logs)
                 epoch += 1
+        history.stopped = str(model.stop_reason) if model.stop_training else "epochs done"
+    except KeyboardInterrupt:
+        history.stopped = "interrupted"
     finally:
-        call(callbacks, "on_train_end")
+        hooks.call("on_train_end", logs)
     return history
 
 
@@ -83,7 +99,7 @@ def train_epochs(
     run: Any,
     many: int,
     shuffle: bool,
-    callbacks: list[Callback],
+    hooks: Hooks,
     pace: "Pace",
     recorded: "Steps",
     history: History,
@@ -93,6 +109,31 @@ def train_epochs(
     last_good = network.snapshot(states=many > 1)
     recorded.clear()
     total = math.inf if recorded.steps is None else recorded.steps * many
+    try:
+        train_steps(model, run, total, shuffle, hooks, pace, recorded, history)
+        if not network.is_finite():  # the last update has no next step whose loss would tell
+            raise diverged(model, network.step, model.optimizer.rate(network.step - 1), history)
+    except DivergedError:
+        network.restore(last_good)
+        raise
+    except KeyboardInterrupt:
+        if not network.is_finite():
+            network.restore(last_good)
+        raise
+
+
+def train_steps(
+    model: "Model",
+    run: Any,
+    total: float,
+    shuffle: bool,
+    hooks: Hooks,
+    pace: "Pace",
+    recorded: "Steps",
+    history: History,
+) -> None:
+    """The steps of some epochs, chunk by chunk."""
+    network = run.network
     while recorded.n < total:
         chunk, threads = pace.next(total - recorded.n)
         rates = model.optimizer.rates(network.step, chunk)
@@ -103,23 +144,23 @@ def train_epochs(
         recorded.add(losses, right)
         pace.learn(len(losses), threads, time.perf_counter() - began - recorded.waited)
         if not np.isfinite(losses).all():
-            step = int(network.step) + 1  # the engine stopped before this step changed the weights
-            network.restore(last_good)
-            raise DivergedError(step, float(rates[len(losses) - 1]), history)
-        if callbacks:
-            call(callbacks, "on_train_batch_end", recorded.n - 1, recorded.logs(model, recorded.n)[-1])
+            # The engine stopped before this step changed the weights.
+            raise diverged(model, network.step + 1, float(rates[len(losses) - 1]), history)
+        if hooks.callbacks:
+            hooks.call("on_train_batch_end", recorded.n - 1, recorded.logs(model, recorded.n)[-1])
             if model.stop_training:
                 break
-    if not network.is_finite():  # the last update has no next step whose loss would tell
-        step = int(network.step)
-        network.restore(last_good)
-        raise DivergedError(step, model.optimizer.rate(step - 1), history)
 
 
-def call(callbacks: list[Callback], hook: str, *arguments: Any) -> None:
-    """One hook of every callback."""
-    for callback in callbacks:
-        getattr(callback, hook)(*arguments)
+def diverged(model: "Model", step: int, rate: float, history: History) -> DivergedError:
+    """What to raise of the present weights."""
+    network, layer, largest = model._network, 0, -1.0
+    for i, (arrays, shapes) in enumerate(zip(network.get_weights(), network.shapes(False), strict=True)):
+        for array in arrays[: len(shapes)]:  # without running statistics
+            size = np.abs(array).max(initial=0)
+            if not size <= largest:  # NaN is more than all numbers
+                layer, largest = i, float(size) if np.isfinite(size) else np.inf
+    return DivergedError(int(step), rate, history, layer, largest)
 
 
 class Pace:

@@ -720,7 +720,7 @@ def test_an_unbuilt_model_can_be_copied():
 
 
 def interrupted(call, after=0.3):
-    """Seconds from SIGINT to the KeyboardInterrupt that a call raises."""
+    """What a call returns that gets a SIGINT, None where it raises KeyboardInterrupt, and the seconds from that on."""
     sent = []
 
     def send():
@@ -730,9 +730,11 @@ def interrupted(call, after=0.3):
     timer = threading.Timer(after, send)
     timer.start()
     try:
-        with pytest.raises(KeyboardInterrupt):
-            call()
-        return time.perf_counter() - sent[0]
+        try:
+            result = call()
+        except KeyboardInterrupt:
+            result = None
+        return result, time.perf_counter() - sent[0]
     finally:
         timer.join()
 
@@ -740,9 +742,13 @@ def interrupted(call, after=0.3):
 def test_ctrl_c_is_answered_and_the_model_goes_on(slow):
     model, X, t = slow
     diary = Diary()
-    assert interrupted(lambda: model.fit(X, t, callbacks=[diary], verbose=0)) < 1
+    for options in ({"callbacks": [diary]}, {"batch_size": 128}):
+        history, seconds = interrupted(lambda options=options: model.fit(X, t, verbose=0, **options))
+        assert seconds < 1
+        assert history.epoch == []
+        assert history.stopped == "interrupted"
+        assert repr(history) == "<fastmlp.History: 0 epochs (interrupted)>"
     assert diary.pages[-1][1] == "train end"
-    assert interrupted(lambda: model.fit(X, t, batch_size=128, verbose=0)) < 1
     assert np.isfinite(model.predict(X[:3])).all()
     assert math.isfinite(model.fit(X[:100], t[:100], verbose=0)["loss"][0])
 
@@ -752,7 +758,48 @@ def test_after_ctrl_c_the_next_fit_begins_an_epoch(slow):
     interrupted(lambda: model.fit(X, t, verbose=0))
     history = model.fit(X[:50], t[:50], batch_size=10, verbose=0)
     assert history.epoch == [0]
+    assert history.stopped == "epochs done"
     assert math.isfinite(history["loss"][0])
+
+
+@pytest.mark.parametrize("callbacks", [[], [fm.Callback()]], ids=["epochs together", "one by one"])
+def test_ctrl_c_keeps_the_epochs_so_far(callbacks):
+    """The model is where the history says, or in the epoch after it."""
+    X, y = data(600)
+    model = classifier(fm.SGD(0.01))
+    history, _ = interrupted(lambda: model.fit(X, y, batch_size=60, epochs=10**9, callbacks=callbacks, verbose=0))
+    assert history.stopped == "interrupted"
+    assert history.epoch == list(range(len(history.epoch)))
+    assert len(history["loss"]) == len(history.epoch) > 0
+    done = len(history.epoch)
+    assert done <= model.__getstate__()["training"]["step"] / 10 <= 1.5 * done + 1000
+    other = classifier(fm.SGD(0.01))
+    assert other.fit(X, y, batch_size=60, epochs=min(done, 50), verbose=0)["loss"] == history["loss"][:50]
+
+
+def test_ctrl_c_outside_of_training_is_raised(slow):
+    model, X, _ = slow
+    model.build(256)
+    result, seconds = interrupted(lambda: model.predict(X))
+    assert result is None
+    assert seconds < 1
+
+
+def test_a_second_ctrl_c_while_callbacks_end_is_raised():
+    X, y = data()
+    ended = []
+
+    class Slow(fm.Callback):
+        def on_epoch_end(self, epoch, logs):
+            signal.raise_signal(signal.SIGINT)
+
+        def on_train_end(self):
+            ended.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        classifier().fit(X, y, epochs=9, callbacks=[Slow()], verbose=0)
+    assert ended == [True]
 
 
 # ---- threads ----

@@ -12,6 +12,7 @@ from fastmlp.bench.machine import bandwidth, peak_fma
 from fastmlp.bench.measure import Row, in_turn, quartiles
 from fastmlp.bench.workloads import Workload
 from fastmlp.config import cores
+from fastmlp.history import finished
 
 
 class EngineSteps:
@@ -143,7 +144,7 @@ def calls(workloads: Iterable[Workload], rounds: int, seconds: float) -> Iterato
         batch = X[: workload.batch], y[: workload.batch]
 
         def fit(model: Any = model, X: Any = X, y: Any = y, size: int = workload.batch) -> None:
-            model.fit(X, y, batch_size=size, shuffle=False, verbose=0)
+            finished(model.fit(X, y, batch_size=size, shuffle=False, verbose=0))
 
         one_batch = EngineSteps(dataclasses.replace(workload, batches=1), threads=1)
         works = [one_batch, repeated(single_model.train_on_batch, *batch), EngineSteps(workload), repeated(fit)]

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastmlp._validation import Array
 from fastmlp.bench.workloads import Workload
+from fastmlp.history import finished
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
@@ -53,7 +54,7 @@ class FastMLP(Peer):
         self._fit(epochs)
 
     def _fit(self, epochs: int) -> float:
-        history = self.model.fit(self.X, self.y, self.workload.batch, epochs, shuffle=False, verbose=0)
+        history = finished(self.model.fit(self.X, self.y, self.workload.batch, epochs, shuffle=False, verbose=0))
         return float(history["loss"][0])
 
     def predict(self, X: Array) -> Array:

@@ -25,6 +25,7 @@ from fastmlp._validation import Array
 from fastmlp.bench.frameworks import JaxScan, JaxStep, Keras, OnnxRuntime, Torch, TorchCompile
 from fastmlp.bench.peer import BETA_1, BETA_2, EPSILON, FastMLP, Peer, adam_constants, batches_of
 from fastmlp.bench.workloads import Workload
+from fastmlp.history import finished
 
 
 class Twin(Peer):
@@ -183,7 +184,7 @@ class ScikitLearn(Peer):
         layers = [*softmax.layers[:-1], fm.Dense(1)]
         model = fm.Model(layers, "binary_cross_entropy", softmax.optimizer, n_inputs=workload.widths[0])
         model.weights = cls._one_output(softmax.weights)
-        return float(model.fit(X, y, workload.batch, shuffle=False, verbose=0)["loss"][0])
+        return float(finished(model.fit(X, y, workload.batch, shuffle=False, verbose=0))["loss"][0])
 
     @staticmethod
     def _one_output(weights: Sequence[tuple[Array, ...]]) -> list[tuple[Array, ...]]:

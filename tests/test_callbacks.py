@@ -1,0 +1,489 @@
+"""Callbacks and the reasons for which training ends."""
+
+import csv
+import io
+import math
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+
+
+def data(n=60, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, 6)).astype(np.float32), rng.integers(0, 3, n)
+
+
+def classifier(optimizer="adam", **options):
+    return fm.Model([fm.Dense(17, "relu"), fm.Dense(3)], "softmax_cross_entropy", optimizer, **options)
+
+
+def bits(model):
+    return [array.tobytes() for arrays in model.weights for array in arrays]
+
+
+def fit(callbacks, epochs=1, optimizer="adam", validation=True, **options):
+    X, y = data()
+    model = classifier(optimizer)
+    validation_data = data(20, 2) if validation else None
+    return model, model.fit(
+        X, y, epochs=epochs, validation_data=validation_data, callbacks=callbacks, verbose=0, **options
+    )
+
+
+class Says(fm.Callback):
+    """Puts numbers of the test's own into the logs, and keeps what it saw."""
+
+    def __init__(self, name, values):
+        self.name, self.values, self.weights = name, values, []
+
+    def on_epoch_end(self, epoch, logs):
+        logs[self.name] = self.values[epoch]
+        self.weights.append(bits(self.model))
+
+
+# ---- hooks ----
+
+
+def test_hooks_take_keras_arguments_or_fewer():
+    seen = []
+
+    class All(fm.Callback):
+        def on_train_begin(self, logs):
+            seen.append(("train begin", dict(logs)))
+
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(("epoch begin", epoch, dict(logs)))
+
+        def on_epoch_end(self, *arguments):
+            seen.append(("epoch end", *arguments))
+
+        def on_train_end(self, logs=None):
+            seen.append(("train end", logs))
+
+    class Few(fm.Callback):
+        def on_epoch_end(self, epoch):
+            seen.append(("few", epoch))
+
+    _, history = fit([All(), Few()])
+    logs = {name: values[0] for name, values in history.history.items()}
+    assert seen == [
+        ("train begin", {}), ("epoch begin", 0, {}), ("epoch end", 0, logs), ("few", 0), ("train end", logs)
+    ]  # fmt: skip
+
+
+def test_params_name_what_the_logs_hold():
+    callback = fm.Callback()
+    _, history = fit([callback])
+    assert callback.params == {"epochs": 1, "steps": 2, "metrics": list(history.history)}
+    fit([callback], validation=False)
+    assert callback.params["metrics"] == ["loss", "accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("on_epoch_ends", "on_epoch_end"),
+        ("on_batch_end", "on_train_batch_end"),
+        ("on_training_begin", "on_train_begin"),
+    ],
+)
+def test_a_misspelt_hook_is_named_before_anything_changed(name, nearest):
+    callback = type("Mine", (fm.Callback,), {name: lambda self, *_: None})()
+    X, y = data()
+    model = classifier()
+    with pytest.raises(TypeError, match=rf"Mine.{name} is no hook .* did you mean {nearest}\?"):
+        model.fit(X, y, callbacks=[callback], verbose=0)
+    assert not model.built
+    callback = fm.Callback()
+    callback.on_time = 3  # no method
+    fit([callback])
+
+
+def test_a_hook_that_wants_too_much_is_named():
+    class Greedy(fm.Callback):
+        def on_epoch_end(self, epoch, logs, model):
+            pass
+
+    with pytest.raises(TypeError, match=r"Greedy.on_epoch_end wants 3 arguments, but a hook on_epoch_end gets 2"):
+        fit([Greedy()])
+
+
+def test_what_callbacks_add_to_the_logs_is_recorded():
+    seen = []
+
+    class Looks(fm.Callback):
+        def on_epoch_end(self, epoch, logs):
+            seen.append(logs["mine"])
+
+    _, history = fit([Says("mine", [3.0, 4.0]), Looks()], epochs=2)
+    assert history["mine"] == seen == [3.0, 4.0]
+
+
+def test_the_learning_rate_of_a_schedule_is_recorded():
+    schedule = fm.schedules.Exponential(0.1, 5, 0.5)
+    expected = [schedule(step) for step in (1, 3, 5)]
+    for callbacks in ([], [fm.Callback()]):  # together, one by one
+        _, history = fit(callbacks, epochs=3, optimizer=fm.SGD(schedule), validation=bool(callbacks))
+        assert history["learning_rate"] == expected
+    assert "learning_rate" not in fit([])[1].history
+
+
+# ---- progress ----
+
+
+def progress(monkeypatch, terminal, kernel):
+    stderr = io.StringIO()
+    monkeypatch.setattr(stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    if kernel is not None:
+        shell = types.SimpleNamespace(config={"IPKernelApp": {}} if kernel else {})
+        monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    bars = []
+    for module in ("tqdm", "tqdm.auto"):
+        fake = types.ModuleType(module)
+
+        def make(module=module, **options):
+            bars.append(module)
+            return types.SimpleNamespace(
+                n=0, set_postfix=lambda **_: None, update=lambda n: None, close=lambda: bars.append("closed")
+            )
+
+        fake.tqdm = make
+        monkeypatch.setitem(sys.modules, module, fake)
+    X, y = data()
+    model = classifier(fm.SGD(fm.schedules.StepDecay(1e-5, 1)))
+    model.fit(X, y, epochs=1, verbose=1)
+    return bars, stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("terminal", "kernel", "expected"),
+    [(False, None, []), (True, None, ["tqdm", "closed"]), (False, True, ["tqdm.auto", "closed"]), (False, False, []),
+     (True, False, ["tqdm", "closed"])],
+)  # fmt: skip
+def test_a_bar_where_somebody_watches(monkeypatch, terminal, kernel, expected):
+    """On a terminal and in a notebook; IPython without a kernel is a terminal or none; a log gets lines."""
+    bars, written = progress(monkeypatch, terminal, kernel)
+    assert bars == expected
+    assert written.startswith("epoch 1/1 ")
+    assert written.endswith("learning_rate 1e-06\n")
+    assert written.count("\n") == 1
+
+
+# ---- early stopping ----
+
+MANY = [5.0, 4.0, 4.5, 3.9, 3.95, 3.95, 3.95, 1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "epochs", "best"),
+    [
+        ({}, MANY, 3, 1),
+        ({"patience": 1}, MANY, 3, 1),
+        ({"patience": 2}, MANY, 6, 3),
+        ({"patience": 3}, MANY, 7, 3),
+        ({"patience": 4}, MANY, 9, 8),
+        ({"patience": 2, "min_delta": 0.2}, MANY, 4, 1),
+        ({"patience": 2, "start_from_epoch": 4}, MANY, 7, 4),
+        ({"patience": 4, "baseline": 3.92}, MANY[:7] + [9.0] * 3, 8, 3),
+        ({"patience": 2, "baseline": 1.5}, MANY, 3, 1),
+        ({"patience": 3, "target": 4.0}, MANY, 2, 1),
+        ({"patience": 3, "mode": "max"}, MANY, 4, 0),
+        ({"patience": 3, "mode": "max", "target": 4.6}, [1.0, 4.6, 9.0], 2, 1),
+        ({}, [math.nan, math.nan, 3.0], 2, None),
+        ({"patience": 2}, [math.nan, 4.0, math.nan, 3.0, math.nan, math.nan, 1.0], 6, 3),
+    ],
+)
+@pytest.mark.parametrize("restore", [False, True])
+def test_early_stopping(options, values, epochs, best, restore):
+    """Against Keras's rules, worked out by hand."""
+    says = Says("mine", values)
+    stop = fm.EarlyStopping("mine", **{"mode": "min"} | options, restore_best_weights=restore)
+    for _ in range(2):  # a second training starts afresh
+        says.weights.clear()
+        model, history = fit([says, stop], epochs=len(values))
+        assert len(history.epoch) == epochs
+        assert stop.best_epoch == best
+        assert stop.best == (None if best is None else values[best])
+        reason = "target reached" if "target" in options else "patience" if epochs < len(values) else "epochs done"
+        assert history.stopped == reason
+        assert bits(model) == says.weights[best if restore and best is not None else -1]
+
+
+def test_early_stopping_on_validation_data():
+    X, y = data(200)
+    model = classifier(fm.Adam(0.02))
+    stop = fm.EarlyStopping(patience=3, restore_best_weights=True)
+    history = model.fit(X, y, epochs=500, validation_data=data(200, 2), callbacks=[stop], verbose=0)
+    losses = history["val_loss"]
+    assert history.stopped == "patience"
+    assert losses[stop.best_epoch] == min(losses)
+    assert len(losses) == stop.best_epoch + 4
+    assert model.evaluate(*data(200, 2))["loss"] == min(losses)
+
+
+def test_the_best_weights_come_back_however_the_training_ends():
+    for ends in (KeyboardInterrupt, LookupError):
+
+        class Ends(Says):
+            def on_epoch_end(self, epoch, logs, ends=ends):
+                super().on_epoch_end(epoch, logs)
+                if epoch == 2:
+                    raise ends
+
+        says = Ends("mine", [2.0, 1.0, 3.0])
+        stop = fm.EarlyStopping("mine", mode="min", patience=9, restore_best_weights=True)
+        X, y = data()
+        model = classifier()
+        try:
+            model.fit(X, y, epochs=9, callbacks=[says, stop], verbose=0)
+        except LookupError:
+            assert ends is LookupError
+        assert bits(model) == says.weights[1]
+
+
+def test_early_stopping_speaks_when_asked(capsys):
+    fit([Says("mine", [1.0, 2.0, 3.0]), fm.EarlyStopping("mine", mode="min", verbose=1)], epochs=3)
+    assert capsys.readouterr().err == "epoch 2: stopped (patience), mine was best with 1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("val_loss", "min"), ("loss", "min"), ("accuracy", "max"), ("val_accuracy", "max"), ("val_top_3_accuracy", "max"),
+     ("val_f1_macro", "max"), ("roc_auc", "max"), ("val_rmse", "min"), ("my_loss", "min"), ("max_error", "min")],
+)  # fmt: skip
+def test_auto_knows_which_way_is_better(name, mode):
+    assert fm.EarlyStopping(name).mode == mode
+
+
+# ---- reduce on plateau, scheduler ----
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "halvings"),
+    [
+        ({"patience": 1}, [5, 4, 4, 4, 4], [0, 0, 0, 1, 2]),
+        ({"patience": 2}, [5, 4, 4, 4, 4, 4], [0, 0, 0, 0, 1, 1]),
+        ({"patience": 1, "cooldown": 2}, [5, 5, 5, 5, 5, 5, 5], [0, 0, 1, 1, 2, 2, 3]),
+        ({"patience": 1, "min_delta": 1.0}, [5, 4, 3, 2], [0, 0, 1, 1]),
+        ({"patience": 1, "mode": "max"}, [5, 4, 6, 7, 6], [0, 0, 1, 1, 1]),
+        ({"patience": 1, "min_lr": 0.3}, [5, 5, 5, 5, 5], [0, 0, 1, math.log2(1 / 0.3), math.log2(1 / 0.3)]),
+    ],
+)
+def test_reduce_on_plateau(options, values, halvings):
+    """The rate of each epoch, against Keras's rules worked out by hand."""
+    reduce = fm.ReduceLROnPlateau("mine", 0.5, **{"mode": "min"} | options)
+    optimizer = fm.SGD(1.0, momentum=0.5)
+    _, history = fit([Says("mine", values), reduce], epochs=len(values), optimizer=optimizer)
+    assert history["learning_rate"] == pytest.approx([2.0**-h for h in halvings])
+
+
+def test_a_reduced_rate_keeps_everything_else(capsys):
+    reduce = fm.ReduceLROnPlateau("mine", 0.5, 1, 1, mode="min")
+    model, _ = fit([Says("mine", [1.0, 1.0, 1.0]), reduce], epochs=3, optimizer=fm.SGD(1e-3, 0.5, nesterov=True))
+    assert model.optimizer == fm.SGD(0.00025, 0.5, nesterov=True)
+    assert model._network.step == 6
+    assert capsys.readouterr().err == "".join(
+        f"epoch {n}: the learning rate falls to {r}\n" for n, r in [(2, 0.0005), (3, 0.00025)]
+    )
+
+
+def test_learning_rate_scheduler():
+    X, y = data()
+    model, other = classifier(fm.Adam(0.01)), classifier(fm.Adam(0.01))
+    halve = fm.LearningRateScheduler(lambda epoch, rate: rate if epoch == 0 else rate / 2)
+    history = model.fit(X, y, epochs=3, callbacks=[halve], verbose=0)
+    assert history["learning_rate"] == [0.01, 0.005, 0.0025]
+    for rate in history["learning_rate"]:
+        other.optimizer = fm.Adam(rate)
+        other.fit(X, y, verbose=0)
+    assert bits(model) == bits(other)
+
+
+# ---- files ----
+
+
+def test_checkpoints_go_on_with_the_same_bits(tmp_path):
+    X, y = data()
+    optimizer = fm.Adam(fm.schedules.StepDecay(0.01, 3))
+    model = classifier(optimizer)
+    path = tmp_path / "net-{epoch:02d}-{val_loss:.3f}"
+    history = model.fit(
+        X, y, epochs=3, validation_data=(X, y), callbacks=[fm.ModelCheckpoint(path)], verbose=0
+    )  # fmt: skip
+    names = [f"net-{epoch + 1:02d}-{loss:.3f}" for epoch, loss in enumerate(history["val_loss"])]
+    assert sorted(each.name for each in tmp_path.iterdir()) == names
+    for done, name in enumerate(names, 1):
+        loaded = fm.load(tmp_path / name)
+        if done < 3:
+            loaded.fit(X, y, epochs=3 - done, verbose=0)
+        assert bits(loaded) == bits(model)
+
+
+def test_a_checkpoint_of_the_best(tmp_path):
+    says = Says("mine", MANY)
+    path = tmp_path / "best"
+    keep = fm.ModelCheckpoint(path, "mine", save_best_only=True, mode="min")
+    for values, best in ((MANY[:7], 3), ([9.0] * 7, 3), ([3.9, 2.0, 3.0], 1)):
+        before = bits(fm.load(path)) if path.exists() else None
+        says.values, says.weights = values, []
+        fit([says, keep], epochs=len(values))
+        assert bits(fm.load(path)) == (before if values[0] == 9.0 else says.weights[best])
+    high = fm.ModelCheckpoint(tmp_path / "none", "mine", True, "max", initial_value_threshold=100)
+    fit([Says("mine", [1.0]), high])
+    assert not (tmp_path / "none").exists()
+
+
+def test_csv_logger(tmp_path):
+    path = tmp_path / "log.csv"
+    model, history = fit([fm.CSVLogger(path)], epochs=3)
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", *history.history]
+    for name, values in history.history.items():
+        assert [float(row[name]) for row in rows] == values
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    lines = path.read_text().splitlines()
+    X, y = data()
+    model.fit(X, y, epochs=2, callbacks=[fm.CSVLogger(path, append=True)], verbose=0)
+    more = path.read_text().splitlines()
+    assert more[:4] == lines
+    assert [line.count(",") for line in more] == [4] * 6
+    assert more[-1].endswith(",,")  # without validation
+    fit([fm.CSVLogger(path, ";")])
+    assert path.read_text().startswith("epoch;loss;accuracy;val_loss;val_accuracy\n0;")
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_csv_lines_are_there_at_once_and_the_file_is_closed(tmp_path):
+    path = tmp_path / "log.csv"
+    seen = []
+
+    class Looks(fm.Callback):
+        def on_epoch_end(self, epoch, logs):
+            seen.append(len(path.read_text().splitlines()))
+            if epoch == 1:
+                raise LookupError
+
+    logger = fm.CSVLogger(path)
+    with pytest.raises(LookupError):
+        fit([logger, Looks()], epochs=3)
+    assert seen == [2, 3]
+    assert logger.file is None
+
+
+# ---- why training ended ----
+
+
+def test_history_says_why_training_ended():
+    assert fm.History().stopped == ""
+    assert fit([])[1].stopped == "epochs done"
+
+    class Stops(fm.Callback):
+        def on_epoch_end(self, epoch, logs):
+            if epoch == 1:
+                self.stop(*self.reason)
+
+    class Sets(fm.Callback):
+        def on_epoch_end(self, epoch, logs):
+            self.model.stop_training = epoch == 1
+
+    for callback, reason, expected in ((Sets(), (), "callback"), (Stops(), (), "callback"), (Stops(), ("x",), "x")):
+        callback.reason = reason
+        _, history = fit([callback], epochs=4)
+        assert history.stopped == expected
+        assert len(history.epoch) == 2
+        assert f"2 epochs ({expected}), loss=" in repr(history)
+    assert fit([])[1].stopped == "epochs done"
+
+
+@pytest.mark.parametrize("n", [20, 20_000])
+def test_a_divergence_names_the_layer_with_the_largest_weight(n):
+    X = np.random.default_rng(1).standard_normal((n, 6), np.float32)
+    model = fm.Model([fm.Dense(4), fm.BatchNorm(), fm.Dense(4), fm.Dense(1)], optimizer=fm.SGD(0.0), n_inputs=6)
+    weights = [tuple(array.copy() for array in arrays) for arrays in model.weights]
+    weights[1][3][:] = 1e30  # a running variance is no weight
+    weights[2][0][1, 2] = -1e20
+    weights[3][0][:] = 1e19
+    model.weights = weights
+    before = bits(model)
+    with pytest.raises(fm.DivergedError, match=r"largest weight was then 1e\+20, in layer 2") as caught:
+        model.fit(X, X[:, :1], batch_size=10, verbose=0)
+    error = caught.value
+    assert (error.layer, error.step, error.history.stopped) == (2, 1, "diverged")
+    assert error.largest_weight == pytest.approx(1e20)
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.layer, again.largest_weight, again.history.stopped) == (2, error.largest_weight, "diverged")
+    assert bits(model)[0] == before[0]
+    with pytest.raises(fm.DivergedError, match="in layer 2"):
+        model.train_on_batch(X, X[:, :1])
+
+
+def test_a_weight_that_is_no_number_is_the_largest():
+    X, _ = data()
+    model = fm.Model([fm.Dense(4), fm.Dense(1)], optimizer=fm.SGD(1e38), n_inputs=6)
+    with pytest.raises(fm.DivergedError) as caught:
+        model.fit(1e3 * X, X[:, :1], batch_size=60, verbose=0)
+    assert caught.value.largest_weight == math.inf
+    assert caught.value.step == 1
+
+
+# ---- wrong arguments ----
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fm.EarlyStopping(3), TypeError, "monitor must be the name of a logged quantity"),
+        (lambda: fm.EarlyStopping("mine"), ValueError, "does not know whether less 'mine' is better; give mode="),
+        (lambda: fm.EarlyStopping(mode="less"), ValueError, "mode must be one of 'auto', 'min', 'max', not 'less'"),
+        (lambda: fm.EarlyStopping(patience=-1), ValueError, "patience must be at least 0, not -1"),
+        (lambda: fm.EarlyStopping(patience=2.5), TypeError, "patience must be an integer"),
+        (lambda: fm.EarlyStopping(min_delta=-1), ValueError, "min_delta must be a finite number at least 0"),
+        (lambda: fm.EarlyStopping(target=math.nan), ValueError, "target must be a finite number"),
+        (lambda: fm.ReduceLROnPlateau(factor=1.0), ValueError, "factor must be .* below 1"),
+        (lambda: fm.ReduceLROnPlateau(cooldown=-1), ValueError, "cooldown must be at least 0"),
+        (lambda: fm.LearningRateScheduler(0.1), TypeError, "schedule must be a function"),
+        (lambda: fm.ModelCheckpoint("net-{}"), ValueError, "must have fields with names"),
+        (lambda: fm.ModelCheckpoint("net-{epoch.real}"), ValueError, "must have fields with names"),
+        (lambda: fm.ModelCheckpoint("net-{epoch"), ValueError, "has a field that cannot be read"),
+        (lambda: fm.ModelCheckpoint(3), TypeError, "str"),
+        (lambda: fm.CSVLogger("x", ",,"), ValueError, "separator must be one character, not ',,'"),
+    ],
+)
+def test_wrong_arguments_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("callback", "error", "message", "epochs"),
+    [
+        (fm.EarlyStopping(), ValueError, "monitor='val_loss' needs validation_data", 0),
+        (fm.EarlyStopping("val_f1"), ValueError, "monitor='val_f1' is not in the logs; there are loss, accuracy", 1),
+        (fm.ModelCheckpoint("x", save_best_only=True), ValueError, "monitor='val_loss' needs validation_data", 0),
+        (fm.ModelCheckpoint("no such folder/x"), FileNotFoundError, "no such folder", 0),
+        (fm.ModelCheckpoint("x-{f1}"), ValueError, "names 'f1'; there are epoch, loss, accuracy", 1),
+        (fm.CSVLogger("no such folder/x"), FileNotFoundError, "no such folder", 0),
+        (fm.ReduceLROnPlateau("loss"), TypeError, "ReduceLROnPlateau sets a learning rate, but the optimizer foll", 0),
+        (fm.LearningRateScheduler(lambda *_: 1), TypeError, "LearningRateScheduler sets a learning rate, but", 0),
+    ],
+)
+def test_what_cannot_be_is_said_as_soon_as_it_shows(callback, error, message, epochs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = data()
+    model = classifier(fm.SGD(fm.schedules.Constant(0.1)))
+    with pytest.raises(error, match=message):
+        model.fit(X, y, epochs=3, callbacks=[callback], verbose=0)
+    assert model._network.step == 2 * epochs
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scheduled_rate_is_checked():
+    with pytest.raises(ValueError, match="learning_rate must be a finite number at least 0, not -1"):
+        fit([fm.LearningRateScheduler(lambda epoch, rate: -1)])
