@@ -137,6 +137,7 @@ class BatchRun:
         self.rows: list[int] = []  # of the steps of the last `train`
         self.waited = 0.0  # seconds that it waited for batches
         self.done = 0  # steps of this epoch
+        self.interrupted = False  # by Ctrl-C: the thread gets no more time than after an error
         self.reader: Reader | None = None
         if not isinstance(batches, Iterator):
             self._begin()
@@ -161,7 +162,7 @@ class BatchRun:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self.reader is not None:
-            self.reader.stop(math.inf if kind is None else PATIENCE_SECONDS)
+            self.reader.stop(PATIENCE_SECONDS if self.interrupted or kind is not None else math.inf)
         if self.model._reader is not None and self.model._reader.is_empty():
             self.model._reader = None  # nothing is lost without it
 

@@ -368,7 +368,9 @@ class Model:
                 validation = self._validation(validation_data, first.shape[1])
                 self._build(first.shape[1])
                 recorded: training.Steps = batches.BatchSteps(source)
-                return training.fit(self, source, recorded, len(first), epochs, validation, False, hooks)
+                done = training.fit(self, source, recorded, len(first), epochs, validation, False, hooks)
+                source.interrupted = done.stopped == "interrupted"
+                return done
         if steps_per_epoch is not None:
             raise ValueError("steps_per_epoch is for an iterable of batches; with arrays choose batch_size")
         X, targets = self._data(X, y)
