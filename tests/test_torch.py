@@ -237,3 +237,76 @@ def test_ten_epochs_of_mnist(mnist):
     found = model.evaluate(X_test, y_test)["accuracy"]
     print(f"test accuracy after ten epochs: fastmlp {found:.4f}, torch {expected:.4f}")
     assert abs(found - expected) <= 0.003
+
+
+# ---- layers without a product ----
+
+
+class Skip(torch.nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.stack = torch.nn.Sequential(*layers)
+
+    def forward(self, x):
+        return x + self.stack(x)
+
+
+def torch_layers():
+    """A network of every such layer, and torch's of the same shape. torch's momentum is the share of the new."""
+    nn = torch.nn
+    layers = [
+        fm.BatchNorm(0.8, 1e-3), fm.Dense(24), fm.LayerNorm(1e-2), fm.PReLU(0.3),
+        fm.Residual([fm.Dense(40, "tanh"), fm.BatchNorm(0.9, 1e-3), fm.Dense(24), fm.PReLU()]), fm.Dense(5),
+    ]  # fmt: skip
+    theirs = nn.Sequential(
+        nn.BatchNorm1d(7, 1e-3, 0.2), nn.Linear(7, 24), nn.LayerNorm(24, 1e-2), nn.PReLU(24, 0.3),
+        Skip(nn.Linear(24, 40), nn.Tanh(), nn.BatchNorm1d(40, 1e-3, 0.1), nn.Linear(40, 24), nn.PReLU(24)),
+        nn.Linear(24, 5),
+    ).double()  # fmt: skip
+    return layers, theirs
+
+
+def moved_by_training(model):
+    """All arrays of a model but the running statistics, in the order of torch's parameters."""
+    shapes = model._network.shapes(running=False)
+    return [a for arrays, kept in zip(model.weights, shapes, strict=True) for a in arrays[: len(kept)]]
+
+
+def give(theirs, arrays):
+    """Copy our arrays into torch's parameters."""
+    with torch.no_grad():
+        for parameter, array in zip(theirs.parameters(), arrays, strict=True):
+            parameter.copy_(torch.from_numpy(array.T.copy()))
+
+
+def test_layers_train_as_those_of_torch():
+    rng = np.random.default_rng(3)
+    layers, theirs = torch_layers()
+    model = fm.Model(layers, "softmax_cross_entropy", fm.SGD(0.1), n_inputs=7, dtype="float64")
+    parameters = list(theirs.parameters())  # in the order of ours
+    give(theirs, moved_by_training(model))
+    X, y = rng.standard_normal((60, 7)), rng.integers(0, 5, 60)
+    optimizer = torch.optim.SGD(parameters, 0.1)
+    for _ in range(5):
+        loss = functional.cross_entropy(theirs(torch.from_numpy(X)), torch.from_numpy(y))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        np.testing.assert_allclose(model.train_on_batch(X, y), loss.item(), rtol=1e-10)
+    for parameter, array in zip(parameters, moved_by_training(model), strict=True):
+        np.testing.assert_allclose(array.T, parameter.detach().numpy(), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(model.weights[0][2], theirs[0].running_mean.numpy(), rtol=1e-12)
+    unbiased = 60 / 59  # torch's running variance is divided by rows - 1, ours, as Keras's, by rows
+    ours = (model.weights[0][3] - 0.8**5) * unbiased + 0.8**5
+    np.testing.assert_allclose(ours, theirs[0].running_var.numpy(), rtol=1e-12)
+
+
+def test_jacobian_is_that_of_torch():
+    layers, theirs = torch_layers()
+    model = fm.Model(layers, n_inputs=7, dtype="float64")
+    give(theirs, moved_by_training(model))
+    theirs.eval()
+    X = np.random.default_rng(1).standard_normal((9, 7))
+    x = torch.from_numpy(X).requires_grad_()
+    rows = [torch.autograd.grad(theirs(x)[:, j].sum(), x)[0].numpy() for j in range(5)]
+    np.testing.assert_allclose(model.jacobian(X), np.stack(rows, axis=1), rtol=1e-9, atol=1e-12)
