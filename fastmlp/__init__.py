@@ -39,7 +39,7 @@ from fastmlp.model import Model, load
 from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
-    from fastmlp import autograd, datasets, gradcheck, initializers, losses, optimizers, schedules
+    from fastmlp import autograd, datasets, gradcheck, initializers, losses, optimizers, plotting, schedules
 
 __all__ = [
     "SGD",
@@ -71,11 +71,12 @@ __all__ = [
     "load",
     "losses",
     "optimizers",
+    "plotting",
     "schedules",
     "show_config",
 ]
 
-_LAZY = ("autograd", "datasets", "gradcheck", "initializers")
+_LAZY = ("autograd", "datasets", "gradcheck", "initializers", "plotting")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """What training left behind."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -40,13 +41,15 @@ class History:
         why = f" ({self.stopped})" if self.stopped not in ("", "epochs done") else ""
         return f"<fastmlp.History: {len(self.epoch)} epochs{why}{', ' if last else ''}{last}>"
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw losses and accuracies over the epochs (needs matplotlib: the extra "plot").
+    def plot(self, ax: Any = None, names: Sequence[str] | None = None) -> Any:
+        """Draw losses, metrics and the learning rate over the epochs (needs matplotlib: the extra "plot").
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default None
             Where to draw the losses; None makes a new figure.
+        names : sequence of str or None, default None
+            What to draw, each with its "val_"; None: everything.
 
         Returns
         -------
@@ -54,7 +57,7 @@ class History:
         """
         from fastmlp import plotting
 
-        return plotting.plot_history(self, ax)
+        return plotting.history(self, ax, names)
 
 
 class DivergedError(ArithmeticError):

@@ -677,6 +677,22 @@ class Model:
 
         print(summary.text(self))
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the layers and their weights: see `fastmlp.plotting.network` (needs matplotlib: the extra "plot").
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default None
+            None makes a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from fastmlp import plotting
+
+        return plotting.network(self, ax)
+
     def save(self, path: Any) -> None:
         """Write the model, its optimizer's state included, to one safetensors file, by an atomic rename.
 

@@ -1,11 +1,29 @@
-"""Pictures, by matplotlib (extra "plot"), imported when the first one is drawn."""
+"""Pictures, by matplotlib (extra "plot"), which is imported when the first one is drawn.
 
-from collections.abc import Callable
+Each function draws into `ax`, or into a new figure, and returns the Axes: ``ax.figure.savefig("name.png")`` keeps it.
+Colours are those that all readers tell apart: of Okabe and Ito for curves and classes, cividis or red to blue for
+values.
+"""
+
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastmlp import files
+import numpy as np
+import numpy.typing as npt
+
+from fastmlp import _boundary, _diagram, _engine, _kernels, files
+from fastmlp._figures import COLOURS, colour_bar
+from fastmlp._validation import Array, bounded_integer, choice, numeric_array
 from fastmlp.history import History
+from fastmlp.layers import DEFAULT_ALPHA
+
+if TYPE_CHECKING:
+    from fastmlp.model import Model
+
+# Largest number of classes whose counts are written into a confusion matrix.
+_MOST_COUNTS = 25
 
 
 def pyplot() -> Any:
@@ -44,42 +62,386 @@ def save(plot: Callable[[Any], Any], path: Path, size: tuple[float, float] = (6.
         figure.savefig(temporary, format="png", dpi=150)
 
 
-def plot_history(history: History, ax: Any = None) -> Any:
-    """Losses over the epochs on the left axis, accuracies on the right one.
+def _axes(ax: Any, size: tuple[float, float] = (6.4, 4), fixed_aspect: bool = False) -> Any:
+    plt = pyplot()
+    layout = "compressed" if fixed_aspect else "constrained"  # the latter cuts the labels of square axes
+    return plt.subplots(figsize=size, layout=layout)[1] if ax is None else ax
+
+
+# ---- training ----
+
+
+def history(history: History, ax: Any = None, names: Sequence[str] | None = None) -> Any:
+    """Losses over the epochs on the left axis, metrics on one to the right, the learning rate on another.
+
+    Curves of training are solid, those of validation dashed.
 
     Parameters
     ----------
     history : History
     ax : matplotlib Axes or None, default None
         Where to draw the losses; None makes a new figure.
+    names : sequence of str or None, default None
+        What to draw, "loss" or "accuracy" for example, each with its "val_" where that was recorded; None: everything.
 
     Returns
     -------
     matplotlib Axes
         Of the losses.
+
+    Raises
+    ------
+    ValueError
+        Where nothing was recorded, or not what is asked for.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X, y = fm.datasets.load_digits()
+    >>> model = fm.Model([fm.Dense(32, "relu"), fm.Dense(10)], loss="softmax_cross_entropy", optimizer="adam")
+    >>> history = model.fit(X / 16, y, epochs=5, validation_data=(X / 16, y), verbose=0)
+    >>> history.plot().get_ylabel()
+    'loss'
     """
     if not history.epoch:
         raise ValueError("this history holds no epoch to draw")
-    plt = pyplot()
-    if ax is None:
-        _, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
-    epochs = [epoch + 1 for epoch in history.epoch]
-    curves = []
-    for name, style, label in (("loss", "-", "loss, training"), ("val_loss", "--", "loss, validation")):
-        if name in history.history:
-            curves += ax.plot(epochs, history[name], style, color="tab:blue", label=label)
+    recorded = dict.fromkeys(name.removeprefix("val_") for name in history.history)
+    if names is None:
+        names = list(recorded)
+    if isinstance(names, str):
+        names = [names]
+    for name in names:
+        if name not in recorded:
+            raise ValueError(f"{name!r} was not recorded; there are {', '.join(map(repr, recorded))}")
+    groups = {
+        "loss": [name for name in names if name == "loss"],
+        "metric": [name for name in names if name not in ("loss", "learning_rate")],
+        "learning rate": [name for name in names if name == "learning_rate"],
+    }
+    ax = _axes(ax)
     ax.set_xlabel("epoch")
-    ax.set_ylabel("loss")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    if "accuracy" in history.history:
-        right = ax.twinx()
-        right.set_ylabel("accuracy")
-        for name, style, label in (
-            ("accuracy", "-", "accuracy, training"),
-            ("val_accuracy", "--", "accuracy, validation"),
-        ):
-            if name in history.history:
-                curves += right.plot(epochs, history[name], style, color="tab:orange", label=label)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    curves: list[Any] = []
+    used = 0
+    for kind, group in groups.items():
+        if not group:
+            continue
+        own = ax if used == 0 else ax.twinx()
+        if used > 1:
+            own.spines["right"].set_position(("outward", 46))
+        used += 1
+        own.set_ylabel(group[0].replace("_", " ") if len(group) == 1 else kind)
+        if kind == "learning rate" and min(history["learning_rate"]) > 0:
+            own.set_yscale("log")
+        for name in group:
+            colour = COLOURS[len({curve.get_color() for curve in curves}) % len(COLOURS)]
+            for prefix, style, label in (("", "-", "training"), ("val_", "--", "validation")):
+                values = history.history.get(prefix + name, [])
+                if values:
+                    label = name.replace("_", " ") + ("" if kind == "learning rate" else f", {label}")
+                    style = ":" if kind == "learning rate" else style
+                    epochs = [epoch + 1 for epoch in history.epoch[-len(values) :]]
+                    marker = None if len(values) > 1 else "D" if prefix else "o"
+                    curves += own.plot(epochs, values, style, color=colour, label=label, marker=marker)
     # Above the axes: no corner inside is free of both losses, which fall, and accuracies, which rise.
     ax.legend(handles=curves, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize="small", frameon=False)
     return ax
+
+
+# ---- the model ----
+
+
+def network(model: "Model", ax: Any = None) -> Any:
+    """The layers from left to right.
+
+    Where no layer is wider than 16, nodes coloured by their biases and edges by their weights, red above zero and blue
+    below. Otherwise bars, as high as the logarithm of a layer's width, and between them the weights, coloured by the
+    root of their mean square.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    ax : matplotlib Axes or None, default None
+        None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> ax = fm.Model([fm.Dense(8, "tanh"), fm.Dense(3)], n_inputs=4).plot()
+    """
+    diagram = _diagram.of(model)
+    return _diagram.draw(diagram, _axes(ax, (max(6.4, 1.2 * len(diagram.columns)), 4)))
+
+
+def first_layer(model: "Model", shape: tuple[int, ...] | None = None, n: int | None = None, ax: Any = None) -> Any:
+    """The weights of each unit of the first layer as an image, in a grid.
+
+    All images share one scale, red above zero and blue below, which ends at the 99.5th percentile.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+    shape : tuple of int or None, default None
+        Height and width of a sample whose flattened form is the input, or height, width and 3 for colours, which are
+        drawn around grey. None: a square.
+    n : int or None, default None
+        How many units, from the first; None: up to 100.
+    ax : matplotlib Axes or None, default None
+        None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        Where the shape does not hold as many numbers as the model has inputs, or there are fewer units than n.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> ax = fm.plotting.first_layer(fm.Model([fm.Dense(16, "relu"), fm.Dense(10)], n_inputs=64))
+    """
+    W = _diagram.of(model).columns[1].W
+    assert W is not None
+    n_in, units = W.shape
+    if shape is None:
+        side = math.isqrt(n_in)
+        if side * side != n_in:
+            raise ValueError(f"{n_in} inputs make no square image; give shape=(height, width)")
+        shape = (side, side)
+    shape = tuple(bounded_integer("shape", size) for size in shape)
+    if math.prod(shape) != n_in or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
+        raise ValueError(f"shape must be (height, width) or (height, width, 3) of {n_in} inputs, not {shape}")
+    n = min(units, 100) if n is None else bounded_integer("n", n)
+    if n > units:
+        raise ValueError(f"n={n}, but the first layer has {units} units")
+    largest = float(np.quantile(np.abs(W[:, :n]), 0.995)) or 1.0
+    # So many columns that the grid is about 1.5 times as wide as high; a line of NaN between images stays white.
+    across = min(n, max(1, round(math.sqrt(1.5 * n * shape[0] / shape[1]))))
+    down = -(-n // across)
+    height, width = shape[0] + 1, shape[1] + 1
+    grid = np.full((down * height - 1, across * width - 1, *shape[2:]), np.nan)
+    for i in range(n):
+        top, left = height * (i // across), width * (i % across)
+        grid[top : top + shape[0], left : left + shape[1]] = W[:, i].reshape(shape)
+    ax = _axes(ax, fixed_aspect=True)
+    if len(shape) == 3:
+        ax.imshow(np.nan_to_num(np.clip(0.5 + 0.5 * grid / largest, 0, 1), nan=1.0))
+    else:
+        image = ax.imshow(grid, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+        colour_bar(ax, image, "weight", extend="both")
+    ax.set_axis_off()
+    ax.set_title(
+        f"first layer: {n} of {units} units" if n < units else f"first layer: {units} units", fontsize="medium"
+    )
+    return ax
+
+
+def activations(
+    names: str | Sequence[str] | None = None,
+    ax: Any = None,
+    limits: tuple[float, float] = (-4.0, 4.0),
+    alpha: float | None = None,
+) -> Any:
+    """Activations and their derivatives, as the compiled kernels compute them.
+
+    Parameters
+    ----------
+    names : str, sequence of str or None, default None
+        Of activations as `Dense` takes them; None: all.
+    ax : matplotlib Axes or None, default None
+        Of a single activation, where to draw it; of several, whose place to divide among them. None makes a new figure.
+    limits : tuple of float, default (-4.0, 4.0)
+        First and last argument.
+    alpha : float or None, default None
+        The parameter of "leaky_relu" and "elu"; None is the default of `Dense`.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where a name is unknown or a limit is not below the other.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> ax = fm.plotting.activations(["relu", "gelu", "tanh"])
+    """
+    names = tuple(_engine.activations) if names is None else (names,) if isinstance(names, str) else tuple(names)
+    for name in names:
+        choice("activation", name, tuple(_engine.activations))
+    if not names:
+        raise ValueError("names is empty; name an activation, or None for all")
+    low, high = (float(limit) for limit in limits)
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"limits must be two finite numbers, the smaller first, not {limits!r}")
+    across = math.ceil(math.sqrt(len(names)))
+    down = -(-len(names) // across)
+    ax = _axes(ax, (6.4, 4) if len(names) == 1 else (1 + 2.1 * across, 1 + 1.7 * down))
+    # float64, and apart by no step that hits a kink: a derivative then jumps between two points as it should.
+    z = np.linspace(low, high, 1000)
+    places = [ax]
+    if len(names) > 1:
+        ax.set_axis_off()
+        w, h = 1 / (across - 0.25), 1 / (down - 0.3)
+        places = [
+            ax.inset_axes((w * (i % across), 1 - h * (i // across) - 0.7 * h, 0.75 * w, 0.7 * h))
+            for i in range(len(names))
+        ]
+    for name, place in zip(names, places, strict=True):
+        slope = DEFAULT_ALPHA.get(name, 0.0) if alpha is None else alpha
+        y, dy = _kernels.activation(name, z, slope)
+        place.axhline(0, color="0.85", linewidth=0.8, zorder=0)
+        place.axvline(0, color="0.85", linewidth=0.8, zorder=0)
+        place.plot(z, y, color=COLOURS[0], label="value")
+        place.plot(z, dy, "--", color=COLOURS[1], label="derivative")
+        place.set_title(name, fontsize="medium")
+        place.set_xlim(low, high)
+        if len(names) > 1:
+            place.tick_params(labelsize="small")
+            place.locator_params(axis="x", nbins=2, steps=[1, 2, 4, 10])
+            place.locator_params(axis="y", nbins=4)
+    handles, labels = places[0].get_legend_handles_labels()
+    if len(names) == 1:
+        ax.legend(frameon=False)
+        ax.set_xlabel("argument")
+    else:
+        ax.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=2, frameon=False)
+    return ax
+
+
+# ---- predictions ----
+
+
+def confusion_matrix(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, ax: Any = None, labels: Sequence[Any] | None = None
+) -> Any:
+    """How many samples of each class were taken for which.
+
+    Colours are shares of the true class, so that rare classes are seen as well as frequent ones; the counts are written
+    in where there are at most 25 classes.
+
+    Parameters
+    ----------
+    y_true : array_like of shape (n_samples,), or one-hot of shape (n_samples, n_classes)
+    y_pred : array_like of shape (n_samples,), or probabilities of shape (n_samples, n_classes)
+        Labels, or what `Model.predict` returns; of a single probability a sample, the class is 1 above 0.5.
+    ax : matplotlib Axes or None, default None
+        None makes a new figure.
+    labels : sequence or None, default None
+        Names of the classes.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the two do not fit each other or hold no labels.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> ax = fm.plotting.confusion_matrix([0, 1, 1, 2], [0, 1, 2, 2], labels=["cat", "dog", "horse"])
+    """
+    true, predicted = _labels("y_true", y_true), _labels("y_pred", y_pred)
+    if true.shape != predicted.shape:
+        raise ValueError(f"y_true holds {len(true)} samples, but y_pred {len(predicted)}")
+    widths = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
+    n = max([int(max(true.max(), predicted.max())) + 1, *widths])
+    if labels is not None and len(labels) < n:
+        raise ValueError(f"labels names {len(labels)} classes, but there are {n}")
+    if n > 2000:
+        raise ValueError(f"a class is called {n - 1}; labels are the numbers of the classes, from 0")
+    n = n if labels is None else len(labels)
+    counts = np.zeros((n, n), np.int64)
+    np.add.at(counts, (true, predicted), 1)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 0.4 * min(n, _MOST_COUNTS)
+    ax = _axes(ax, (max(5.6, 1.6 + side), max(4.8, 0.8 + side)), fixed_aspect=True)
+    image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+    colour_bar(ax, image, "share of the true class")
+    if n <= _MOST_COUNTS:
+        ticks = range(n)
+        points = 72 * min(ax.get_position().size * ax.figure.get_size_inches()) / n  # of a cell, about
+        size = min(10.0, 0.8 * points / max(1.2, 0.62 * len(str(counts.max()))))
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            colour = "black" if shares[i, j] > 0.55 else "white"
+            ax.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=size)
+    else:
+        ticks = range(0, n, -(-n // 10))
+    names = [str(label) for label in (range(n) if labels is None else labels)]
+    turned = max(map(len, names)) * len(ticks) > 40
+    ax.set_xticks(ticks, [names[i] for i in ticks], rotation=90 if turned else 0)
+    ax.set_yticks(ticks, [names[i] for i in ticks])
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    ax.set_title(f"{np.trace(counts) / len(true):.2%} of {len(true)} right", fontsize="medium")
+    return ax
+
+
+def _labels(name: str, value: npt.ArrayLike) -> Array:
+    """Class labels from labels, one-hot rows or probabilities."""
+    array = numeric_array(name, value)
+    if array.ndim == 2 and array.shape[1] > 1:
+        return np.asarray(array.argmax(1))
+    array = array.reshape(-1) if array.ndim == 2 else array
+    if array.ndim != 1 or not len(array):
+        raise ValueError(f"{name} has shape {np.shape(value)}; it must be (n_samples,) or (n_samples, n_classes)")
+    if name == "y_pred" and array.dtype.kind == "f" and ((array >= 0) & (array <= 1)).all():
+        return np.asarray(array > 0.5, np.int64)
+    labels = array.astype(np.int64)
+    if (labels != array).any() or labels.min() < 0:
+        wrong = array[(labels != array) | (labels < 0)][0]
+        raise ValueError(f"{name} holds {wrong}; labels are the numbers of the classes, from 0")
+    return labels
+
+
+def decision_boundary(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None = None, ax: Any = None) -> Any:
+    """Predictions of a model of two inputs around some samples.
+
+    For a softmax each class has its colour, deeper where it is more probable. For one output that is a probability,
+    the probability and the line of 1/2; for any other single output its value, and the samples in the same colours.
+
+    Parameters
+    ----------
+    model : Model
+        Of two inputs, trained.
+    X : array_like of shape (n_samples, 2)
+    y : array_like or None, default None
+        Targets as for `Model.fit`; None: the samples are not drawn.
+    ax : matplotlib Axes or None, default None
+        None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the model has not two inputs, or several outputs that are no classes, or X or y do not fit it.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X = np.random.default_rng(0).standard_normal((200, 2))
+    >>> y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    >>> model = fm.Model([fm.Dense(16, "tanh"), fm.Dense(2)], loss="softmax_cross_entropy", optimizer="adam")
+    >>> history = model.fit(X, y, epochs=20, verbose=0)
+    >>> ax = fm.plotting.decision_boundary(model, X, y)
+    """
+    picture = _boundary.of(model, X, y)
+    return _boundary.draw(picture, _axes(ax, (5.6, 4.6)))

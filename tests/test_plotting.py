@@ -1,0 +1,380 @@
+"""fastmlp/plotting.py: each picture holds the numbers that it is of, in the Axes that it was given."""
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import _engine, _reference, plotting
+from fastmlp._diagram import MOST_NODES
+
+matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[plot]'")
+matplotlib.use("Agg")
+plt = plotting.pyplot()
+
+
+@pytest.fixture(autouse=True)
+def _figures():
+    yield
+    plt.close("all")
+
+
+def recorded(epochs=4, **more):
+    history = fm.History()
+    for epoch in range(epochs):
+        logs = {"loss": 1 / (1 + epoch), "val_loss": 2 / (1 + epoch), "accuracy": epoch / 9, "val_accuracy": epoch / 10}
+        history.append(epoch, logs | {name: values[epoch] for name, values in more.items()})
+    return history
+
+
+def small():
+    return fm.Model([fm.Dense(6, "tanh", bias_initializer="normal"), fm.Dense(3)], n_inputs=4)
+
+
+def residual(width=16):
+    block = fm.Residual([fm.LayerNorm(), fm.Dense(width, "relu"), fm.Dense(width)])
+    stack = [fm.BatchNorm(), fm.Dense(width), fm.Activation("relu"), fm.Dropout(0.25), block, fm.PReLU(), fm.Dense(3)]
+    return fm.Model(stack, n_inputs=5)
+
+
+def classifier(n_classes=3):
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % n_classes
+    X = rng.standard_normal((60, 2)) + 3 * np.c_[np.cos(y), np.sin(y)]
+    model = fm.Model([fm.Dense(8, "tanh"), fm.Dense(n_classes)], loss="softmax_cross_entropy", optimizer=fm.Adam(0.05))
+    model.fit(X, y, epochs=20, verbose=0)
+    return model, X, y
+
+
+def overlapping(texts, figure):
+    figure.canvas.draw()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    assert len(boxes) > 1
+    pairs = itertools.combinations(boxes, 2)
+    return [(a, b) for (a, box), (b, other) in pairs if box.overlaps(other)]
+
+
+PICTURES = {
+    "history": lambda ax: recorded().plot(ax),
+    "network, nodes": lambda ax: small().plot(ax),
+    "network, blocks": lambda ax: residual(40).plot(ax),
+    "first_layer": lambda ax: plotting.first_layer(small(), ax=ax),
+    "activations": lambda ax: plotting.activations(["relu", "gelu"], ax),
+    "one activation": lambda ax: plotting.activations("tanh", ax),
+    "confusion_matrix": lambda ax: plotting.confusion_matrix([0, 1, 2], [0, 1, 1], ax),
+    "decision_boundary": lambda ax: plotting.decision_boundary(*classifier(), ax),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_drawn_in_the_given_axes_or_in_a_new_figure(name):
+    figure, axes = plt.subplots(1, 2)
+    assert PICTURES[name](axes[1]) is axes[1]
+    assert not axes[0].has_data()
+    assert plt.get_fignums() == [figure.number]
+    new = PICTURES[name](None)
+    assert new.figure is not figure
+    assert len(plt.get_fignums()) == 2
+    new.figure.canvas.draw()  # no warning, of an overfull layout for example
+
+
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
+    class Absent:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "matplotlib":
+                raise ModuleNotFoundError("No module named 'matplotlib'", name=name)
+
+    for name in ("matplotlib", "matplotlib.pyplot"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Absent, *sys.meta_path])
+    with pytest.raises(ImportError, match=r"pip install 'fastmlp\[plot\]'"):
+        small().plot()
+
+
+# ---- history ----
+
+
+def test_history_holds_what_was_recorded():
+    history = recorded(learning_rate=[1e-2, 1e-3, 1e-4, 1e-5], val_f1=[0.1, 0.2, 0.3, 0.4])
+    ax = history.plot()
+    axes = ax.figure.axes
+    lines = {line.get_label(): line for own in axes for line in own.lines}
+    labels = {
+        "loss, training": "loss", "loss, validation": "val_loss", "accuracy, training": "accuracy",
+        "accuracy, validation": "val_accuracy", "f1, validation": "val_f1", "learning rate": "learning_rate",
+    }  # fmt: skip
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == lines.keys() == labels.keys()
+    for label, name in labels.items():
+        np.testing.assert_array_equal(lines[label].get_xdata(), [1, 2, 3, 4])
+        np.testing.assert_array_equal(lines[label].get_ydata(), history[name])
+    assert [own.get_ylabel() for own in axes] == ["loss", "metric", "learning rate"]
+    assert [own.get_yscale() for own in axes] == ["linear", "linear", "log"]
+    styles = [(line.get_color(), line.get_linestyle()) for line in lines.values()]
+    assert len(set(styles)) == len(styles)
+    assert lines["loss, training"].get_color() == lines["loss, validation"].get_color()
+
+
+def test_history_draws_only_what_is_asked_for():
+    ax = recorded().plot(names=["accuracy"])
+    assert ax.get_ylabel() == "accuracy"
+    assert len(ax.lines) == 2
+    assert ax.figure.axes == [ax]
+    assert len(recorded().plot(names="loss").lines) == 2
+
+
+def test_history_of_one_epoch_is_seen():
+    ax = recorded(1).plot()
+    assert all(line.get_marker() not in (None, "None", "") for own in ax.figure.axes for line in own.lines)
+
+
+def test_history_without_an_entry_is_refused():
+    with pytest.raises(ValueError, match="no epoch"):
+        fm.History().plot()
+    with pytest.raises(ValueError, match="'f1' was not recorded; there are 'loss', 'accuracy'"):
+        recorded().plot(names=["f1"])
+    assert not plt.get_fignums()
+
+
+# ---- the model ----
+
+
+def test_small_networks_are_nodes_and_edges():
+    model = small()
+    ax = model.plot()
+    (W1, b1), (W2, b2) = model.weights
+    *edges, inputs, hidden, outputs = ax.collections
+    for drawn, W in zip(edges, (W1, W2), strict=True):
+        np.testing.assert_array_equal(np.sort(drawn.get_array()), np.sort(W.ravel()))
+        assert (np.diff(drawn.get_linewidths()) >= 0).all()
+    strongest = np.unravel_index(np.abs(W1).argmax(), W1.shape)
+    (_, start), (_, end) = edges[0].get_segments()[-1]
+    assert start == inputs.get_offsets()[strongest[0]][1]
+    assert end == hidden.get_offsets()[strongest[1]][1]
+    np.testing.assert_array_equal(hidden.get_array(), b1)
+    np.testing.assert_array_equal(outputs.get_array(), b2)
+    assert [len(nodes.get_offsets()) for nodes in (inputs, hidden, outputs)] == [4, 6, 3]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["4\ninputs", "6\ntanh", "3\noutputs"]
+    assert {edge.norm.vmax for edge in edges} == {-hidden.norm.vmin}  # one scale, symmetric
+
+
+def test_large_networks_are_blocks():
+    model = fm.Model([fm.Dense(MOST_NODES + 1, "relu"), fm.Dense(3)], n_inputs=4)
+    ax = model.plot()
+    blocks = ax.collections[0]
+    sizes = [np.sqrt(np.mean(W.astype(float) ** 2)) for W, _ in model.weights]
+    np.testing.assert_allclose(blocks.get_array(), sizes)
+    assert [text.get_text() for text in ax.texts] == ["4 x 17", "17 x 3"]
+
+
+@pytest.mark.parametrize("width", [16, 300])
+def test_all_layers_are_named_and_residuals_drawn(width):
+    ax = residual(width).plot()
+    labels = [text.get_text().split("\n") for text in ax.get_xticklabels()]
+    assert labels == [
+        ["5", "inputs", "batch norm"], [f"{width}", "relu", "dropout 0.25", "layer norm"], [f"{width}", "relu"],
+        [f"{width}", "prelu"], ["3", "outputs"],
+    ]  # fmt: skip
+    arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None) is not None]
+    assert [(arrow.xyann[0], arrow.xy[0]) for arrow in arrows] == [(1, 3)]
+    assert not overlapping(ax.get_xticklabels(), ax.figure)
+
+
+def test_weights_of_zero_are_drawn():
+    for width in (3, 30):
+        fm.Model([fm.Dense(width, initializer="zeros"), fm.Dense(1, initializer="zeros")], n_inputs=2).plot()
+
+
+def test_a_model_without_weights_is_not_drawn():
+    for draw in (fm.Model.plot, plotting.first_layer):
+        with pytest.raises(ValueError, match="no weights"):
+            draw(fm.Model([fm.Dense(2)]))
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize(("shape", "n"), [(None, None), ((2, 8), None), ((8, 2), 5), ((16, 1), 1)])
+def test_first_layer_shows_the_weights_of_each_unit(shape, n):
+    model = fm.Model([fm.Dense(7, "relu"), fm.Dense(2)], n_inputs=16)
+    W = model.weights[0][0]
+    ax = plotting.first_layer(model, shape, n)
+    grid = ax.images[0].get_array().filled(np.nan)
+    height, width = shape or (4, 4)
+    across = (grid.shape[1] + 1) // (width + 1)
+    for i in range(n or 7):
+        top, left = (height + 1) * (i // across), (width + 1) * (i % across)
+        np.testing.assert_array_equal(grid[top : top + height, left : left + width].ravel(), W[:, i])
+    assert np.isfinite(grid).sum() == (n or 7) * 16
+    assert ax.get_title() == ("first layer: 7 units" if n is None else f"first layer: {n} of 7 units")
+
+
+def test_first_layer_in_colours():
+    model = fm.Model([fm.Dense(4)], n_inputs=12)
+    image = plotting.first_layer(model, (2, 2, 3), n=1).images[0].get_array()
+    W = model.weights[0][0][:, 0].astype(float)
+    expected = 0.5 + 0.5 * W / np.quantile(np.abs(W), 0.995)
+    np.testing.assert_allclose(image.ravel(), expected.clip(0, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({}, "12 inputs make no square image; give shape"),
+    ({"shape": (5, 2)}, r"12 inputs, not \(5, 2\)"),
+    ({"shape": (12,)}, r"not \(12,\)"),
+    ({"shape": (3, 2, 2)}, r"not \(3, 2, 2\)"),
+    ({"shape": (3, 4), "n": 5}, "n=5, but the first layer has 4 units"),
+    ({"shape": (3, 4), "n": 0}, "n must be at least 1"),
+])  # fmt: skip
+def test_wrong_shapes_of_the_first_layer_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.first_layer(fm.Model([fm.Dense(4)], n_inputs=12), **arguments)
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("alpha", [None, 0.5])
+def test_activations_and_derivatives_are_the_twins(alpha):
+    ax = plotting.activations(alpha=alpha)
+    assert [place.get_title() for place in ax.child_axes] == list(_engine.activations)
+    for place in ax.child_axes:
+        name = place.get_title()
+        given = {"leaky_relu": 0.01, "elu": 1.0}.get(name, 0.0) if alpha is None else alpha
+        lines = {line.get_label(): line for line in place.lines}
+        z = lines["value"].get_xdata()
+        assert (z[0], z[-1]) == (-4, 4)
+        for label, expected in zip(("value", "derivative"), _reference.ACTIVATIONS[name](z, given), strict=True):
+            np.testing.assert_allclose(lines[label].get_ydata(), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_wrong_activations_are_refused():
+    for names, message in (("rellu", "'rellu'"), (["relu", "softmax"], "'softmax'"), ([], "empty")):
+        with pytest.raises(ValueError, match=message):
+            plotting.activations(names)
+    with pytest.raises(ValueError, match="limits"):
+        plotting.activations("relu", limits=(2, 1))
+    assert not plt.get_fignums()
+
+
+# ---- predictions ----
+
+
+def drawn_counts(ax):
+    return {(int(text.get_position()[1]), int(text.get_position()[0])): int(text.get_text()) for text in ax.texts}
+
+
+def test_confusion_matrix_counts():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.integers(0, 4, 200), rng.integers(0, 4, 200)
+    ax = plotting.confusion_matrix(true, predicted)
+    pairs = list(zip(true.tolist(), predicted.tolist(), strict=True))
+    assert drawn_counts(ax) == {pair: pairs.count(pair) for pair in set(pairs)}
+    shares = ax.images[0].get_array()
+    np.testing.assert_allclose(shares.sum(1), 1)
+    assert shares[1, 2] == pairs.count((1, 2)) / (true == 1).sum()
+    assert ax.get_title() == f"{(true == predicted).mean():.2%} of 200 right"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
+
+
+def test_confusion_matrix_takes_what_models_take_and_return():
+    true = np.array([0, 2, 1, 2])
+    P = np.array([[0.8, 0.1, 0.1], [0.2, 0.2, 0.6], [0.3, 0.4, 0.3], [0.5, 0.3, 0.2]])
+    expected = {(0, 0): 1, (2, 2): 1, (1, 1): 1, (2, 0): 1}
+    assert drawn_counts(plotting.confusion_matrix(true, P)) == expected
+    assert drawn_counts(plotting.confusion_matrix(np.eye(3)[true], P.argmax(1))) == expected
+    assert drawn_counts(plotting.confusion_matrix(true.astype(float), P.argmax(1)[:, None])) == expected
+    binary = plotting.confusion_matrix([[0], [1], [1]], np.array([[0.2], [0.4], [0.9]], np.float32))
+    assert drawn_counts(binary) == {(0, 0): 1, (1, 0): 1, (1, 1): 1}
+    assert plotting.confusion_matrix([0, 0], [0, 0], labels=["a", "b"]).images[0].get_array().shape == (2, 2)
+
+
+def test_labels_of_a_confusion_matrix_do_not_overlap():
+    y = np.arange(20)
+    ax = plotting.confusion_matrix(y.repeat(999), y.repeat(999), labels=[f"class number {i}" for i in y])
+    assert not overlapping(ax.get_xticklabels(), ax.figure)
+    assert not overlapping(ax.get_yticklabels(), ax.figure)
+    many = np.random.default_rng(0).integers(0, 60, (2, 5000))
+    ax = plotting.confusion_matrix(*many)
+    assert not ax.texts
+    assert not overlapping(ax.get_xticklabels(), ax.figure)
+
+
+def test_labels_are_not_cut_off():
+    ax = plotting.confusion_matrix([0, 1, 1], [0, 1, 0], labels=["benign", "malignant"])
+    ax.figure.canvas.draw()
+    assert ax.yaxis.label.get_window_extent().x0 >= 0
+
+
+@pytest.mark.parametrize(("true", "predicted", "more", "message"), [
+    ([0, 1], [0, 1, 1], {}, "2 samples, but y_pred 3"),
+    ([0.5, 1], [0, 1], {}, "y_true holds 0.5"),
+    ([0, -1], [0, 1], {}, "y_true holds -1"),
+    ([0, 1], [0, 1.5], {}, "y_pred holds 1.5"),
+    ([0, 1], [[[0]], [[1]]], {}, r"y_pred has shape \(2, 1, 1\)"),
+    ([], [], {}, r"y_true has shape \(0,\)"),
+    ([0, 2], [0, 1], {"labels": ["a", "b"]}, "labels names 2 classes, but there are 3"),
+    ([0, 5000], [0, 1], {}, "5000"),
+])  # fmt: skip
+def test_wrong_labels_are_refused(true, predicted, more, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.confusion_matrix(true, predicted, **more)
+    assert not plt.get_fignums()
+
+
+def grid_of(ax, n=200):
+    sides = [np.linspace(*limits, n) for limits in (ax.get_xlim(), ax.get_ylim())]
+    return np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_decision_boundary_of_classes(n_classes):
+    model, X, y = classifier(n_classes)
+    ax = plotting.decision_boundary(model, X, np.eye(n_classes)[y] if n_classes == 3 else y)
+    image = ax.images[0].get_array().reshape(-1, 3)
+    best = model.predict(grid_of(ax)).argmax(1)
+    samples = [c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection)]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [f"{k}" for k in range(n_classes)]
+    for k, drawn in enumerate(samples):
+        np.testing.assert_array_equal(drawn.get_offsets(), X[y == k])
+        colour = drawn.get_facecolor()[0, :3]
+        # Between white and the class's colour: as much of it in red as in green and blue.
+        mixture = (1 - image[best == k]) @ (1 - colour) / ((1 - colour) @ (1 - colour))
+        np.testing.assert_allclose(1 - mixture[:, None] * (1 - colour), image[best == k], atol=1e-12)
+    assert len(samples) == n_classes
+
+
+def test_decision_boundary_of_a_probability_and_of_a_value():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 2))
+    for loss, y in (("binary_cross_entropy", X[:, 0] > 0.3), ("mean_squared_error", X[:, 0] * X[:, 1])):
+        model = fm.Model([fm.Dense(8, "tanh"), fm.Dense(1)], loss=loss, optimizer=fm.Adam(0.05))
+        model.fit(X, y, epochs=10, verbose=0)
+        ax = plotting.decision_boundary(model, X, y)
+        image = ax.images[0]
+        np.testing.assert_array_equal(image.get_array().ravel(), model.predict(grid_of(ax))[:, 0])
+        samples = [c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection)]
+        offsets = np.concatenate([c.get_offsets() for c in samples])
+        values = np.concatenate([c.get_array() for c in samples])
+        order = np.lexsort(offsets.T), np.lexsort(X.T)
+        np.testing.assert_array_equal(offsets[order[0]], X[order[1]])
+        np.testing.assert_array_equal(values[order[0]], y[order[1]])
+        limits = (0, 1) if loss == "binary_cross_entropy" else (image.get_array().min(), image.get_array().max())
+        assert image.norm.vmin <= limits[0] < limits[1] <= image.norm.vmax
+        assert all(c.norm.vmin == image.norm.vmin and c.norm.vmax == image.norm.vmax for c in samples)
+
+
+def test_decision_boundary_without_targets_or_of_one_place():
+    model, X, _ = classifier()
+    assert plotting.decision_boundary(model, X).get_legend() is None
+    plotting.decision_boundary(model, X[:1].tolist(), [1])
+
+
+def test_models_without_a_plane_are_refused():
+    model, X, y = classifier()
+    with pytest.raises(ValueError, match="this model has 4 inputs and 3 outputs"):
+        plotting.decision_boundary(small(), X, y)
+    with pytest.raises(ValueError, match="2 inputs and 2 outputs"):
+        plotting.decision_boundary(fm.Model([fm.Dense(2)], n_inputs=2), X, X)
+    with pytest.raises(ValueError, match="60 samples"):
+        plotting.decision_boundary(model, X, y[:-1])
+    with pytest.raises(ValueError, match="no weights"):
+        plotting.decision_boundary(fm.Model([fm.Dense(2)]), X, X)
+    assert not plt.get_fignums()
