@@ -116,6 +116,8 @@ typedef void fm_softmax(ptrdiff_t rows, ptrdiff_t n, void *scores, ptrdiff_t str
 typedef ptrdiff_t fm_loss(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,
                           ptrdiff_t target_stride, double row_scale, double gradient_scale,
                           const fm_loss_options *options, void *losses, void *dscores);
+typedef void fm_scale_rows(ptrdiff_t rows, ptrdiff_t n, const void *weights, void *losses, void *dscores,
+                           ptrdiff_t stride);
 typedef void fm_update(ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper);
 typedef double fm_sum(ptrdiff_t n, const void *x);
 typedef void fm_probe_fma(ptrdiff_t n, void *x);
@@ -154,6 +156,7 @@ typedef struct fm_kernels {
     fm_activation *activation[FM_N_ACTIVATIONS];
     fm_softmax *softmax;
     fm_loss *loss[FM_N_LOSSES];
+    fm_scale_rows *scale_rows;
     fm_update *update[FM_N_OPTIMIZERS];
     fm_sum *sum;
     fm_probe_fma *probe_fma;

@@ -81,6 +81,9 @@ cdef extern from "fastmlp.h" nogil:
         ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,
         ptrdiff_t target_stride, double row_scale, double gradient_scale, const fm_loss_options *options,
         void *losses, void *dscores) noexcept nogil
+    ctypedef void fm_scale_rows(
+        ptrdiff_t rows, ptrdiff_t n, const void *weights, void *losses, void *dscores,
+        ptrdiff_t stride) noexcept nogil
     ctypedef void fm_update(
         ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper) noexcept nogil
     ctypedef double fm_sum(ptrdiff_t n, const void *x) noexcept nogil
@@ -116,6 +119,7 @@ cdef extern from "fastmlp.h" nogil:
         fm_activation **activation
         fm_softmax *softmax
         fm_loss **loss
+        fm_scale_rows *scale_rows
         fm_update **update
         fm_sum *sum
         fm_probe_fma *probe_fma

@@ -59,6 +59,9 @@ def loss(
     options: dict[str, Any] | None = None,
     repeat: int = 1,
 ) -> tuple[Array, int, Array | None]: ...
+def scale_rows(
+    weights: Array, losses: Array, dscores: Array | None = None, isa: str | None = None, repeat: int = 1
+) -> tuple[Array, Array | None]: ...
 def update(
     name: str,
     g: Array,

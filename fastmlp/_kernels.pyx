@@ -500,6 +500,21 @@ def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1,
     return row_losses.copy(), right, from_panels(dz, rows, n) if gradient else None
 
 
+def scale_rows(weights, losses, dscores=None, isa=None, ptrdiff_t repeat=1):
+    """(losses, dscores or None), each row times its weight."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, losses.dtype.name)
+    cdef ptrdiff_t rows = len(losses), n = 0 if dscores is None else dscores.shape[1], _i
+    w, found = to_panels(np.asarray(weights, losses.dtype)[:, None]), copied(losses)
+    panels = None if dscores is None else to_panels(dscores, 1)
+    cdef void *pw = pointer(w)
+    cdef void *pl = pointer(found)
+    cdef void *pd = pointer(panels)
+    with stopwatch, nogil:
+        for _i in range(repeat):
+            k.scale_rows(rows, n, pw, pl, pd, (rows + 1) * k.line)
+    return found, None if dscores is None else from_panels(panels, rows, n)
+
+
 def update(str name, g, w, m, v, dict hyper, isa=None, ptrdiff_t repeat=1):
     """(w, m, v) after one update; m or v may be None."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, w.dtype.name)

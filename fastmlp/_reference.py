@@ -402,6 +402,16 @@ def squared_error(scores: Array, targets: Array, row_scale: float = 1.0, gradien
 
 LOSSES = _by_name(softmax_cross_entropy, softmax_cross_entropy_labels, binary_cross_entropy, squared_error)
 
+
+def scale_rows(weights: Array, losses: Array, dscores: Array | None = None) -> tuple[Array, Array | None]:
+    """Losses (rows,) and their gradient (rows, n), each row times its weight; 0 where that is 0, whatever they were."""
+    counts = weights > 0
+    losses = np.multiply(weights, losses, out=np.zeros_like(losses), where=counts)
+    if dscores is not None:
+        dscores = np.multiply(weights[:, None], dscores, out=np.zeros_like(dscores), where=counts[:, None])
+    return losses, dscores
+
+
 # ---- optimizers: (g, w, m, v, hyper) -> (w, m, v), all of one shape ----
 # hyper has the fields of fm_hyper in csrc/fastmlp.h. States m and v start at zero.
 
@@ -569,17 +579,23 @@ class Network:
         scores = self.forward(x)[0]
         return softmax(scores) if link == "softmax" else cast(Array, ACTIVATIONS[link](scores)[0])
 
-    def evaluate(self, x: Array, targets: Array) -> tuple[float, int]:
-        """Mean loss of the rows, and how many predictions are right."""
+    def evaluate(self, x: Array, targets: Array, weights: Array | None = None) -> tuple[float, int]:
+        """Mean loss of the rows, times their weights where there are some, and how many predictions are right."""
         losses, right, _ = LOSSES[self.loss](self.forward(x)[0], targets, self.row_scale, **self.options)
+        if weights is not None:
+            losses, _ = scale_rows(weights, losses)
         return sum(losses) / len(x), right
 
-    def loss_and_gradients(self, x: Array, targets: Array) -> tuple[float, int, list[Pair]]:
+    def loss_and_gradients(
+        self, x: Array, targets: Array, weights: Array | None = None
+    ) -> tuple[float, int, list[Pair]]:
         """Mean loss of one batch, right predictions, and the gradients [(dw, db), ...] of that mean."""
         scores, inputs, derivatives = self.forward(x, training=True)
         losses, right, dscores = LOSSES[self.loss](
             scores, targets, self.row_scale, self.row_scale / len(x), **self.options
         )
+        if weights is not None:
+            losses, dscores = cast(Pair, scale_rows(weights, losses, dscores))
         gradients, dy = [], {len(self.layers) - 1: dscores}  # of the outputs of each layer, -1: of the inputs
         for i in range(len(self.layers) - 1, -1, -1):
             dz = dy[i] * derivatives[i]
@@ -635,9 +651,11 @@ class Network:
                 updated.append(w)
             self.layers[i] = layer._replace(w=updated[0], b=updated[1])
 
-    def train_step(self, x: Array, targets: Array, hyper: dict[str, Any], rate: float) -> tuple[float, int]:
+    def train_step(
+        self, x: Array, targets: Array, hyper: dict[str, Any], rate: float, weights: Array | None = None
+    ) -> tuple[float, int]:
         """One update on one batch, unless its loss is not finite; mean loss and right predictions before the update."""
-        loss, right, gradients = self.loss_and_gradients(x, targets)
+        loss, right, gradients = self.loss_and_gradients(x, targets, weights)
         if math.isfinite(loss):
             self.follow_statistics(x)
             self.apply_gradients(gradients, hyper, rate)
@@ -645,11 +663,12 @@ class Network:
 
     def fit(
         self, x: Array, targets: Array, batch_rows: int, rates: Iterable[float], hyper: dict[str, Any] | None = None,
-        shuffled: bool = False, seed: int = 0,
+        shuffled: bool = False, seed: int = 0, weights: Array | None = None,
     ) -> tuple[Array, Array]:  # fmt: skip
         """One training step for each rate, up to the first whose loss is not finite: that one changes nothing.
 
-        An epoch over x (n_samples, n_inputs) and targets (n_samples, n_outputs), or labels (n_samples,), has
+        An epoch over x (n_samples, n_inputs) and targets (n_samples, n_outputs), or labels (n_samples,), and the
+        weights of the samples (n_samples,), has
         ceil(n_samples / batch_rows) steps, the last with what is left. hyper holds the constants of the optimizer;
         shuffled epochs take the order shuffle(n_samples, seed, number of the epoch). Calls go on where the last ended.
         Returns (losses, right), one entry for each step that was begun.
@@ -658,7 +677,9 @@ class Network:
         for rate in rates:
             order = shuffle(len(x), seed, self.epoch) if shuffled else np.arange(len(x))
             rows = order[self.batch * batch_rows : (self.batch + 1) * batch_rows]
-            steps.append(self.train_step(gather(x, self.layers[0].w.dtype, rows), targets[rows], hyper or {}, rate))
+            batch_weights = None if weights is None else weights[rows]
+            batch = gather(x, self.layers[0].w.dtype, rows)
+            steps.append(self.train_step(batch, targets[rows], hyper or {}, rate, batch_weights))
             if not math.isfinite(steps[-1][0]):
                 break
             self.batch += 1

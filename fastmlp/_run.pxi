@@ -39,9 +39,10 @@ cdef class Run:
     cdef readonly int n_threads
     cdef readonly bint training, exact_threads
     cdef Plan plan
-    cdef Memory layer_memory, buffers, index_memory, barrier
+    cdef Memory layer_memory, buffers, index_memory, barrier, weight_memory
+    cdef ptrdiff_t n_blocks
     cdef LossOptions loss_options
-    cdef object x, targets
+    cdef object x, targets, weights
     cdef readonly object function  # a loss in Python
     cdef object error
     cdef CustomLoss custom
@@ -86,6 +87,7 @@ cdef class Run:
         cdef ptrdiff_t stride = (p.block_rows | 1) * line
         cdef int i, kind, matrices = 4 if derivatives else 2 if self.training else 1
         cdef ptrdiff_t widest = 0
+        self.n_blocks = n_blocks
         p.input_stride = p.target_stride = stride
         p.input_block = (network.n_inputs + line - 1) // line * stride
         p.target_bytes = (network.n_outputs + line - 1) // line * stride * item
@@ -141,19 +143,25 @@ cdef class Run:
             return (rows_bytes + 63) // 64 * 64
         return layer.panels * 64 if layer.kind == BATCH_NORM else 0
 
-    def bind(self, cnp.ndarray x, cnp.ndarray targets=None):
+    def bind(self, cnp.ndarray x, cnp.ndarray targets=None, cnp.ndarray weights=None):
         """The data of the calls that follow: x of shape (n, n_inputs); targets of shape (n, n_outputs), or int32
-        labels of shape (n,)."""
-        self.x, self.targets = x, targets
+        labels of shape (n,); weights of the samples, of shape (n, 1)."""
+        self.x, self.targets, self.weights = x, targets, weights
         self.plan.n_samples = cnp.PyArray_DIM(x, 0)
         set_source(&self.plan.x, self.network.k, x)
         self.plan.targets.data = NULL
         if targets is not None and self.function is None:
             set_source(&self.plan.targets, self.network.k, targets)
+        self.plan.weights.data = NULL
+        if weights is not None:
+            if self.weight_memory is None:
+                self.weight_memory = Memory(self.n_blocks * self.plan.block_rows * 64)
+                self.plan.weight_block = self.weight_memory.data
+            set_source(&self.plan.weights, self.network.k, weights)
 
     def release(self):
         """Let go of the bound arrays."""
-        self.x = self.targets = None
+        self.x = self.targets = self.weights = None
 
     def start_epoch(self):
         """Begin with the first batch: an epoch that was interrupted is over."""

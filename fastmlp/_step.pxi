@@ -72,8 +72,10 @@ cdef struct Plan:
     fm_hyper hyper
     bint bias_correction
     Source x, targets
-    char *inputs                # gathered rows, and targets
+    Source weights              # of the samples; its data NULL: all 1
+    char *inputs                # gathered rows, targets and weights
     char *target_block
+    char *weight_block
     char *input_gradients       # in panels as the inputs; NULL: not wanted
     char *zeros                 # a line of them
     char *ones                  # as many as the widest layer has outputs
@@ -125,6 +127,18 @@ cdef void gather(const Plan *p, const Source *source, ptrdiff_t first, ptrdiff_t
     else:
         for r in range(rows):
             (<int32_t *>to)[r] = (<const int32_t *>(data + (index[r] if index != NULL else r) * source.row_bytes))[0]
+
+cdef void gather_targets(const Plan *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t block,
+                         ptrdiff_t block_row) noexcept nogil:
+    """Targets, and weights if any, of rows `first` ... of the epoch's order into a block, from its row block_row on."""
+    cdef char *to = p.target_block + block * p.target_bytes
+    if p.targets.gather != NULL:
+        to = at(to, block_row * p.k.line, p)
+    else:
+        to = to + block_row * sizeof(int32_t)
+    gather(p, &p.targets, first, rows, to, p.target_stride)
+    if p.weights.data != NULL:
+        gather(p, &p.weights, first, rows, p.weight_block + (block * p.block_rows + block_row) * 64, 0)
 
 cdef inline char *column_statistics(const Plan *p, const Layer *layer, bint training) noexcept nogil:
     """Mean of each column, and `panels` lines further on the variance: of the batch, or running."""
@@ -207,6 +221,9 @@ cdef ptrdiff_t loss(const Plan *p, ptrdiff_t block, ptrdiff_t first, ptrdiff_t r
     if p.loss != NULL:
         right = p.loss(rows, layer.n_out, y, layer.stride, targets, p.target_stride, p.row_scale, gradient_scale,
                        &p.loss_options, at(p.row_losses, at_row, p), y if gradient else NULL)
+        if p.weights.data != NULL:
+            p.k.scale_rows(rows, layer.n_out, p.weight_block + at_row * 64, at(p.row_losses, at_row, p),
+                           y if gradient else NULL, layer.stride)
     else:
         right = 0
         for panel in range(layer.panels):
@@ -485,8 +502,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
             if not gathered:
                 gather(p, &p.x, first_row + block * p.block_rows, n, at(p.inputs, block * p.input_block, p),
                        p.input_stride)
-                gather(p, &p.targets, first_row + block * p.block_rows, n, p.target_block + block * p.target_bytes,
-                       p.target_stride)
+                gather_targets(p, first_row + block * p.block_rows, n, block, 0)
             for i in range(begin, end):
                 forward(p, i, block, 0, n, 0, p.layers[i].panels, mode)
             if end == p.n_layers and p.custom == NULL:
@@ -528,9 +544,7 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
     cdef ptrdiff_t line = p.k.line, panels, begin, end
     cdef int i, lowest = 0 if p.input_gradients != NULL else 1
     gather(p, &p.x, first_row + first, n, at(p.inputs, first * line, p), p.input_stride)
-    gather(p, &p.targets, first_row + first, n,
-           at(p.target_block, first * line, p) if p.targets.gather != NULL
-           else p.target_block + first * sizeof(int32_t), p.target_stride)
+    gather_targets(p, first_row + first, n, 0, first)
     fm_barrier_wait(p.barrier, thread, n_threads)
     for i in range(p.n_layers):
         panels = p.layers[i].panels
@@ -675,7 +689,7 @@ cdef void infer_blocks(const Plan *p, ptrdiff_t first_block, ptrdiff_t last_bloc
         for i in range(p.n_layers):
             forward(p, i, thread, 0, rows, 0, p.layers[i].panels, &how)
         if losses != NULL:
-            gather(p, &p.targets, first, rows, p.target_block + thread * p.target_bytes, p.target_stride)
+            gather_targets(p, first, rows, thread, 0)
             right[block] = loss(p, thread, 0, rows, 0, False)
             losses[block] = p.k.sum(rows, at(p.row_losses, thread * p.block_rows, p))
             continue

@@ -3,6 +3,7 @@
 import math
 import numbers
 import reprlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,32 @@ def engine_dtype(array: Array, dtype: str) -> Array:
     if array.dtype.name in ("float32", "float64", "uint8") and array.dtype.isnative:
         return array
     return array.astype(dtype)
+
+
+def sample_weights(name: str, value: Any, n_samples: int, dtype: str) -> Array:
+    """One weight for each sample as a matrix (n_samples, 1) that the engine reads."""
+    array = numeric_array(name, value)
+    if array.shape not in ((n_samples,), (n_samples, 1)):
+        raise ValueError(f"{name} has shape {array.shape}, but X holds {n_samples} samples: give one weight for each")
+    array = array.reshape(-1, 1)
+    if _engine.is_plain_matrix(array, 1, 0.0, LARGEST[dtype]):
+        return array
+    all_finite(name, array[:, 0], dtype)
+    if array.min() < 0:
+        raise ValueError(f"{name} holds {array.min()} at index {array.argmin()}; a weight is at least 0")
+    return engine_dtype(array, dtype)
+
+
+def class_weights(value: Any, classes: Array, n_classes: int) -> Array:
+    """The weight of each sample by its class; 1 where no weight is given."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"class_weight must be a dictionary such as {{0: 1.0, 1: 2.5}}, not {value!r}")
+    weights = np.ones(n_classes)
+    for key, weight in value.items():
+        if isinstance(key, bool) or not isinstance(key, numbers.Integral) or not 0 <= int(key) < n_classes:
+            raise ValueError(f"class_weight names the class {key!r}, but there are the classes 0 to {n_classes - 1}")
+        weights[key] = finite_number(f"class_weight[{key!r}]", weight, at_least=0)
+    return weights[classes]
 
 
 def samples(name: str, value: Any, n_inputs: int | None, dtype: str) -> Array:

@@ -123,14 +123,23 @@ class BatchRun:
     Parameters
     ----------
     model : Model
-    batches : iterable of (X, y)
+    batches : iterable of (X, y) or (X, y, sample_weight)
         One that begins anew with every `iter` gives an epoch each time; an iterator goes on where it stands.
     steps_per_epoch : int or None
     epochs : int
+    class_weight : dict or None, default None
     """
 
-    def __init__(self, model: "Model", batches: Iterable[Any], steps_per_epoch: int | None, epochs: int) -> None:
+    def __init__(
+        self,
+        model: "Model",
+        batches: Iterable[Any],
+        steps_per_epoch: int | None,
+        epochs: int,
+        class_weight: Any = None,
+    ) -> None:
         self.model, self.batches, self.steps_per_epoch = model, batches, steps_per_epoch
+        self.class_weight = class_weight
         self.exact_threads = model.n_threads is not None
         self.n_threads = cores() if model.n_threads is None else model.n_threads
         self.n_inputs = model.n_inputs
@@ -168,12 +177,17 @@ class BatchRun:
 
     def _checked(self, i: int, given: Any) -> Batch:
         """A batch as the engine reads it, in arrays that the iterable does not write to when it goes on."""
-        if not isinstance(given, tuple | list) or len(given) != 2:
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
             many = f" of {len(given)}" if isinstance(given, tuple | list) else ""
-            raise TypeError(f"batch {i} must be a pair (X, y), not {type(given).__name__}{many}")
+            raise TypeError(
+                f"batch {i} must be a pair (X, y) or (X, y, sample_weight), not {type(given).__name__}{many}"
+            )
         X, targets = self.model._data(given[0], given[1], (f"X of batch {i}", f"y of batch {i}"), self.n_inputs)
         self.n_inputs = X.shape[1]
-        return _own(X, given[0]), _own(targets, given[1])
+        given_weight = given[2] if len(given) == 3 else None
+        weights = self.model._sample_weights(given_weight, targets, self.class_weight, f"sample_weight of batch {i}")
+        batch = _own(X, given[0]), _own(targets, given[1])
+        return batch if weights is None else (*batch, _own(weights, given_weight))
 
     def first(self) -> Batch:
         """The batch that comes next, left where it is."""
@@ -219,14 +233,14 @@ class BatchRun:
             if batch is None:
                 self._end()
                 break
-            X, targets = batch
+            X, targets, weights = batch[0], batch[1], batch[2] if len(batch) == 3 else None
 
             def step(run: Any, rate: Array = rates[i : i + 1]) -> tuple[Array, Array]:
                 run.start_epoch()
                 found: tuple[Array, Array] = run.train(rate, hyper, False, seed, most_threads)
                 return found
 
-            loss, hits = self.model._with_run(step, len(X), "training", X, targets)
+            loss, hits = self.model._with_run(step, len(X), "training", X, targets, weights)
             losses.append(loss)
             right.append(hits)
             self.rows.append(len(X))

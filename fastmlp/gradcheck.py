@@ -114,6 +114,7 @@ def check(
     tolerance: float = 1e-6,
     max_entries: int | None = 100,
     seed: int = 0,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> Result:
     """Compare ``model.loss_and_gradients(X, y)`` with finite differences of its loss, in float64.
 
@@ -134,6 +135,8 @@ def check(
         Of each W and each b, so many entries are compared, drawn at random; None compares all.
     seed : int, default 0
         Of that draw.
+    sample_weight : array_like of shape (n_samples,) or None, default None
+        As for `Model.fit`.
 
     Returns
     -------
@@ -160,14 +163,14 @@ def check(
         max_entries = bounded_integer("max_entries", max_entries)
     seed = bounded_integer("seed", seed, at_least=0)
     copy = _in_float64(model)
-    loss, gradients = copy.loss_and_gradients(X, y)
+    loss, gradients = copy.loss_and_gradients(X, y, sample_weight)
     if not math.isfinite(loss):
         raise ValueError(f"the loss is {loss}: there is nothing to differentiate; look at the weights and the data")
     weights = [tuple(array.copy() for array in pair) for pair in copy.weights]
 
     def loss_of_weights() -> float:
         copy.weights = weights
-        return copy.loss_and_gradients(X, y)[0]
+        return copy.loss_and_gradients(X, y, sample_weight)[0]
 
     everything = np.concatenate([array.ravel() for pair in gradients for array in pair])
     small = _SMALL * float(np.abs(everything[np.isfinite(everything)]).max(initial=0))

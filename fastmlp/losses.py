@@ -96,6 +96,13 @@ class Loss:
                 )
         return array
 
+    def classes(self, targets: Array, n_outputs: int) -> tuple[Array, int]:
+        """The class of each sample from its checked targets, and how many classes there are; for class_weight."""
+        raise ValueError(
+            f"class_weight needs one class for each sample, which {type(self).__name__} with {n_outputs} outputs has "
+            "not; give sample_weight"
+        )
+
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """Whether the last layer suits the loss."""
         if self.link != "identity" and activation != "identity":
@@ -150,6 +157,10 @@ class SoftmaxCrossEntropy(Loss):
     def kernel(self, targets: Array) -> str:
         """Labels and rows of probabilities have a kernel each."""
         return "softmax_cross_entropy_labels" if targets.ndim == 1 else "softmax_cross_entropy"
+
+    def classes(self, targets: Array, n_outputs: int) -> tuple[Array, int]:
+        """The label, or the first of the most probable classes."""
+        return (targets if targets.ndim == 1 else targets.argmax(axis=1)), n_outputs
 
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """At least two outputs, no activation."""
@@ -235,6 +246,12 @@ class BinaryCrossEntropy(Loss):
         choice("outputs", self.outputs, ("mean", "sum"))
         _set(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
         _set(self, "positive_weight", _numbers("positive_weight", self.positive_weight, above=0))
+
+    def classes(self, targets: Array, n_outputs: int) -> tuple[Array, int]:
+        """Of a single output 0 or 1."""
+        if n_outputs > 1:
+            return super().classes(targets, n_outputs)
+        return (targets[:, 0] > 0.5).astype(np.int32), 2
 
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """As many weights as outputs, no activation."""

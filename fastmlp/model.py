@@ -6,7 +6,7 @@ from __future__ import annotations  # help() then shows npt.ArrayLike by name
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,15 @@ from fastmlp import _engine, batches, derivatives, training
 from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp._turn import Turn
-from fastmlp._validation import Array, all_finite, bounded_integer, numeric_array, samples
+from fastmlp._validation import (
+    Array,
+    all_finite,
+    bounded_integer,
+    class_weights,
+    numeric_array,
+    sample_weights,
+    samples,
+)
 from fastmlp.callbacks import Callback, Hooks, ProgressBar
 from fastmlp.config import cores
 from fastmlp.history import History
@@ -278,6 +286,8 @@ class Model:
         verbose: int = 1,
         *,
         steps_per_epoch: int | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
     ) -> History:
         """Train for some epochs; a second call goes on where the first stopped.
 
@@ -302,14 +312,22 @@ class Model:
             0 silent, 1 a line for each epoch and on a terminal a progress bar, 2 lines alone.
         steps_per_epoch : int or None, default None
             Batches of an epoch, for an iterable alone. None: all of a pass over it.
+        sample_weight : array_like of shape (n_samples,) or None, default None
+            At least 0. The loss of a batch is ``sum(w_i * loss_i) / n_samples``, as in Keras: not divided by the sum of
+            the weights. A sample of weight 0 takes no part.
+        class_weight : dict of int to float or None, default None
+            Weights by class, multiplied with `sample_weight`; 1 for classes that it does not name. For
+            softmax_cross_entropy, where the class of a row of probabilities is the most probable one, and for losses of
+            a single output with the classes 0 and 1.
 
         Returns
         -------
         History
             Of this call: "loss" and for a classification "accuracy", means over the steps of an epoch while the
             weights moved; "val_loss" and "val_accuracy" at its end; "learning_rate" of its last step where that
-            follows a schedule. Why the training ended is in `History.stopped`: Ctrl-C ends it with the epochs so far,
-            and the model stays as it is then.
+            follows a schedule. Losses are weighted, "val_loss" by the weights in validation_data alone; accuracies are
+            not. Why the training ended is in `History.stopped`: Ctrl-C ends it with the epochs so far, and the model
+            stays as it is then.
 
         Raises
         ------
@@ -363,7 +381,9 @@ class Model:
                 raise TypeError(
                     f"y is None; fit takes arrays X and y, or an iterable of (X, y), not only {type(X).__name__}"
                 )
-            with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs) as source:
+            if sample_weight is not None:
+                raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
+            with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs, class_weight) as source:
                 first = source.first()[0]
                 validation = self._validation(validation_data, first.shape[1])
                 self._build(first.shape[1])
@@ -374,6 +394,7 @@ class Model:
         if steps_per_epoch is not None:
             raise ValueError("steps_per_epoch is for an iterable of batches; with arrays choose batch_size")
         X, targets = self._data(X, y)
+        weights = self._sample_weights(sample_weight, targets, class_weight)
         validation = self._validation(validation_data, X.shape[1])
         with self._turn:
             self._build(X.shape[1])
@@ -383,20 +404,24 @@ class Model:
             def train(run: Any) -> History:
                 return training.fit(self, run, recorded, batch_size, epochs, validation, bool(shuffle), hooks)
 
-            history: History = self._with_run(train, batch_size, "training", X, targets)
+            history: History = self._with_run(train, batch_size, "training", X, targets, weights)
             return history
 
-    def _validation(self, validation_data: Any, n_inputs: int) -> tuple[Array, Array] | None:
+    def _validation(self, validation_data: Any, n_inputs: int) -> tuple[Array, Array, Array | None] | None:
         """Validation data as the engine reads them."""
         if validation_data is None:
             return None
-        if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             many = f" of {len(validation_data)}" if isinstance(validation_data, tuple | list) else ""
-            raise TypeError(f"validation_data must be a pair (X, y), not {type(validation_data).__name__}{many}")
-        X, y = validation_data
-        return self._data(X, y, ("validation_data[0]", "validation_data[1]"), n_inputs)
+            raise TypeError(
+                f"validation_data must be a pair (X, y) or (X, y, sample_weight), not {type(validation_data).__name__}"
+                f"{many}"
+            )
+        X, y, weight = (*validation_data, None)[:3]
+        X, targets = self._data(X, y, ("validation_data[0]", "validation_data[1]"), n_inputs)
+        return X, targets, self._sample_weights(weight, targets, name="validation_data[2]")
 
-    def train_on_batch(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    def train_on_batch(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """One step of the optimizer on one batch.
 
         Parameters
@@ -404,6 +429,8 @@ class Model:
         X : array_like of shape (n_samples, ...)
         y : array_like
             Targets, as for `fit`.
+        sample_weight : array_like of shape (n_samples,) or None, default None
+            As for `fit`.
 
         Returns
         -------
@@ -418,15 +445,18 @@ class Model:
             The loss is NaN or infinite; the weights are as before.
         """
         X, targets = self._data(X, y)
+        weights = None if sample_weight is None else self._sample_weights(sample_weight, targets)
         with self._turn:
             self._build(X.shape[1])
             rate, hyper = self._optimizer.rate(self._network.step), self._optimizer.hyper()
-            loss: float = self._with_run(lambda run: run.step(rate, hyper), len(X), "training", X, targets)
+            loss: float = self._with_run(lambda run: run.step(rate, hyper), len(X), "training", X, targets, weights)
             if not math.isfinite(loss):
                 raise training.diverged(self, self._network.step + 1, rate, History())
             return loss
 
-    def loss_and_gradients(self, X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[float, Pairs]:
+    def loss_and_gradients(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> tuple[float, Pairs]:
         """The mean loss over all samples, and its gradients.
 
         As in training: dropout draws the masks of the step that `apply_gradients` will end, and batch normalisation
@@ -437,6 +467,8 @@ class Model:
         X : array_like of shape (n_samples, ...)
         y : array_like
             Targets, as for `fit`.
+        sample_weight : array_like of shape (n_samples,) or None, default None
+            As for `fit`.
 
         Returns
         -------
@@ -445,9 +477,10 @@ class Model:
             In the shapes of `weights`. The gradient of a bias that a layer does not use is zero.
         """
         X, targets = self._data(X, y)
+        weights = self._sample_weights(sample_weight, targets)
         with self._turn:
             self._build(X.shape[1])
-            loss, _, pairs = self._with_run(_engine.Run.gradients, len(X), "training", X, targets)
+            loss, _, pairs = self._with_run(_engine.Run.gradients, len(X), "training", X, targets, weights)
             return float(loss), pairs
 
     def apply_gradients(self, gradients: Sequence[Sequence[npt.ArrayLike]]) -> None:
@@ -584,7 +617,9 @@ class Model:
         self._with_run(lambda run: run.predict(out, link), len(array), "prediction", array)
         return out
 
-    def evaluate(self, X: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, float]:
+    def evaluate(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> dict[str, float]:
         """Loss and metrics on some data.
 
         Parameters
@@ -592,6 +627,8 @@ class Model:
         X : array_like of shape (n_samples, ...)
         y : array_like
             Targets, as for `fit`.
+        sample_weight : array_like of shape (n_samples,) or None, default None
+            As for `fit`: of the loss, not of the accuracy.
 
         Returns
         -------
@@ -599,12 +636,13 @@ class Model:
             "loss", and "accuracy" for a classification.
         """
         self._built()
-        return self._evaluate(*self._data(X, y))
+        X, targets = self._data(X, y)
+        return self._evaluate(X, targets, self._sample_weights(sample_weight, targets))
 
-    def _evaluate(self, X: Array, targets: Array) -> dict[str, float]:
+    def _evaluate(self, X: Array, targets: Array, weights: Array | None = None) -> dict[str, float]:
         if isinstance(self._loss, losses_module.Custom):
             return self._logs(self._loss(self.scores(X), targets)[0], 0, len(X))
-        loss, right = self._with_run(_engine.Run.evaluate, len(X), "prediction", X, targets)
+        loss, right = self._with_run(_engine.Run.evaluate, len(X), "prediction", X, targets, weights)
         return self._logs(loss, right, len(X))
 
     def _logs(self, loss: float, right: int, n_samples: int) -> dict[str, float]:
@@ -623,6 +661,25 @@ class Model:
         array = samples(names[0], X, n_inputs, self._dtype)
         return array, self._loss.targets(y, len(array), self.n_outputs, self._dtype, names[1])
 
+    def _sample_weights(
+        self, sample_weight: Any, targets: Array, class_weight: Any = None, name: str = "sample_weight"
+    ) -> Array | None:
+        """Weights of the samples as the engine reads them, None where all are 1."""
+        weights = None
+        if isinstance(self._loss, losses_module.Custom) and not (sample_weight is None and class_weight is None):
+            raise ValueError(f"{name} needs a loss for each sample, but a loss of one's own gives one for the batch")
+        if sample_weight is not None:
+            weights = sample_weights(name, sample_weight, len(targets), self._dtype)
+        if class_weight is None:
+            return weights
+        by_class = class_weights(class_weight, *self._loss.classes(targets, self.n_outputs))[:, None]
+        return sample_weights(
+            "class_weight * sample_weight",
+            by_class if weights is None else by_class * weights,
+            len(targets),
+            self._dtype,
+        )
+
     def _with_run(
         self,
         work: Callable[[Any], Any],
@@ -630,6 +687,7 @@ class Model:
         mode: str,
         X: Array,
         targets: Array | None = None,
+        weights: Array | None = None,
         loss: bool = True,
     ) -> Any:
         """What work does with the buffers of passes over batches of so many rows, bound to some data; kept for the next
@@ -658,7 +716,7 @@ class Model:
                 options=self.loss.options(self.n_outputs),
                 derivatives=mode == "derivatives",
             )
-        run.bind(X, targets)
+        run.bind(X, targets, weights)
         try:
             return work(run)
         finally:

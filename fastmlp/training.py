@@ -34,7 +34,7 @@ def fit(
     recorded: "Steps",
     batch_size: int,
     epochs: int,
-    validation: tuple[Array, Array] | None,
+    validation: tuple[Array, ...] | None,
     shuffle: bool,
     hooks: Hooks,
 ) -> History:

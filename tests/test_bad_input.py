@@ -225,7 +225,43 @@ FIT_MISTAKES = {
     "a class for a callback": ({"callbacks": [fm.Callback]}, TypeError, ["callbacks", "class"]),
     "a function for a callback": ({"callbacks": [fm.Callback(), print]}, TypeError, ["callbacks", "print"]),
     "validation without targets": ({"validation_data": np.ones((4, 5))}, TypeError, ["validation_data", "ndarray"]),
-    "validation of three": ({"validation_data": (1, 2, 3)}, TypeError, ["validation_data", "3"]),
+    "validation of four": ({"validation_data": (1, 2, 3, 4)}, TypeError, ["validation_data", "4"]),
+    "validation weights too few": (
+        {"validation_data": (np.ones((4, 5)), [0, 1, 2, 0], [1, 2])},
+        ValueError,
+        ["validation_data[2]", "(2,)", "4"],
+    ),
+    "weights too few": ({"sample_weight": np.ones(39)}, ValueError, ["sample_weight", "(39,)", "40"]),
+    "a matrix of weights": ({"sample_weight": np.ones((40, 2))}, ValueError, ["sample_weight", "(40, 2)"]),
+    "one weight": ({"sample_weight": 2.0}, ValueError, ["sample_weight", "()"]),
+    "a negative weight": (
+        {"sample_weight": np.where(np.arange(40) == 7, -0.5, 1)},
+        ValueError,
+        ["sample_weight", "-0.5", "index 7"],
+    ),
+    "a NaN weight": (
+        {"sample_weight": np.where(np.arange(40) == 7, NAN, 1)},
+        ValueError,
+        ["sample_weight", "nan", "7"],
+    ),
+    "an infinite weight": ({"sample_weight": np.full(40, INF)}, ValueError, ["sample_weight", "inf"]),
+    "a weight beyond float32": (
+        {"sample_weight": np.full(40, 1e39)},
+        ValueError,
+        ["sample_weight", "1e+39", "float32"],
+    ),
+    "weights as text": ({"sample_weight": "balanced"}, TypeError, ["sample_weight", "balanced"]),
+    "class weights as a list": ({"class_weight": [1, 2, 3]}, TypeError, ["class_weight", "[1, 2, 3]"]),
+    "class weights as text": ({"class_weight": "balanced"}, TypeError, ["class_weight", "'balanced'"]),
+    "a class that is not there": ({"class_weight": {3: 1.0}}, ValueError, ["class_weight", "3", "0 to 2"]),
+    "a class by name": ({"class_weight": {"cat": 1.0}}, ValueError, ["class_weight", "'cat'"]),
+    "a negative class weight": ({"class_weight": {1: -1.0}}, ValueError, ["class_weight[1]", "-1.0"]),
+    "a class weight as text": ({"class_weight": {1: "2"}}, TypeError, ["class_weight[1]", "'2'"]),
+    "a product of weights beyond float32": (
+        {"class_weight": {0: 1e30}, "sample_weight": np.full(40, 1e30)},
+        ValueError,
+        ["class_weight", "e+60"],
+    ),
     "validation as a number": ({"validation_data": 0.2}, TypeError, ["validation_data", "float"]),
 }
 
@@ -413,6 +449,36 @@ def test_wrong_models_are_refused(mistake):
 
 
 # ---- single cases ----
+
+
+def test_class_weight_needs_classes(shared):
+    for model, y in ((shared.regression, shared.t), (shared.single, shared.t[:, 0])):
+        refused(
+            shared, lambda model=model, y=y: model.fit(shared.X, y, class_weight={0: 2.0}, verbose=0), ValueError,
+            ["class_weight", "sample_weight", type(model.loss).__name__],
+        )  # fmt: skip
+    several = fm.Model([fm.Dense(3)], "binary_cross_entropy")
+    refused(
+        shared, lambda: several.fit(shared.X, np.eye(3)[shared.y], class_weight={0: 2.0}, verbose=0), ValueError,
+        ["class_weight", "3 outputs"],
+    )  # fmt: skip
+
+
+def test_a_loss_of_ones_own_takes_no_weights():
+    model = fm.Model([fm.Dense(1)], lambda scores, targets: (0.0, 0 * scores), n_inputs=2)
+    X, y = np.ones((4, 2)), np.ones((4, 1))
+    for weights in ({"sample_weight": np.ones(4)}, {"class_weight": {0: 1.0}}):
+        with pytest.raises(ValueError, match="loss for each sample"):
+            model.fit(X, y, verbose=0, **weights)
+    with pytest.raises(ValueError, match="loss for each sample"):
+        model.evaluate(X, y, np.ones(4))
+
+
+def test_weights_of_batches_come_with_the_batches(shared):
+    data = [(shared.X, shared.y)]
+    refused(shared, lambda: shared.model.fit(data, sample_weight=np.ones(40), verbose=0), ValueError, ["X, y, sample"])
+    data = [(shared.X, shared.y, -np.ones(40))]
+    refused(shared, lambda: shared.model.fit(data, verbose=0), ValueError, ["sample_weight of batch 0", "-1.0"])
 
 
 def test_a_model_without_weights_says_so(shared, tmp_path):

@@ -365,7 +365,7 @@ MISTAKES = {
     "an iterator without steps": (endless, {}, ValueError, "steps_per_epoch is missing: a generator"),
     "nothing in a list": (list, {}, ValueError, "the list holds no batch"),
     "nothing in an iterator": (lambda: iter(()), {"steps_per_epoch": 1}, ValueError, "holds no batch"),
-    "no pair": (lambda: [LIST[0][0]], {}, TypeError, r"batch 0 must be a pair \(X, y\), not ndarray"),
+    "no pair": (lambda: [LIST[0][0]], {}, TypeError, r"batch 0 must be a pair \(X, y\) or .* not ndarray"),
     "a single one": (lambda: later((1,)), {}, TypeError, r"batch 2 must be .*, not tuple of 1"),
     "steps below 1": (lambda: LIST, {"steps_per_epoch": 0}, ValueError, "steps_per_epoch must be at least 1"),
     "steps no number": (lambda: LIST, {"steps_per_epoch": "2"}, TypeError, "steps_per_epoch must be an integer"),

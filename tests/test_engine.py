@@ -22,7 +22,7 @@ class Case:
     """A network of the engine, its twin with the same weights in float64, and data."""
 
     def __init__(self, layers=SMOOTH, loss="softmax_cross_entropy_labels", optimizer="adam", dtype="float64", isa=None,
-                 samples=50, n_inputs=21, use_bias=True, seed=0):  # fmt: skip
+                 samples=50, n_inputs=21, use_bias=True, seed=0, weighted=False):  # fmt: skip
         rng = np.random.default_rng(seed)
         self.loss, self.row_scale, n_in, weights = loss, ROW_SCALE.get(loss, 1.0), n_inputs, []
         for n_out, _ in layers:
@@ -47,11 +47,12 @@ class Case:
             self.targets = rng.integers(0, 2, (samples, n_in)).astype(dtype)
         else:
             self.targets = rng.standard_normal((samples, n_in)).astype(dtype)
+        self.weights = np.where(rng.random(samples) < 0.2, 0, 3 * rng.random(samples)) if weighted else None
 
     def run(self, batch_rows, n_threads=1, training=True):
         """A pass over the data."""
         found = _engine.Run(self.network, batch_rows, n_threads, True, training, self.loss, self.row_scale)
-        found.bind(self.x, self.targets)
+        found.bind(self.x, self.targets, None if self.weights is None else self.weights[:, None])
         return found
 
     def train(self, batch_rows, n_steps, n_threads=1, shuffle=True, seed=5, factor=1.0):
@@ -65,7 +66,9 @@ class Case:
         for step in range(n_steps):
             rate = np.array([self.rate * (1 - step / 20)])
             losses, right = run.train(rate, self.hyper, shuffle, 5)
-            twin_losses, twin_right = self.twin.fit(self.x, self.targets, batch_rows, rate, self.hyper, shuffle, 5)
+            twin_losses, twin_right = self.twin.fit(
+                self.x, self.targets, batch_rows, rate, self.hyper, shuffle, 5, self.weights
+            )
             np.testing.assert_allclose(losses, twin_losses, rtol=tolerance("training"), err_msg=f"loss, {step=}")
             np.testing.assert_array_equal(right, twin_right, f"hits, {step=}")
             self.compare(self.network.get_weights(), self.twin.layers, tolerance, f"{step=}")
@@ -187,6 +190,28 @@ def test_a_loss_that_is_not_finite_stops_before_its_update(n_threads, isa, dtype
         assert a[0].tobytes() == b[0].tobytes()
     twin_losses, _ = case.twin.fit(case.x, case.targets, 13, [case.rate] * 8, case.hyper)
     assert len(twin_losses) == 3
+
+
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy_labels", "squared_error"])
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+@pytest.mark.parametrize("batch_rows", [1, 7, 50, 300])
+def test_training_with_weights_is_the_twins(batch_rows, n_threads, loss, dtype, tolerance):
+    case = Case(loss=loss, dtype=dtype, samples=300 if batch_rows == 300 else 50, weighted=True)
+    case.walk(tolerance, batch_rows, 5, n_threads)
+    found, right = case.run(64, n_threads, training=False).evaluate()
+    exact, exact_right = case.twin.evaluate(case.x.astype(np.float64), case.targets, case.weights)
+    assert found == pytest.approx(exact, rel=tolerance("training"))
+    assert right == exact_right
+
+
+def test_weights_are_those_of_the_last_bind(dtype):
+    case = Case(dtype=dtype, weighted=True)
+    run = case.run(50, training=False)
+    weighted = run.evaluate()[0]
+    run.bind(case.x, case.targets)
+    plain = run.evaluate()[0]
+    case.weights = None
+    assert plain == case.run(50, training=False).evaluate()[0] != weighted
 
 
 # ---- data ----

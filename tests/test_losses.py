@@ -200,6 +200,22 @@ def test_labels_and_one_hot_rows_agree(isa, dtype):
     np.testing.assert_allclose(by_label[2], by_row[2], rtol=0, atol=4 * np.finfo(dtype).eps)
 
 
+def test_rows_are_scaled_by_their_weights(isa, dtype):
+    rng = np.random.default_rng(9)
+    for n in SIZES:
+        weights, losses = rng.random((2, 19)).astype(dtype)
+        dscores = rng.standard_normal((19, n)).astype(dtype)
+        weights[3], weights[4], losses[3:6], dscores[3:6] = 0, 1, np.nan, np.inf
+        found, alone = (_kernels.scale_rows(weights, losses, d, isa=isa) for d in (dscores, None))
+        exact = _reference.scale_rows(weights, losses, dscores)
+        np.testing.assert_array_equal(found[0], exact[0])
+        np.testing.assert_array_equal(found[1], exact[1])
+        np.testing.assert_array_equal(alone[0], exact[0])
+        assert alone[1] is None
+        assert found[0][3] == 0  # whatever it was
+        assert not found[1][3].any()
+
+
 def test_losses_take_read_only_and_strided_arrays(isa, dtype):
     for name in _engine.losses:
         scores, targets = case(np.random.default_rng(7), name, 9, 10, dtype)

@@ -27,7 +27,9 @@ SHAPES = {
 }
 
 
-def trained(shape, isa, n_threads, dtype="float32", optimizer="adam", loss="softmax_cross_entropy_labels"):
+def trained(
+    shape, isa, n_threads, dtype="float32", optimizer="adam", loss="softmax_cross_entropy_labels", weighted=False
+):
     """Everything that training, evaluation and prediction return, as bytes."""
     n_inputs, layers, samples, batch_rows = SHAPES[shape]
     rng = np.random.default_rng(7)
@@ -41,18 +43,19 @@ def trained(shape, isa, n_threads, dtype="float32", optimizer="adam", loss="soft
     x = rng.standard_normal((samples, n_inputs)).astype(dtype)
     labels = rng.integers(0, n_in, samples).astype(np.int32)
     targets = labels if loss.endswith("_labels") else rng.dirichlet(np.ones(n_in), samples).astype(dtype)
+    weights = np.abs(rng.standard_normal((samples, 1))).astype(dtype) if weighted else None
     run = _engine.Run(network, batch_rows, n_threads, True, True, loss)
     assert run.n_threads == n_threads or not _engine.has_openmp
-    run.bind(x, targets)
+    run.bind(x, targets, weights)
     n_steps = 2 * -(-samples // batch_rows) + 1
     losses, right = run.train(np.full(n_steps, 0.01), HYPER, True, 3)
     assert np.isfinite(losses).all()
     found = {"losses": losses.tobytes(), "hits": right.tobytes()}
     whole = _engine.Run(network, samples, n_threads, True, True, loss)
-    whole.bind(x, targets)
+    whole.bind(x, targets, weights)
     loss_value, _, gradients = whole.gradients()
     passes = _engine.Run(network, samples, n_threads, True, False, loss)
-    passes.bind(x, targets)
+    passes.bind(x, targets, weights)
     out = np.empty((samples, n_in), dtype)
     passes.predict(out, "softmax")
     found["evaluation"] = np.array([loss_value, *passes.evaluate()]).tobytes()
@@ -84,6 +87,15 @@ def test_threads_do_not_change_a_bit_with_any_optimizer_and_loss(shape, loss, op
     one = trained(shape, None, 1, dtype, optimizer, loss)
     for n_threads in (2, 4):
         compare(one, trained(shape, None, n_threads, dtype, optimizer, loss))
+
+
+@pytest.mark.skipif(not _engine.has_openmp, reason="built without OpenMP: one thread only")
+@pytest.mark.parametrize("shape", ["few rows of a wide net", "many rows"])  # by panels, by rows
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy_labels", "binary_cross_entropy"])
+def test_threads_do_not_change_a_bit_with_weights(shape, loss, dtype):
+    one = trained(shape, None, 1, dtype, loss=loss, weighted=True)
+    for n_threads in (2, 4):
+        compare(one, trained(shape, None, n_threads, dtype, loss=loss, weighted=True))
 
 
 @pytest.mark.skipif(not _engine.has_openmp, reason="built without OpenMP: one thread only")
@@ -148,6 +160,12 @@ def losses(isa, dtype):
                 yield gradient
 
 
+def weights_of_rows(isa, dtype):
+    for rows, n in [(1, 1), (5, 10), (33, 37), (17, 100)]:
+        weights = np.maximum(sample(rows, dtype), 0)
+        yield from _kernels.scale_rows(weights, sample(rows, dtype, 2), sample((rows, n), dtype, 3), isa=isa)
+
+
 def optimizers(isa, dtype):
     hyper = {**HYPER, "rate": 0.01, "correction_1": 1.3, "correction_2": 1.7}
     del hyper["bias_correction"]
@@ -173,7 +191,7 @@ def softmax(isa, dtype):
             yield _kernels.softmax(sample((11, n), dtype) * np.dtype(dtype).type(spread), isa=isa)
 
 
-@pytest.mark.parametrize("kernels", [dense, activations, losses, optimizers, rows, softmax])
+@pytest.mark.parametrize("kernels", [dense, activations, losses, weights_of_rows, optimizers, rows, softmax])
 def test_kernels_give_the_same_bits_on_every_fused_isa(kernels, dtype, fused_isas):
     found = [list(kernels(isa, dtype)) for isa in fused_isas]
     assert len(found[0]) > 4

@@ -146,6 +146,27 @@ def test_losses_and_gradients_are_torchs(activation, loss, dtype):
         close(g, p.grad, dtype, f"gradient {i}")
 
 
+@pytest.mark.parametrize("loss", ["labels", "distributions", "binary, mean", "mean squared"])
+def test_weighted_losses_and_gradients_are_torchs(loss, dtype):
+    kind, _, draw = LOSSES[loss]
+    unreduced = {
+        "labels": functional.cross_entropy, "distributions": functional.cross_entropy,
+        "binary, mean": functional.binary_cross_entropy_with_logits, "mean squared": functional.mse_loss,
+    }[loss]  # fmt: skip
+    rng = np.random.default_rng(2)
+    X, y, weight = rng.standard_normal((23, 11)), draw(rng, 23, 5), 3 * rng.random(23)
+    model = network("tanh", kind, dtype)
+    net = Net(model)
+    x, t = tensors(X, y, dtype)
+    losses = unreduced(net(x), t, reduction="none").reshape(23, -1).mean(dim=1)
+    expected = (losses * torch.tensor(weight.astype(dtype))).mean()
+    expected.backward()
+    found, gradients = model.loss_and_gradients(X, y, weight)
+    assert found == pytest.approx(expected.item(), rel=TOLERANCE[dtype])
+    for i, (g, p) in enumerate(zip([a for pair in gradients for a in pair], net.parameters, strict=True)):
+        close(g, p.grad, dtype, f"gradient {i}")
+
+
 def test_extreme_scores_are_torchs(dtype):
     X = np.array([[0.0], [1.0], [-1.0], [60.0], [-60.0], [1000.0]])
     for loss, y in (("binary_cross_entropy", np.array([[1.0, 0.0]] * 6)), ("softmax_cross_entropy", np.zeros(6, int))):

@@ -254,3 +254,22 @@ ELEMENTWISE_LOSS(binary_cross_entropy, right_sides)
 /* (z - t)^2 */
 ELEMENTWISE_LOSS(squared_error, none_right)
 #undef ELEMENTWISE_LOSS
+
+/* Weights of the samples, after a loss:  losses[r] *= weights[r], dscores[r, :] *= weights[r]. Where the weight is 0 both
+ * become 0, whatever they were: such a sample takes no part.
+ *   weights  panels (1, rows), of which the first column counts; at least 0      read
+ *   losses   (rows,)                                                            updated
+ *   dscores  panels (n, rows), stride apart, or NULL                            updated
+ * Twin: scale_rows */
+static void FM(scale_rows)(ptrdiff_t rows, ptrdiff_t n, const void *weights, void *losses, void *dscores,
+                           ptrdiff_t stride) {
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const real weight = ((const real *)weights)[r * LINE];
+        real *loss = (real *)losses + r, *row = (real *)dscores + r * LINE;
+        *loss = weight > 0 ? weight * *loss : 0;
+        const vmask counts = v_lt(v_zero(), v_set(weight));
+        for (ptrdiff_t k = 0; dscores && k < n; k += LINE, row += stride)
+            UNROLL (int v = 0; v < VECS; v++)
+                v_store(row + v * LANES, v_select(counts, v_set(weight) * v_load(row + v * LANES), v_zero()));
+    }
+}

@@ -46,6 +46,7 @@ const fm_kernels FM(kernels) = {
     .prelu_weight_gradient = FM(prelu_weight_gradient),
     .dropout = FM(dropout),
     .softmax = FM(softmax),
+    .scale_rows = FM(scale_rows),
     .sum = FM(sum),
     .probe_fma = FM(probe_fma),
     .probe_triad = FM(probe_triad),

@@ -1,0 +1,146 @@
+"""Weights of samples and of classes: what they mean, in every call that takes them."""
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+
+RNG = np.random.default_rng(3)
+X, Y = RNG.standard_normal((60, 5)), RNG.integers(0, 3, 60)
+T, W = RNG.standard_normal((60, 2)), RNG.random(60) * 3
+CASES = {
+    "labels": ("softmax_cross_entropy", 3, Y),
+    "distributions": ("softmax_cross_entropy", 3, RNG.dirichlet(np.ones(3), 60)),
+    "binary": ("binary_cross_entropy", 2, (T > 0).astype(float)),
+    "regression": ("mean_squared_error", 2, T),
+}
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def network(case="labels", dtype="float64", **options):
+    loss, n_outputs, y = CASES[case]
+    model = fm.Model([fm.Dense(9, "tanh"), fm.Dense(n_outputs)], loss, "adam", n_inputs=5, dtype=dtype, **options)
+    return model, y
+
+
+def arrays(pairs):
+    return [array for pair in pairs for array in pair]
+
+
+@every_case
+def test_the_loss_is_the_sum_over_samples_divided_by_their_number(case):
+    model, y = network(case)
+    single = [model.evaluate(X[i : i + 1], y[i : i + 1])["loss"] for i in range(60)]
+    expected = float(np.sum(W * single) / 60)
+    assert model.evaluate(X, y, W)["loss"] == pytest.approx(expected, rel=1e-12)
+    assert model.loss_and_gradients(X, y, sample_weight=W)[0] == pytest.approx(expected, rel=1e-12)
+    assert model.train_on_batch(X, y, W) == pytest.approx(expected, rel=1e-12)
+
+
+@every_case
+def test_gradients_are_finite_differences(case):
+    model, y = network(case)
+    fm.gradcheck.check(model, X, y, sample_weight=W)
+
+
+@every_case
+def test_a_whole_weight_is_so_many_copies(case):
+    many = np.arange(60) % 3
+    model, y = network(case)
+    loss, gradients = model.loss_and_gradients(X, y, many)
+    copies = model.loss_and_gradients(np.repeat(X, many, axis=0), np.repeat(y, many, axis=0))
+    assert loss * 60 == pytest.approx(copies[0] * many.sum(), rel=1e-12)
+    for a, b in zip(arrays(gradients), arrays(copies[1]), strict=True):
+        np.testing.assert_allclose(a * 60, b * many.sum(), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("ones", [np.ones(60), np.ones(60, np.uint8), [1] * 60, np.ones((60, 1), np.float32)[::1]])
+def test_weights_of_one_change_no_bit(ones, dtype):
+    histories, found = [], []
+    for weight in (None, ones):
+        model, y = network(dtype=dtype)
+        fitted = model.fit(X, y, 7, 3, sample_weight=weight, validation_data=(X, y, weight), verbose=0)
+        histories.append(fitted.history)
+        found.append([array.tobytes() for array in arrays(model.weights)])
+    assert histories[0] == histories[1]
+    assert found[0] == found[1]
+
+
+def test_a_sample_of_weight_zero_takes_no_part():
+    """Not even one whose loss is infinite in float32."""
+    weight = np.where(np.arange(60) == 5, 0, W)
+    far, y = X.copy(), Y.copy()
+    far[5], y[5] = 3e38, 1
+    model, other = network(dtype="float32")[0], network(dtype="float32")[0]
+    assert np.isfinite(model.train_on_batch(far, y, weight))
+    other.train_on_batch(X, Y, weight)
+    for a, b in zip(arrays(model.weights), arrays(other.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_fit_shuffles_weights_with_their_samples(n_threads):
+    model, y = network(n_threads=n_threads)
+    other, _ = network(n_threads=n_threads)
+    history = model.fit(X, y, 16, 2, sample_weight=W, verbose=0)
+    losses = []
+    for epoch in range(2):
+        order = fm._engine.shuffle(60, 0, epoch)
+        steps = [order[first : first + 16] for first in range(0, 60, 16)]
+        losses.append(sum(len(rows) * other.train_on_batch(X[rows], y[rows], W[rows]) for rows in steps) / 60)
+    assert history["loss"] == losses
+    for a, b in zip(arrays(model.weights), arrays(other.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_accuracies_are_not_weighted_and_validation_has_weights_of_its_own():
+    model, y = network()
+    history = model.fit(X, y, 60, 1, sample_weight=W, validation_data=(X, y, W[::-1]), verbose=0)
+    assert history["accuracy"][0] == network()[0].evaluate(X, y)["accuracy"]
+    assert history["val_loss"][0] == model.evaluate(X, y, W[::-1])["loss"] != model.evaluate(X, y)["loss"]
+    assert history["val_accuracy"][0] == model.evaluate(X, y)["accuracy"]
+
+
+@pytest.mark.parametrize("kind", ["labels", "one-hot", "distributions"])
+def test_class_weight_is_the_weight_of_each_samples_class(kind):
+    y = {"labels": Y, "one-hot": np.eye(3)[Y], "distributions": 0.5 * np.eye(3)[Y] + 0.5 / 3}[kind]
+    by_class, by_sample = network()[0], network()[0]
+    by_class.fit(X, y, 7, 2, class_weight={0: 2.5, 2: 0}, verbose=0)  # 1 for class 1
+    by_sample.fit(X, y, 7, 2, sample_weight=np.array([2.5, 1, 0])[Y], verbose=0)
+    for a, b in zip(arrays(by_class.weights), arrays(by_sample.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_class_weight_and_sample_weight_multiply():
+    both, product = network()[0], network()[0]
+    both.fit(X, Y, 7, 2, class_weight={np.int64(0): 2.5}, sample_weight=W, verbose=0)
+    product.fit(X, Y, 7, 2, sample_weight=W * np.array([2.5, 1, 1])[Y], verbose=0)
+    for a, b in zip(arrays(both.weights), arrays(product.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_class_weight_of_a_single_output():
+    y = T[:, 0] > 0
+    models = [fm.Model([fm.Dense(1)], "binary_cross_entropy", "sgd", n_inputs=5) for _ in range(2)]
+    models[0].fit(X, y, class_weight={0: 0.5, 1: 4}, verbose=0)
+    models[1].fit(X, y, sample_weight=np.where(y, 4, 0.5), verbose=0)
+    np.testing.assert_array_equal(models[0].weights[0][0], models[1].weights[0][0])
+
+
+def test_batches_bring_their_weights():
+    stepped, fitted, classes = (network()[0] for _ in range(3))
+    data = [(X[i : i + 20], Y[i : i + 20], np.array([2.5, 1, 1])[Y[i : i + 20]]) for i in (0, 20, 40)]
+    losses = [stepped.train_on_batch(*batch) for batch in data]
+    assert fitted.fit(data, verbose=0)["loss"][0] == pytest.approx(np.mean(losses), rel=1e-12)
+    classes.fit([batch[:2] for batch in data], class_weight={0: 2.5}, verbose=0)
+    for others in (fitted, classes):
+        for a, b in zip(arrays(stepped.weights), arrays(others.weights), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: np.repeat(a, 3)[::3], lambda a: a[::-1].copy()[::-1]])
+def test_weights_may_lie_anywhere(layout, dtype):
+    model, y = network(dtype=dtype)
+    weights = layout(W.astype(dtype))
+    weights.flags.writeable = False
+    assert model.evaluate(X, y, weights) == model.evaluate(X, y, W.astype(dtype))
