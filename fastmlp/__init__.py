@@ -37,6 +37,7 @@ from fastmlp.history import DivergedError, History
 from fastmlp.layers import Activation, BatchNorm, Dense, Dropout, Flatten, LayerNorm, PReLU, Residual
 from fastmlp.model import Model, load
 from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
+from fastmlp.preprocessing import Standardize
 
 if TYPE_CHECKING:
     from fastmlp import autograd, datasets, gradcheck, initializers, losses, optimizers, plotting, schedules
@@ -63,6 +64,7 @@ __all__ = [
     "RMSprop",
     "ReduceLROnPlateau",
     "Residual",
+    "Standardize",
     "__version__",
     "autograd",
     "datasets",

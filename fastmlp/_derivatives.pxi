@@ -132,7 +132,7 @@ cdef void derive_blocks(const Plan *p, const Derivation *wanted, ptrdiff_t first
                        first_block + part(n_blocks, n_threads, thread + 1)):
         first = block * p.block_rows
         rows = min(p.block_rows, p.n_samples - first)
-        gather(p, &p.x, first, rows, at(p.inputs, thread * p.input_block, p), p.input_stride)
+        gather_inputs(p, first, rows, at(p.inputs, thread * p.input_block, p), thread)
         for i in range(p.n_layers):
             forward(p, i, thread, 0, rows, 0, p.layers[i].panels, &how)
         if wanted.scores != NULL:

@@ -27,6 +27,7 @@ cdef class Network:
     cdef readonly str optimizer
     cdef const fm_kernels *k
     cdef Memory layer_memory, params, m, v
+    cdef Memory scaling, whitening  # of the inputs, None where they are read as they are
     cdef Memory running  # statistics of batch normalisation, None where there is none
     cdef Layer *layer
     cdef int n_layers
@@ -196,8 +197,28 @@ cdef class Network:
     def set_weights(self, list pairs):
         self.pack(self.params, pairs, True)
 
+    def set_scaling(self, scale, shift, matrix=None):
+        """How inputs are read: x * scale + shift, and that times the matrix (n_inputs, n_inputs), where given."""
+        cdef ptrdiff_t line = self.k.line, panels = (self.n_inputs + line - 1) // line
+        scaling = np.zeros((2, panels * line), self.dtype)
+        scaling[:, :self.n_inputs] = scale, shift
+        self.scaling = Memory(scaling.nbytes)
+        self.scaling.owner[...] = scaling.view(np.uint8).ravel()
+        self.whitening = None
+        if matrix is not None:
+            padded = np.zeros((self.n_inputs, panels * line), self.dtype)
+            padded[:, :self.n_inputs] = matrix
+            self.whitening = Memory(padded.nbytes + scaling.nbytes // 2)
+            stored = self.whitening.owner[:padded.nbytes].view(self.dtype).reshape(panels, self.n_inputs, line)
+            stored[...] = padded.reshape(self.n_inputs, panels, line).transpose(1, 0, 2)
+
     cdef void bind(self, Plan *p) noexcept:
         """The parameters as a plan sees them."""
+        cdef ptrdiff_t panels = (self.n_inputs + self.k.line - 1) // self.k.line
+        if self.scaling is not None:
+            p.x.scale, p.x.shift = self.scaling.data, self.scaling.data + panels * 64
+        if self.whitening is not None:
+            p.whitening, p.whitening_bytes = self.whitening.data, panels * 64 * self.n_inputs
         p.k, p.n_layers, p.params, p.n_bytes = self.k, self.n_layers, self.params.data, self.n_bytes
         p.running = self.running.data if self.running is not None else NULL
         p.m = self.m.data if self.m is not None else NULL
@@ -206,7 +227,7 @@ cdef class Network:
 
     def work(self, ptrdiff_t rows, bint training):
         """Multiply-adds of one training step, or of one prediction, of so many rows."""
-        cdef double found = 0
+        cdef double found = 0 if self.whitening is None else <double>self.n_inputs * self.n_inputs
         cdef int i
         for i in range(self.n_layers):
             inputs = self.layer[i].n_in if self.layer[i].kind == DENSE else 2

@@ -54,6 +54,19 @@ def gather(
     return x if scale is None else x * scale + shift
 
 
+def moments(x: Array, index: Array | None = None) -> tuple[Array, Array]:
+    """Means and variances of the columns of the rows `index` of x (samples, n), in float64: (n,) and (n,). Rows are
+    added one by one within blocks of 256, and then the blocks."""
+
+    def mean(rows: Array) -> Array:
+        blocks = [np.add.accumulate(rows[first : first + 256])[-1] for first in range(0, len(rows), 256)]
+        return cast(Array, np.add.accumulate(blocks)[-1] / len(rows))
+
+    rows = gather(x, np.float64, index)
+    centre = mean(rows)
+    return centre, mean((rows - centre) * (rows - centre))
+
+
 def scatter(x: Array) -> Array:
     """Rows of a batch in the caller's row-major order, which they have here already: (rows, n)."""
     return x.copy()

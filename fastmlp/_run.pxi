@@ -42,7 +42,7 @@ cdef class Run:
     cdef Memory layer_memory, buffers, index_memory, barrier, weight_memory
     cdef ptrdiff_t n_blocks
     cdef LossOptions loss_options
-    cdef object x, targets, weights
+    cdef object x, targets, weights, subset
     cdef readonly object function  # a loss in Python
     cdef object error
     cdef CustomLoss custom
@@ -86,7 +86,7 @@ cdef class Run:
         # An odd number of lines between panels spreads them over the sets of the caches.
         cdef ptrdiff_t stride = (p.block_rows | 1) * line
         cdef int i, kind, matrices = 4 if derivatives else 2 if self.training else 1
-        cdef ptrdiff_t widest = 0
+        cdef ptrdiff_t widest = 0, whitened_bytes = 0
         self.n_blocks = n_blocks
         p.input_stride = p.target_stride = stride
         p.input_block = (network.n_inputs + line - 1) // line * stride
@@ -96,8 +96,10 @@ cdef class Run:
             widest = max(widest, network.layer[i].panels * line)
             if derivatives or (self.training and i > 0):
                 p.scratch_bytes = max(p.scratch_bytes, TRANSPOSED_PANELS * network.layer[i].n_out * line * item)
+        if network.whitening is not None:
+            whitened_bytes = self.n_threads * p.input_block * item
         n_bytes = n_blocks * ((1 + derivatives) * p.input_block * item + p.target_bytes + p.block_rows * item + 64)
-        n_bytes += 64 + derivatives * widest * item
+        n_bytes += 64 + derivatives * widest * item + whitened_bytes
         n_bytes += self.n_threads * (p.scratch_bytes + COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t))
         for i in range(network.n_layers):
             n_bytes += matrices * network.layer[i].panels * stride * item * n_blocks
@@ -110,7 +112,8 @@ cdef class Run:
 
         cdef char *free = self.buffers.data
         p.zeros, p.ones = free, free + 64
-        p.inputs = free + 64 + derivatives * widest * item
+        p.whitened = free + 64 + derivatives * widest * item
+        p.inputs = p.whitened + whitened_bytes
         if derivatives:
             self.buffers.owner[64:64 + widest * item].view(network.dtype)[:] = 1
         p.target_block = p.inputs + n_blocks * p.input_block * item
@@ -143,11 +146,13 @@ cdef class Run:
             return (rows_bytes + 63) // 64 * 64
         return layer.panels * 64 if layer.kind == BATCH_NORM else 0
 
-    def bind(self, cnp.ndarray x, cnp.ndarray targets=None, cnp.ndarray weights=None):
+    def bind(self, cnp.ndarray x, cnp.ndarray targets=None, cnp.ndarray weights=None, cnp.ndarray subset=None):
         """The data of the calls that follow: x of shape (n, n_inputs); targets of shape (n, n_outputs), or int32
-        labels of shape (n,); weights of the samples, of shape (n, 1)."""
-        self.x, self.targets, self.weights = x, targets, weights
-        self.plan.n_samples = cnp.PyArray_DIM(x, 0)
+        labels of shape (n,); weights of the samples, of shape (n, 1). Of these the rows that subset, contiguous int64,
+        names, or all."""
+        self.x, self.targets, self.weights, self.subset = x, targets, weights, subset
+        self.plan.n_samples = cnp.PyArray_DIM(x if subset is None else subset, 0)
+        self.plan.subset = NULL if subset is None else <int64_t *>cnp.PyArray_DATA(subset)
         set_source(&self.plan.x, self.network.k, x)
         self.plan.targets.data = NULL
         if targets is not None and self.function is None:
@@ -161,7 +166,7 @@ cdef class Run:
 
     def release(self):
         """Let go of the bound arrays."""
-        self.x = self.targets = self.weights = None
+        self.x = self.targets = self.weights = self.subset = None
 
     def start_epoch(self):
         """Begin with the first batch: an epoch that was interrupted is over."""
@@ -210,7 +215,7 @@ cdef class Run:
     cdef void prepare(self, dict hyper) except *:
         cdef Plan *p = &self.plan
         self.network.bind(p)
-        p.index, p.deadline, p.last_step = NULL, INFINITY, -1
+        p.index, p.deadline, p.last_step = p.subset, INFINITY, -1
         p.steps_per_clock = max(1, <ptrdiff_t>(WORK_PER_CLOCK / self.network.work(self.batch_rows, True)))
         if hyper is None:
             p.update = NULL
@@ -322,7 +327,7 @@ cdef class Run:
         if memory is not None:
             wanted.dparams = memory.data
         self.network.bind(p)
-        p.index = NULL
+        p.index = p.subset
         while first < n_blocks:
             last = min(n_blocks, first + max(n_threads, visit))
             with nogil:
@@ -364,7 +369,7 @@ cdef class Run:
         cdef int n_threads = self.team(self.network.work(p.n_samples, False))
         cdef ptrdiff_t at_a_time = max(n_threads, <ptrdiff_t>(WORK_PER_VISIT / self.network.work(p.block_rows, False)))
         self.network.bind(p)
-        p.index = NULL
+        p.index = p.subset
         while first < n_blocks:
             last = min(n_blocks, first + at_a_time)
             with nogil:

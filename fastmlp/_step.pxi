@@ -47,6 +47,8 @@ cdef struct Source:             # rows of a user's array
     const char *data
     ptrdiff_t n, row_bytes, column_bytes
     fm_gather *gather           # NULL: int32 labels
+    char *scale                 # of each column, then shift; NULL: as they are
+    char *shift
 
 # A loss in Python: called by thread 0, it finds the scores of the batch in y of the last layer, and leaves their
 # gradient there.
@@ -79,6 +81,9 @@ cdef struct Plan:
     char *input_gradients       # in panels as the inputs; NULL: not wanted
     char *zeros                 # a line of them
     char *ones                  # as many as the widest layer has outputs
+    char *whitening             # matrix (n_inputs, n_inputs) in panels, then zeros for its columns; NULL: none
+    char *whitened              # of each thread: a block of inputs before that product
+    ptrdiff_t whitening_bytes   # of the matrix
     char *row_losses
     char *scratch               # of each thread: one tile of gradients, or some panels of transposed weights
     ptrdiff_t input_block, input_stride, target_stride, target_bytes, scratch_bytes
@@ -97,6 +102,7 @@ cdef struct Plan:
     bint shuffle
     uint64_t seed
     int64_t *index              # order of the samples in this epoch; NULL: as they are
+    int64_t *subset             # the samples that there are; NULL: all of the data
     ptrdiff_t *right            # right predictions of each thread, COUNTER_SPACING apart
 
 
@@ -123,7 +129,8 @@ cdef void gather(const Plan *p, const Source *source, ptrdiff_t first, ptrdiff_t
     else:
         data = data + first * source.row_bytes
     if source.gather != NULL:
-        source.gather(rows, source.n, data, source.row_bytes, source.column_bytes, index, NULL, NULL, to, stride)
+        source.gather(rows, source.n, data, source.row_bytes, source.column_bytes, index, source.scale, source.shift,
+                      to, stride)
     else:
         for r in range(rows):
             (<int32_t *>to)[r] = (<const int32_t *>(data + (index[r] if index != NULL else r) * source.row_bytes))[0]
@@ -139,6 +146,14 @@ cdef void gather_targets(const Plan *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff
     gather(p, &p.targets, first, rows, to, p.target_stride)
     if p.weights.data != NULL:
         gather(p, &p.weights, first, rows, p.weight_block + (block * p.block_rows + block_row) * 64, 0)
+
+cdef void gather_inputs(const Plan *p, ptrdiff_t first, ptrdiff_t rows, char *to, int thread) noexcept nogil:
+    """Rows `first` ... of the epoch's order as the network wants them: scaled, shifted, whitened."""
+    cdef char *x = to if p.whitening == NULL else p.whitened + thread * p.input_block * p.k.itemsize_bytes
+    gather(p, &p.x, first, rows, x, p.input_stride)
+    if p.whitening != NULL:  # without a bias
+        p.k.dense_forward(rows, p.x.n, (p.x.n + p.k.line - 1) // p.k.line, x, p.input_stride, p.whitening,
+                          p.whitening + p.whitening_bytes, to, p.input_stride)
 
 cdef inline char *column_statistics(const Plan *p, const Layer *layer, bint training) noexcept nogil:
     """Mean of each column, and `panels` lines further on the variance: of the batch, or running."""
@@ -500,8 +515,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
         for block in range(first_block, last_block):
             n = min(p.block_rows, rows - block * p.block_rows)
             if not gathered:
-                gather(p, &p.x, first_row + block * p.block_rows, n, at(p.inputs, block * p.input_block, p),
-                       p.input_stride)
+                gather_inputs(p, first_row + block * p.block_rows, n, at(p.inputs, block * p.input_block, p), thread)
                 gather_targets(p, first_row + block * p.block_rows, n, block, 0)
             for i in range(begin, end):
                 forward(p, i, block, 0, n, 0, p.layers[i].panels, mode)
@@ -543,7 +557,7 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
     cdef ptrdiff_t first = part(rows, n_threads, thread), n = part(rows, n_threads, thread + 1) - first, right
     cdef ptrdiff_t line = p.k.line, panels, begin, end
     cdef int i, lowest = 0 if p.input_gradients != NULL else 1
-    gather(p, &p.x, first_row + first, n, at(p.inputs, first * line, p), p.input_stride)
+    gather_inputs(p, first_row + first, n, at(p.inputs, first * line, p), thread)
     gather_targets(p, first_row + first, n, 0, first)
     fm_barrier_wait(p.barrier, thread, n_threads)
     for i in range(p.n_layers):
@@ -620,6 +634,9 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         if now.batch == 0 and p.shuffle:
             if thread == 0:
                 fm_shuffle(p.n_samples, p.seed, now.epoch, p.index)
+                if p.subset != NULL:
+                    for first_row in range(p.n_samples):
+                        p.index[first_row] = p.subset[p.index[first_row]]
             fm_barrier_wait(p.barrier, thread, n_threads)
         first_row = now.batch * p.batch_rows
         rows = min(p.batch_rows, p.n_samples - first_row)
@@ -685,7 +702,7 @@ cdef void infer_blocks(const Plan *p, ptrdiff_t first_block, ptrdiff_t last_bloc
                        first_block + part(n_blocks, n_threads, thread + 1)):
         first = block * p.block_rows
         rows = min(p.block_rows, p.n_samples - first)
-        gather(p, &p.x, first, rows, at(p.inputs, thread * p.input_block, p), p.input_stride)
+        gather_inputs(p, first, rows, at(p.inputs, thread * p.input_block, p), thread)
         for i in range(p.n_layers):
             forward(p, i, thread, 0, rows, 0, p.layers[i].panels, &how)
         if losses != NULL:

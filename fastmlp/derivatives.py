@@ -32,7 +32,7 @@ def vjp(model: "Model", X: npt.ArrayLike) -> tuple[Array, Pullback]:
         if inputs:
             dX = np.empty(array.shape, model.dtype)
             model._with_run(lambda run: run.pull(dX), len(array), "derivatives", array, cotangents, loss=False)
-            dX = dX.reshape(shape)
+            dX = _pulled(model, dX).reshape(shape)
         if weights:
             _, _, gradients = model._with_run(
                 _engine.Run.gradients, len(array), "weight derivatives", array, cotangents, loss=False
@@ -52,7 +52,7 @@ def jvp(
     array, _ = _inputs(model, X)
     tangents = np.broadcast_to(np.zeros(1, model.dtype), array.shape)
     if dX is not None:
-        tangents = _like("dX", dX, np.shape(X), model.dtype).reshape(array.shape)
+        tangents = _pushed(model, _like("dX", dX, np.shape(X), model.dtype).reshape(array.shape))
     pairs = None if dweights is None else model._pairs("dweights", dweights)
     for i, (layer, arrays) in enumerate(zip(model._weighted, pairs or [], strict=False)):
         if "alpha" in layer.weight_shapes(1) and arrays[0].any():
@@ -67,7 +67,7 @@ def jacobian(model: "Model", X: npt.ArrayLike) -> Array:
     array, shape = _inputs(model, X)
     out = np.empty((len(array), model.n_outputs, array.shape[1]), model.dtype)
     model._with_run(lambda run: run.jacobian(out), len(array), "derivatives", array)
-    return out.reshape(len(array), model.n_outputs, *shape[1:])
+    return _pulled(model, out).reshape(len(array), model.n_outputs, *shape[1:])
 
 
 def input_gradients(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike) -> Array:
@@ -81,12 +81,40 @@ def input_gradients(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike) -> Array
         return found
     out = np.empty(array.shape, model.dtype)
     model._with_run(lambda run: run.pull(out), len(array), "derivatives", array, targets)
-    return out.reshape(shape)
+    return _pulled(model, out).reshape(shape)
 
 
 def _inputs(model: "Model", X: npt.ArrayLike) -> tuple[Array, tuple[int, ...]]:
     """Samples as the engine reads them, and the shape in which they came."""
     return samples("X", X, model._built().n_inputs, model.dtype), np.shape(X)
+
+
+def _pulled(model: "Model", dx: Array) -> Array:
+    """Derivatives by the data, on the last axis, of those by what the preprocessing makes of them."""
+    if model._preprocessing is None:
+        return dx
+    scale, _, matrix = model._preprocessing.scaling(model._statistics)
+    if matrix is not None:
+        dx = _product(dx, matrix.T, model.dtype)
+    return np.asarray(dx * scale.astype(model.dtype))
+
+
+def _pushed(model: "Model", dx: Array) -> Array:
+    """How what the preprocessing makes of the data moves where these move by dx."""
+    if model._preprocessing is None:
+        return dx
+    scale, _, matrix = model._preprocessing.scaling(model._statistics)
+    dx = dx.astype(model.dtype) * scale.astype(model.dtype)
+    return dx if matrix is None else _product(dx, matrix, model.dtype)
+
+
+def _product(x: Array, w: Array, dtype: str) -> Array:
+    """x @ w on the last axis by the engine's kernel: NumPy's bits differ between machines."""
+    from fastmlp import _kernels
+
+    rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
+    found = _kernels.dense_forward(rows, np.ascontiguousarray(w, dtype), np.zeros(w.shape[1], dtype))
+    return np.asarray(found.reshape(x.shape))
 
 
 def _like(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import initializers, layers, losses, optimizers, schedules
+from fastmlp import initializers, layers, losses, optimizers, preprocessing, schedules
 from fastmlp._validation import bounded_integer, finite_number
 from fastmlp._version import __version__
 from fastmlp.model import Model
@@ -49,6 +49,7 @@ def save(model: Model, path: Any) -> None:
     for moment in ("m", "v"):
         if training[moment] is not None:
             tensors |= _named(moment, model, training[moment])
+    tensors |= {f"preprocessing.{name}": array for name, array in model._statistics.items()}
     described = {
         "format": FORMAT,
         "fastmlp": __version__,
@@ -59,6 +60,7 @@ def save(model: Model, path: Any) -> None:
         "layers": [_described_layer(layer) for layer in model.layers],
         "loss": _described(model.loss, {**losses.BY_NAME, "custom": losses.Custom}),
         "optimizer": _described(model.optimizer, optimizers.BY_NAME),
+        "preprocessing": model.preprocessing and _described(model.preprocessing, preprocessing.BY_NAME),
         "training": {name: training[name] for name in ("optimizer", "step", "epoch")}
         | {"powers": [power.hex() for power in training["powers"]]},
     }
@@ -156,6 +158,7 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
         seed=bounded_integer("seed", described["seed"], at_least=0, below=2**64),
         dtype=described["dtype"],
         n_threads=described["n_threads"],
+        preprocessing=described.get("preprocessing") and _made(described["preprocessing"], preprocessing.BY_NAME),
     )
     n_inputs = bounded_integer("n_inputs", described["n_inputs"], below=2**31)
     shapes = [layer.weight_shapes(n_in or 0) for layer, n_in in layers.widths(model.layers, n_inputs)]
@@ -177,7 +180,21 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
     if training["optimizer"] != state["optimizer"] or len(powers) != 2:
         raise ValueError(f"the state of training is {training!r}")
     model._network.set_state(state)
+    if model.preprocessing is not None and any(name.startswith("preprocessing.") for name in tensors):
+        model._adapt(_statistics(model.preprocessing, tensors, n_inputs))
     return model
+
+
+def _statistics(kind: preprocessing.Preprocessing, tensors: dict[str, Any], n_inputs: int) -> dict[str, Any]:
+    found = {}
+    for name, shape in kind.shapes(n_inputs).items():
+        array = tensors[f"preprocessing.{name}"]
+        if array.shape != shape or array.dtype != np.float64:
+            raise ValueError(f"{name} of the preprocessing is {array.dtype} {array.shape}, not float64 {shape}")
+        if not np.isfinite(array).all() or (name == "scale" and (array <= 0).any()):
+            raise ValueError(f"{name} of the preprocessing is not finite, or not positive where it must be")
+        found[name] = array
+    return found
 
 
 def _named(kind: str, model: Model, pairs: Any) -> dict[str, Any]:

@@ -103,6 +103,16 @@ class Loss:
             "not; give sample_weight"
         )
 
+    def strata(self, targets: Array) -> Array:
+        """The class of each sample, by which a split is stratified; all the same where there are none."""
+        if targets.ndim == 1:
+            return targets
+        if self.link == "softmax":
+            return np.asarray(targets.argmax(axis=1))
+        if self.has_accuracy and targets.shape[1] == 1 and (targets == np.floor(targets)).all():
+            return targets[:, 0]
+        return np.zeros(len(targets), np.uint8)
+
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """Whether the last layer suits the loss."""
         if self.link != "identity" and activation != "identity":
@@ -375,6 +385,10 @@ class Custom(Loss):
         if array.shape[:1] != (n_samples,):
             raise ValueError(f"{name} has shape {array.shape}, but X holds {n_samples} samples")
         return array
+
+    def strata(self, targets: Array) -> Array:
+        """None that anybody knows of."""
+        return np.zeros(len(targets), np.uint8)
 
     def get_config(self) -> dict[str, Any]:
         """Nothing that a file could hold."""

@@ -15,12 +15,15 @@ import numpy.typing as npt
 from fastmlp import _engine, batches, derivatives, training
 from fastmlp import losses as losses_module
 from fastmlp import optimizers as optimizers_module
+from fastmlp import preprocessing as preprocessing_module
+from fastmlp._split import split
 from fastmlp._turn import Turn
 from fastmlp._validation import (
     Array,
     all_finite,
     bounded_integer,
     class_weights,
+    finite_number,
     numeric_array,
     sample_weights,
     samples,
@@ -29,6 +32,7 @@ from fastmlp.callbacks import Callback, Hooks, ProgressBar
 from fastmlp.config import cores
 from fastmlp.history import History
 from fastmlp.layers import Activation, Dense, Layer, checked, flat, plan, widths
+from fastmlp.preprocessing import Preprocessing
 
 Pairs = list[tuple[Array, ...]]
 
@@ -56,6 +60,9 @@ class Model:
         Of weights, activations and predictions.
     n_threads : int or None, default None
         None: what the work deserves, up to the cores that this process may use. A number: exactly so many.
+    preprocessing : str, Preprocessing or None, default None
+        {"standardize"} or an object such as ``fastmlp.Standardize()``: how inputs are read, see
+        `fastmlp.preprocessing`. Fitted to the training samples by the first `fit`, or by `adapt`.
 
     Raises
     ------
@@ -81,6 +88,7 @@ class Model:
         n_inputs: int | None = None,
         dtype: npt.DTypeLike = "float32",
         n_threads: int | None = None,
+        preprocessing: str | Preprocessing | None = None,
     ) -> None:
         self._layers = checked(layers)
         dense = [layer for layer in flat(self.layers) if isinstance(layer, Dense)]
@@ -96,6 +104,8 @@ class Model:
         self._optimizer = self._suited(optimizer)
         drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         self._seed = bounded_integer("seed", drawn, at_least=0, below=2**64)
+        self._preprocessing = preprocessing_module.get(preprocessing)
+        self._statistics: dict[str, Array] = {}
         self.stop_training = False
         self.stop_reason = "callback"
         self._network: Any = None
@@ -204,7 +214,58 @@ class Model:
         network.set_weights(given)
         network.set_optimizer(self.optimizer.kernel, self.optimizer.kernel_states)
         self._network = network
+        if self._statistics:  # of a copy
+            self._adapt(self._statistics)
         return self
+
+    # ---- preprocessing ----
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How inputs are read, fixed when the model is made."""
+        return self._preprocessing
+
+    @property
+    def statistics(self) -> dict[str, Array]:
+        """What the preprocessing has learned, float64 arrays by name: of `Standardize` "mean" and "scale". Empty where
+        it has seen no data yet. Copies."""
+        return {name: array.copy() for name, array in self._statistics.items()}
+
+    def adapt(self, X: npt.ArrayLike) -> Model:
+        """Fit the preprocessing to some samples: before a `fit` on batches, or anew on other data.
+
+        The first `fit` on arrays does so by itself, with all that it trains on.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+
+        Returns
+        -------
+        Model
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If the model has no preprocessing.
+        """
+        if self._preprocessing is None:
+            raise ValueError(
+                "this model has no preprocessing to adapt; make it with preprocessing=fastmlp.Standardize()"
+            )
+        array = samples("X", X, self.n_inputs, self._dtype)
+        statistics = self._preprocessing.fitted(array, None, self._dtype)
+        with self._turn.of_callback():
+            self._build(array.shape[1])
+            self._adapt(statistics)
+        return self
+
+    def _adapt(self, statistics: dict[str, Array]) -> None:
+        assert self._preprocessing is not None
+        self._statistics, self._runs = statistics, {}
+        scaling = self._preprocessing.scaling(statistics)
+        self._network.set_scaling(*(None if array is None else array.astype(self.dtype) for array in scaling))
 
     @property
     def built(self) -> bool:
@@ -285,6 +346,7 @@ class Model:
         callbacks: Sequence[Callback] = (),
         verbose: int = 1,
         *,
+        validation_split: float = 0.0,
         steps_per_epoch: int | None = None,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
@@ -305,6 +367,10 @@ class Model:
             Passes over the data.
         validation_data : tuple (X, y) or None, default None
             Evaluated after every epoch.
+        validation_split : float, default 0.0
+            Share of the samples, in [0, 1), to hold out and evaluate after every epoch instead of validation_data;
+            drawn from the model's seed, of each class its share where y holds classes. Nothing is copied. The order
+            of time does not count: to hold out the end of a series give it as validation_data.
         shuffle : bool, default True
             Visit the samples in a new order in each epoch.
         callbacks : sequence of Callback, default ()
@@ -376,6 +442,12 @@ class Model:
         hooks = Hooks([*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])])
         if steps_per_epoch is not None:
             steps_per_epoch = bounded_integer("steps_per_epoch", steps_per_epoch)
+        validation_split = finite_number("validation_split", validation_split, at_least=0, below=1)
+        if validation_split and (y is None or validation_data is not None):
+            other = "validation_data" if y is None else "not both validation_data and validation_split"
+            raise ValueError(f"validation_split={validation_split} takes its share of arrays X and y; give {other}")
+        validation: Any
+        recorded: training.Steps
         if y is None:
             if not isinstance(X, Iterable) or hasattr(X, "__array__"):
                 raise TypeError(
@@ -385,9 +457,11 @@ class Model:
                 raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
             with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs, class_weight) as source:
                 first = source.first()[0]
+                if self._preprocessing is not None and not self._statistics:
+                    raise ValueError("the preprocessing has seen no data yet: call adapt(X) with some before batches")
                 validation = self._validation(validation_data, first.shape[1])
                 self._build(first.shape[1])
-                recorded: training.Steps = batches.BatchSteps(source)
+                recorded = batches.BatchSteps(source)
                 done = training.fit(self, source, recorded, len(first), epochs, validation, False, hooks)
                 source.interrupted = done.stopped == "interrupted"
                 return done
@@ -396,15 +470,25 @@ class Model:
         X, targets = self._data(X, y)
         weights = self._sample_weights(sample_weight, targets, class_weight)
         validation = self._validation(validation_data, X.shape[1])
+        subset: Array | None = None
+        if validation_split:
+            subset, held_out = split(self._loss.strata(targets), validation_split, self.seed)
+            validation = X, targets, self._sample_weights(sample_weight, targets), held_out
+        n_samples = len(X) if subset is None else len(subset)
+        statistics = self._statistics
+        if self._preprocessing is not None and not statistics:
+            statistics = self._preprocessing.fitted(X, subset, self._dtype)
         with self._turn:
             self._build(X.shape[1])
-            batch_size = min(batch_size, len(X))
-            recorded = training.Steps(len(X), batch_size)
+            if statistics is not self._statistics:
+                self._adapt(statistics)
+            batch_size = min(batch_size, n_samples)
+            recorded = training.Steps(n_samples, batch_size)
 
             def train(run: Any) -> History:
                 return training.fit(self, run, recorded, batch_size, epochs, validation, bool(shuffle), hooks)
 
-            history: History = self._with_run(train, batch_size, "training", X, targets, weights)
+            history: History = self._with_run(train, batch_size, "training", X, targets, weights, subset=subset)
             return history
 
     def _validation(self, validation_data: Any, n_inputs: int) -> tuple[Array, Array, Array | None] | None:
@@ -613,8 +697,12 @@ class Model:
     def _forward(self, X: npt.ArrayLike, link: str) -> Array:
         network = self._built()
         array = samples("X", X, network.n_inputs, self.dtype)
-        out = np.empty((len(array), self.n_outputs), self.dtype)
-        self._with_run(lambda run: run.predict(out, link), len(array), "prediction", array)
+        return self._outputs(array, link)
+
+    def _outputs(self, X: Array, link: str, subset: Array | None = None) -> Array:
+        n = len(X) if subset is None else len(subset)
+        out = np.empty((n, self.n_outputs), self.dtype)
+        self._with_run(lambda run: run.predict(out, link), n, "prediction", X, subset=subset)
         return out
 
     def evaluate(
@@ -639,11 +727,15 @@ class Model:
         X, targets = self._data(X, y)
         return self._evaluate(X, targets, self._sample_weights(sample_weight, targets))
 
-    def _evaluate(self, X: Array, targets: Array, weights: Array | None = None) -> dict[str, float]:
+    def _evaluate(
+        self, X: Array, targets: Array, weights: Array | None = None, subset: Array | None = None
+    ) -> dict[str, float]:
+        n = len(X) if subset is None else len(subset)
         if isinstance(self._loss, losses_module.Custom):
-            return self._logs(self._loss(self.scores(X), targets)[0], 0, len(X))
-        loss, right = self._with_run(_engine.Run.evaluate, len(X), "prediction", X, targets, weights)
-        return self._logs(loss, right, len(X))
+            chosen = slice(None) if subset is None else subset
+            return self._logs(self._loss(self._outputs(X, "identity", subset), targets[chosen])[0], 0, n)
+        loss, right = self._with_run(_engine.Run.evaluate, n, "prediction", X, targets, weights, subset=subset)
+        return self._logs(loss, right, n)
 
     def _logs(self, loss: float, right: int, n_samples: int) -> dict[str, float]:
         logs = {"loss": float(loss)}
@@ -689,11 +781,14 @@ class Model:
         targets: Array | None = None,
         weights: Array | None = None,
         loss: bool = True,
+        subset: Array | None = None,
     ) -> Any:
         """What work does with the buffers of passes over batches of so many rows, bound to some data; kept for the next
         call. A second thread that predicts at the same time finds none and makes its own. Mode: "training",
         "prediction", "derivatives" of the network as it predicts, or "weight derivatives" of that; without a loss the
-        targets are the gradient of the scores."""
+        targets are the gradient of the scores. Of the data the rows that subset names, or all."""
+        if self._preprocessing is not None and not self._statistics:
+            raise ValueError("this model's preprocessing has seen no data yet; call adapt(X) or fit first")
         training = mode in ("training", "weight derivatives")
         if not training:
             rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
@@ -716,7 +811,7 @@ class Model:
                 options=self.loss.options(self.n_outputs),
                 derivatives=mode == "derivatives",
             )
-        run.bind(X, targets, weights)
+        run.bind(X, targets, weights, subset)
         try:
             return work(run)
         finally:

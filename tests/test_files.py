@@ -228,7 +228,8 @@ def test_the_header_holds_the_architecture_and_nothing_to_run(saved):
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     described = json.loads(header.pop("__metadata__")["fastmlp"])
     assert set(described) == {
-        "format", "fastmlp", "n_inputs", "dtype", "seed", "n_threads", "layers", "loss", "optimizer", "training"
+        "format", "fastmlp", "n_inputs", "dtype", "seed", "n_threads", "layers", "loss", "optimizer",
+            "preprocessing", "training",
     }  # fmt: skip
     assert header["layers.0.W.weights"]["shape"] == [5, 19]
     assert {entry["dtype"] for entry in header.values()} == {"F32"}

@@ -9,8 +9,8 @@ from fastmlp import _engine, _kernels, _reference
 
 HELPERS = {"aligned", "copied", "line_of", "table", "to_panels", "from_panels", "padded"}
 BY_REGISTRY = {"activation": "ACTIVATIONS", "loss": "LOSSES", "update": "OPTIMIZERS"}
-# In csrc/random.c, in fastmlp/_step.pxi, and within dropout.
-NOT_IN_THE_TABLE = {"shuffle", "hyper_of_step", "philox_4x32"}
+# In csrc/random.c, in fastmlp/_step.pxi, within dropout, and in fastmlp/_moments.pxi.
+NOT_IN_THE_TABLE = {"shuffle", "hyper_of_step", "philox_4x32", "moments"}
 
 
 def functions_of(module):

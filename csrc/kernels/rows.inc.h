@@ -82,7 +82,7 @@ static void FM(scatter)(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_
     }
 }
 
-/* b *= a, for n elements, a multiple of LINE.  Twin: multiply */
+/* b *= a, for n elements, a multiple of LINE; a may be b.  Twin: multiply */
 static void FM(multiply)(ptrdiff_t n, const void *a, void *b) {
     for (ptrdiff_t i = 0; i < n; i += LANES)
         v_store((real *)b + i, v_load((const real *)a + i) * v_load((real *)b + i));

@@ -1,0 +1,108 @@
+# Statistics of the columns of a user's array, in float64 and in a fixed order: included by _engine.pyx.
+#
+# Rows are summed ascending within blocks of MOMENT_ROWS, and the sums of the blocks ascending: the same bits for any
+# number of threads. Means and variances only add and multiply, so that theirs are the same on every machine;
+# covariances use fused multiply-adds where there are any.
+
+cdef enum:
+    MOMENT_ROWS = 256
+
+
+cdef class Columns:
+    """Blocks of rows of an array (n, columns) of float32, float64 or uint8, or of some of its rows, less a shift."""
+
+    cdef const fm_kernels *k
+    cdef Source source
+    cdef Memory shift, scale
+    cdef object x, subset
+    cdef int64_t *index
+    cdef ptrdiff_t n_rows, n, panels, stride
+
+    def __init__(self, cnp.ndarray x, cnp.ndarray subset=None, shift=None):
+        cdef ptrdiff_t line
+        self.k = float64_kernels
+        self.x, self.subset = x, subset
+        self.index = NULL if subset is None else <int64_t *>cnp.PyArray_DATA(subset)
+        set_source(&self.source, self.k, x)
+        line = self.k.line
+        self.n_rows = cnp.PyArray_DIM(x if subset is None else subset, 0)
+        self.n, self.panels, self.stride = self.source.n, (self.source.n + line - 1) // line, MOMENT_ROWS * line
+        if shift is not None:
+            self.shift, self.scale = self.vector(), self.vector()
+            self.scale.owner.view(np.float64)[:self.n] = 1
+            self.shift.owner.view(np.float64)[:self.n] = shift
+            self.source.scale, self.source.shift = self.scale.data, self.shift.data
+
+    cdef Memory vector(self):
+        return Memory(self.panels * 64)
+
+    cdef Memory block(self):
+        return Memory(self.panels * self.stride * sizeof(double))
+
+    cdef void read(self, ptrdiff_t first, ptrdiff_t rows, char *to) noexcept nogil:
+        """Rows first ... into a block."""
+        cdef const char *data = self.source.data
+        cdef const int64_t *index = NULL
+        if self.index != NULL:
+            index = self.index + first
+        else:
+            data = data + first * self.source.row_bytes
+        self.source.gather(rows, self.n, data, self.source.row_bytes, self.source.column_bytes, index,
+                           self.source.scale, self.source.shift, to, self.stride)
+
+    def mean(self, bint squares=False):
+        """Means of the columns, or of their squares: float64 (columns,)."""
+        cdef Memory block = self.block(), part = self.vector(), total = self.vector()
+        cdef ptrdiff_t first, rows, panel, line = self.k.line
+        cdef char *at_panel
+        cdef fm_blocks values
+        values.base, values.block, values.stride = block.data, 0, self.stride
+        for first in range(0, self.n_rows, MOMENT_ROWS):
+            rows = min(<ptrdiff_t>MOMENT_ROWS, self.n_rows - first)
+            with nogil:
+                self.read(first, rows, block.data)
+                if squares:
+                    for panel in range(self.panels):
+                        at_panel = block.data + panel * self.stride * <ptrdiff_t>sizeof(double)
+                        self.k.multiply(rows * line, at_panel, at_panel)
+                self.k.dense_bias_gradient(rows, MOMENT_ROWS, self.panels, &values, part.data)
+                self.k.add(self.panels * line, part.data, total.data)
+            PyErr_CheckSignals()
+        return total.owner.view(np.float64)[:self.n] / self.n_rows
+
+
+def moments(x, subset=None):
+    """Means and variances (divided by the number of rows) of the columns of x, or of some of its rows.
+
+    x of float32, float64 or uint8 (n, columns), subset int64 or None; returns two of float64 (columns,).
+    """
+    mean = Columns(x, subset).mean()
+    return mean, Columns(x, subset, -mean).mean(True)
+
+
+def covariance(x, mean, subset=None):
+    """Covariances of the columns of x about their means, divided by the number of rows: float64 (columns, columns)."""
+    cdef Columns columns = Columns(x, subset, -np.asarray(mean))
+    cdef const fm_kernels *k = columns.k
+    cdef ptrdiff_t n = columns.n, line = k.line, panels = columns.panels, first, rows, group, panel, at_a_time
+    cdef ptrdiff_t groups = (panels + k.group - 1) // k.group, panel_bytes = n * 64
+    cdef Memory block = columns.block(), product = Memory(k.group * panel_bytes), total = Memory(panels * panel_bytes)
+    cdef fm_blocks values, some
+    cdef fm_ahead ahead
+    memset(&ahead, 0, sizeof(fm_ahead))
+    values.base, values.block, values.stride = block.data, 0, columns.stride
+    some.block, some.stride = 0, columns.stride
+    for first in range(0, columns.n_rows, MOMENT_ROWS):
+        rows = min(<ptrdiff_t>MOMENT_ROWS, columns.n_rows - first)
+        with nogil:
+            columns.read(first, rows, block.data)
+            for group in range(groups):
+                panel, at_a_time = part(panels, groups, group), part(panels, groups, group + 1)
+                at_a_time = at_a_time - panel
+                some.base = block.data + panel * columns.stride * <ptrdiff_t>sizeof(double)
+                k.dense_weight_gradient(rows, MOMENT_ROWS, 0, n, at_a_time, &values, &some, product.data, n * line,
+                                        &ahead)
+                k.add(at_a_time * n * line, product.data, total.data + panel * panel_bytes)
+        PyErr_CheckSignals()
+    found = total.owner.view(np.float64).reshape(panels, n, line).transpose(1, 0, 2).reshape(n, panels * line)[:, :n]
+    return found / columns.n_rows

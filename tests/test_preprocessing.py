@@ -1,0 +1,213 @@
+"""Statistics of the training data in a fixed order, applied wherever X is read, saved with the model."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import _engine, _reference
+
+RNG = np.random.default_rng(5)
+X = RNG.standard_normal((700, 37)) * 10.0 ** RNG.uniform(-3, 3, 37) + RNG.uniform(-5, 5, 37)
+Y = RNG.integers(0, 3, 700)
+
+SOURCES = {
+    "float64": X,
+    "float32": X.astype(np.float32),
+    "uint8": RNG.integers(0, 256, X.shape).astype(np.uint8),
+    "fortran": np.asfortranarray(X),
+    "strided": np.repeat(np.repeat(X, 2, 0), 2, 1)[::-2, 1::2],
+    "one column": X[:, 3:4],
+    "one row": X[:1],
+    "blocks": np.tile(X, (2, 1))[: 256 * 3],
+}
+
+
+def reader(data, preprocessing, dtype="float64", **options):
+    """A model whose predictions are its preprocessed inputs."""
+    n = data.shape[1]
+    model = fm.Model([fm.Dense(n)], dtype=dtype, preprocessing=preprocessing, n_inputs=n, **options)
+    model.weights = [(np.eye(n), np.zeros(n))]
+    return model
+
+
+# ---- moments ----
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_moments_are_those_of_numpy(source):
+    data = SOURCES[source]
+    mean, variance = _engine.moments(data)
+    exact = data.astype(np.longdouble)
+    np.testing.assert_allclose(mean, exact.mean(axis=0).astype(float), rtol=1e-13, atol=1e-13 * np.abs(data).max())
+    np.testing.assert_allclose(variance, exact.var(axis=0).astype(float), rtol=1e-12, atol=1e-28)
+    twin = _reference.moments(data)
+    np.testing.assert_array_equal(mean, twin[0])
+    np.testing.assert_array_equal(variance, twin[1])
+
+
+def test_moments_of_some_rows_are_those_of_a_copy():
+    rows = np.random.default_rng(1).permutation(700)[:500].astype(np.int64)
+    for found, expected in zip(_engine.moments(X, rows), _engine.moments(X[rows].copy()), strict=True):
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_covariances_are_those_of_numpy():
+    for data in SOURCES.values():
+        mean = _engine.moments(data)[0]
+        expected = np.cov(data.astype(float), rowvar=False, bias=True).reshape(data.shape[1], -1)
+        found = _engine.covariance(data, mean)
+        limit = 1e-13 * np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+        assert np.all(np.abs(found - expected) <= limit + 1e-25)
+        np.testing.assert_array_equal(found, found.T)
+
+
+# ---- Standardize ----
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_standardize_is_scikit_learns_scaler(source, dtype):
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    data = SOURCES[source]
+    scaler = preprocessing.StandardScaler().fit(data.astype(float))
+    model = reader(data, fm.Standardize(), dtype).adapt(data)
+    np.testing.assert_allclose(model.statistics["mean"], scaler.mean_, rtol=1e-12)
+    np.testing.assert_allclose(model.statistics["scale"], scaler.scale_, rtol=1e-12)
+    # x and the shift are rounded to the dtype, so the error is relative to |mean| / scale; scikit-learn's mean too
+    limit = (3 if dtype == "float32" else 30) * np.finfo(dtype).eps * (
+        np.abs(data.astype(float)).max(0) + np.abs(scaler.mean_)
+    ) / scaler.scale_ + 1e-14
+    assert np.all(np.abs(model.predict(data) - scaler.transform(data.astype(float))) <= limit)
+
+
+def test_constant_columns_become_zero():
+    data = np.column_stack([np.full(999, 0.1), np.full(999, 1e9), np.zeros(999), np.arange(999.0), np.full(999, 1e-41)])
+    data[::2, 4] = 2e-41
+    model = reader(data, "standardize", "float32").adapt(data)
+    assert model.statistics["scale"][[0, 1, 2, 4]].tolist() == [1, 1, 1, 1]
+    found = model.predict(data)
+    assert np.abs(found[:, [0, 1, 2, 4]]).max() < 1e-6
+    assert found[:, 3].std() == pytest.approx(1)
+
+
+def trained(n_threads=None, data=None, dtype="float32", preprocessing="standardize", **options):
+    layers = [fm.Dense(20, "tanh"), fm.Dense(3)]
+    model = fm.Model(layers, "softmax_cross_entropy", "adam", 3, None, dtype, n_threads, preprocessing)
+    model.fit(X if data is None else data, Y, batch_size=64, epochs=3, verbose=0, **options)
+    return model
+
+
+def bits(model):
+    arrays = [array for pair in model.weights for array in pair]
+    return [array.tobytes() for array in [*arrays, *model.statistics.values(), model.predict(X)]]
+
+
+def test_fit_learns_the_statistics_of_its_data_once():
+    model = trained()
+    expected = _engine.moments(X)[0]
+    np.testing.assert_array_equal(model.statistics["mean"], expected)
+    model.fit(X + 1, Y, verbose=0)
+    np.testing.assert_array_equal(model.statistics["mean"], expected)
+    model.adapt(X + 1)
+    np.testing.assert_array_equal(model.statistics["mean"], _engine.moments(X + 1)[0])
+
+
+def test_training_is_that_on_standardised_data():
+    """To a rounding of each input, which the fused gather and NumPy make differently."""
+    model = trained(dtype="float64")
+    data = (X - X.mean(0)) / X.std(0)
+    other = trained(dtype="float64", data=data, preprocessing=None)
+    for a, b in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_allclose(a[0], b[0], rtol=0, atol=1e-10)
+    assert model.evaluate(X, Y)["loss"] == pytest.approx(other.evaluate(data, Y)["loss"], rel=1e-10)
+
+
+def test_threads_do_not_change_a_bit():
+    one = bits(trained(1))
+    for n_threads in (2, 3, None):
+        assert bits(trained(n_threads)) == one
+
+
+def test_layouts_and_dtypes_of_the_same_numbers_give_the_same_bits():
+    data = X.astype(np.float32)
+    expected = bits(trained(data=data))
+    for same in (data.astype(np.float64), np.asfortranarray(data), data[::-1].copy()[::-1], data.reshape(700, 1, 37)):
+        assert bits(trained(data=same)) == expected
+
+
+def test_the_data_are_not_changed():
+    data = X.copy()
+    data.flags.writeable = False
+    trained(data=data)
+    np.testing.assert_array_equal(data, X)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_keep_it(copied):
+    model = trained()
+    again = copied(model)
+    assert bits(again) == bits(model)
+    for each in (model, again):
+        each.fit(X, Y, verbose=0)
+    assert bits(again) == bits(model)
+
+
+def test_it_is_saved_with_the_model(tmp_path):
+    model = trained()
+    model.save(tmp_path / "net")
+    again = fm.load(tmp_path / "net")
+    assert again.preprocessing == fm.Standardize()
+    assert bits(again) == bits(model)
+    fresh = fm.Model([fm.Dense(3)], n_inputs=37, preprocessing="standardize")
+    fresh.save(tmp_path / "fresh")
+    assert fm.load(tmp_path / "fresh").statistics == {}
+
+
+def test_its_derivatives_are_those_by_the_data():
+    model = trained(dtype="float64")
+    x, y, step = X[:5], Y[:5], 1e-6
+    moved = np.random.default_rng(3).standard_normal(x.shape) * X.std(0)
+    forward, backward = (model.scores(x + sign * step * moved) for sign in (1, -1))
+    expected = (forward - backward) / (2 * step)
+    np.testing.assert_allclose(model.jvp(x, moved)[1], expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(np.einsum("rok,rk->ro", model.jacobian(x), moved), expected, rtol=1e-6, atol=1e-8)
+    scores, pullback = model.vjp(x)
+    weights = np.random.default_rng(4).standard_normal(scores.shape)
+    assert (pullback(weights)[0] * moved).sum() == pytest.approx((weights * expected).sum(), rel=1e-6)
+    losses = [model.evaluate(x + sign * step * moved, y)["loss"] for sign in (1, -1)]
+    assert (model.input_gradients(x, y) * moved).sum() == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-5)
+
+
+def test_gradients_of_the_weights_are_right():
+    model = trained(dtype="float64")
+    fm.gradcheck.check(model, X[:20], Y[:20])
+
+
+# ---- mistakes ----
+
+
+@pytest.mark.parametrize("call", ["predict", "train_on_batch", "evaluate", "loss_and_gradients", "batches"])
+def test_statistics_are_wanted_first(call):
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy", n_inputs=37, preprocessing="standardize")
+    calls = {"predict": lambda: model.predict(X), "batches": lambda: model.fit([(X, Y)], verbose=0)}
+    with pytest.raises(ValueError, match=r"adapt\(X\)"):
+        calls.get(call, lambda: getattr(model, call)(X, Y))()
+    model.adapt(X)
+    calls.get(call, lambda: getattr(model, call)(X, Y))()
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="'minmax' is unknown; choose 'standardize'"):
+        fm.Model([fm.Dense(3)], preprocessing="minmax")
+    with pytest.raises(TypeError, match="not 3"):
+        fm.Model([fm.Dense(3)], preprocessing=3)
+    with pytest.raises(ValueError, match="no preprocessing"):
+        fm.Model([fm.Dense(3)]).adapt(X)
+    model = fm.Model([fm.Dense(3)], dtype="float64", preprocessing="standardize")
+    with pytest.raises(ValueError, match=r"column 1 .* so large"):
+        model.adapt(np.array([[1.0, 1e200], [1.0, -1e200]]))
+    assert not model.built
+    with pytest.raises(ValueError, match="holds nan"):
+        model.adapt(np.array([[1.0, np.nan]]))
