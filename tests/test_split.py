@@ -15,7 +15,9 @@ def test_each_class_keeps_its_share(counts, share):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)) * 3, counts))
     n = len(labels)
     if not 0 < int(share * n + 0.5) < n:
-        pytest.skip("nothing to split")
+        with pytest.raises(ValueError, match="holds out"):
+            split(labels, share, 7)
+        return
     training, held = split(labels, share, 7)
     assert len(held) == int(share * n + 0.5)
     np.testing.assert_array_equal(np.sort(np.concatenate([training, held])), np.arange(n))
@@ -88,6 +90,17 @@ def test_one_hot_and_binary_labels_are_classes():
         assert binary.strata(binary.targets(labels, 3, 1, "float32")).tolist() == [0, 1, 1]
     assert binary.strata(np.array([[0.2], [0.9], [1.0]])).tolist() == [0, 0, 0]
     assert fm.losses.MeanSquaredError().strata(np.array([[1.0], [2.0]])).tolist() == [0, 0]
+
+
+def test_weights_are_split_like_the_samples():
+    weights = np.random.default_rng(3).uniform(0.5, 2, 301)
+    model, other = classifier(), classifier()
+    training, held = split(Y, 0.2, 5)
+    found = model.fit(X, Y, validation_split=0.2, sample_weight=weights, **OPTIONS)
+    held_out = X[held], Y[held], weights[held]
+    expected = other.fit(X[training], Y[training], validation_data=held_out, sample_weight=weights[training], **OPTIONS)
+    assert bits(model) == bits(other)
+    assert found.history == expected.history
 
 
 def test_the_data_are_not_copied():
