@@ -824,11 +824,17 @@ class Model:
 
     # ---- looking at it, keeping it ----
 
-    def summary(self) -> None:
-        """Print the layers with their shapes, activations and parameters, and the operations of one prediction."""
+    def summary(self, batch_size: int = 32) -> None:
+        """Print the layers with their shapes, activations, parameters, operations for a sample and memory.
+
+        Parameters
+        ----------
+        batch_size : int, default 32
+            Of which the memory of training is told.
+        """
         from fastmlp import summary
 
-        print(summary.text(self))
+        print(summary.text(self, bounded_integer("batch_size", batch_size)))
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the layers and their weights: see `fastmlp.plotting.network` (needs matplotlib: the extra "plot").

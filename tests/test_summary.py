@@ -1,0 +1,95 @@
+"""fastmlp/summary.py: the table of a model, and that the engine takes the memory that it tells."""
+
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import _engine, summary
+
+STACK = [
+    fm.BatchNorm(), fm.Dense(20), fm.BatchNorm(), fm.Activation("relu"), fm.Dropout(0.5),
+    fm.Residual([fm.LayerNorm(), fm.Dense(33, "tanh", use_bias=False), fm.Dense(20)]), fm.PReLU(), fm.Dense(3),
+]  # fmt: skip
+
+
+def table(model):
+    """Cells of each row by its name, and the lines below the table."""
+    lines = summary.text(model).split("\n")
+    rules = [i for i, line in enumerate(lines) if set(line) == {"-"}]
+    assert rules[0] == 1
+    cells = [re.split(" {2,}", line.strip()) for line in lines[2 : rules[1]]]
+    return {name: rest for name, *rest in cells}, lines[rules[1] + 1 :]
+
+
+def test_shapes_parameters_and_operations_of_each_layer():
+    rows, below = table(fm.Model(STACK, n_inputs=5))
+    assert {name: cells[:-1] for name, cells in rows.items()} == {
+        "BatchNorm 0": ["5", "5", "20", "-"],
+        "Dense 1": ["5", "20", "identity", "120", "200"],
+        "BatchNorm 2": ["20", "20", "80", "-"],
+        "Activation 3": ["20", "20", "relu", "-", "-"],
+        "Dropout 4": ["20", "20", "-", "-"],
+        "Residual 5": ["20", "20", "-", "-"],
+        "LayerNorm 5.0": ["20", "20", "40", "-"],
+        "Dense 5.1": ["20", "33", "tanh", "660", "1,320"],
+        "Dense 5.2": ["33", "20", "identity", "680", "1,320"],
+        "PReLU 6": ["20", "20", "20", "-"],
+        "Dense 7": ["20", "3", "identity", "63", "120"],
+    }
+    assert below[0].split()[:3] == ["total", "1,683", "2,960"]
+    assert f"1,683 parameters, 2,960 operations per sample, {3 * 2960:,} in training" in below
+
+
+def test_the_first_layer_needs_no_gradient_of_its_inputs():
+    stack = [fm.Flatten(), fm.Dense(20, "relu"), fm.Dense(3)]
+    _, below = table(fm.Model(stack, n_inputs=5))
+    assert f"320 operations per sample, {3 * 320 - 200} in training" in below[-2]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_memory_is_what_the_engine_takes(dtype):
+    model = fm.Model(STACK, n_inputs=5, dtype=dtype, optimizer="adam")
+    network = model._network
+    running = 2 * sum(summary._padded(n, dtype) for n in (5, 20))
+    text = summary.text(model)
+    assert f"memory: {summary.in_bytes(network.n_bytes + running)} of weights" in text
+    assert f"{summary.in_bytes(2 * network.n_bytes)} of optimizer states" in text
+    wide = fm.Model(
+        [fm.Dense(300, "relu"), fm.Residual([fm.Dense(300, "relu")]), fm.Dense(7)], n_inputs=100, dtype=dtype
+    )
+    tracemalloc.start()
+    run = _engine.Run(wide._network, 256, 1, True, True, "squared_error")
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert run.batch_rows == 256
+    scratch = 4 * 304 * 64  # panels of transposed weights
+    assert summary.batch_bytes(wide, 256) == pytest.approx(taken - scratch, rel=0.03)
+    assert f"{summary.in_bytes(summary.batch_bytes(wide, 256))} for a batch of 256" in summary.text(wide, 256)
+
+
+def test_states_are_those_of_the_optimizer():
+    for optimizer, n in ((fm.SGD(0.1), 0), (fm.SGD(0.1, momentum=0.9), 1), (fm.Adam(), 2)):
+        model = fm.Model([fm.Dense(16)], n_inputs=15, optimizer=optimizer)
+        assert f"{summary.in_bytes(n * 16 * 64)} of optimizer states" in summary.text(model)
+
+
+def test_a_model_that_is_not_built_shows_what_is_known(capsys):
+    model = fm.Model([fm.Dense(512, "relu"), fm.Dense(10)])
+    rows, below = table(model)
+    assert rows["Dense 0"] == ["?", "512", "relu", "?", "?", "?"]
+    assert rows["Dense 1"] == ["512", "10", "identity", "5,130", "10,240", "32.8 kB"]
+    assert below[-1].startswith("not built")
+    assert not any("total" in line or "memory" in line for line in below)
+    model.summary()
+    assert capsys.readouterr().out == summary.text(model) + "\n"
+
+
+def test_wrong_batch_sizes_are_refused():
+    model = fm.Model([fm.Dense(2)], n_inputs=2)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        model.summary(0)
+    with pytest.raises(TypeError, match=r"batch_size.*2\.5"):
+        model.summary(np.float64(2.5))
