@@ -40,7 +40,7 @@ from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
 from fastmlp.preprocessing import Standardize
 
 if TYPE_CHECKING:
-    from fastmlp import autograd, datasets, gradcheck, initializers, losses, optimizers, plotting, schedules
+    from fastmlp import autograd, datasets, gradcheck, initializers, losses, metrics, optimizers, plotting, schedules
 
 __all__ = [
     "SGD",
@@ -72,6 +72,7 @@ __all__ = [
     "initializers",
     "load",
     "losses",
+    "metrics",
     "optimizers",
     "plotting",
     "schedules",

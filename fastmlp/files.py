@@ -16,6 +16,7 @@ import numpy as np
 from fastmlp import initializers, layers, losses, optimizers, preprocessing, schedules
 from fastmlp._validation import bounded_integer, finite_number
 from fastmlp._version import __version__
+from fastmlp.metrics import Metric
 from fastmlp.model import Model
 
 # Raised when a file of today could not be read by yesterday's code.
@@ -61,6 +62,7 @@ def save(model: Model, path: Any) -> None:
         "loss": _described(model.loss, {**losses.BY_NAME, "custom": losses.Custom}),
         "optimizer": _described(model.optimizer, optimizers.BY_NAME),
         "preprocessing": model.preprocessing and _described(model.preprocessing, preprocessing.BY_NAME),
+        "metrics": [dataclasses.asdict(metric) for metric in model.metrics if isinstance(metric.function, str)],
         "training": {name: training[name] for name in ("optimizer", "step", "epoch")}
         | {"powers": [power.hex() for power in training["powers"]]},
     }
@@ -159,6 +161,7 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
         dtype=described["dtype"],
         n_threads=described["n_threads"],
         preprocessing=described.get("preprocessing") and _made(described["preprocessing"], preprocessing.BY_NAME),
+        metrics=[Metric(**metric) for metric in described.get("metrics", ())],
     )
     n_inputs = bounded_integer("n_inputs", described["n_inputs"], below=2**31)
     shapes = [layer.weight_shapes(n_in or 0) for layer, n_in in layers.widths(model.layers, n_inputs)]

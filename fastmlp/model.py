@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fastmlp import _engine, batches, derivatives, training
 from fastmlp import losses as losses_module
+from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp import preprocessing as preprocessing_module
 from fastmlp._split import split
@@ -63,6 +64,10 @@ class Model:
     preprocessing : str, Preprocessing or None, default None
         {"standardize"} or an object such as ``fastmlp.Standardize()``: how inputs are read, see
         `fastmlp.preprocessing`. Fitted to the training samples by the first `fit`, or by `adapt`.
+    metrics : sequence of str, callable or Metric, default ()
+        What `evaluate` reports besides the loss (and the accuracy of a classification), and `fit` of its validation
+        data: names or objects from `fastmlp.metrics`, or functions ``f(y_true, y_pred)`` that return a number. They
+        cost a prediction of the data each time, and are not computed of the training data.
 
     Raises
     ------
@@ -89,6 +94,7 @@ class Model:
         dtype: npt.DTypeLike = "float32",
         n_threads: int | None = None,
         preprocessing: str | Preprocessing | None = None,
+        metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]] = (),
     ) -> None:
         self._layers = checked(layers)
         dense = [layer for layer in flat(self.layers) if isinstance(layer, Dense)]
@@ -106,6 +112,7 @@ class Model:
         self._seed = bounded_integer("seed", drawn, at_least=0, below=2**64)
         self._preprocessing = preprocessing_module.get(preprocessing)
         self._statistics: dict[str, Array] = {}
+        self.metrics = metrics
         self.stop_training = False
         self.stop_reason = "callback"
         self._network: Any = None
@@ -145,6 +152,15 @@ class Model:
     def loss(self) -> losses_module.Loss:
         """The loss, fixed when the model is made."""
         return self._loss
+
+    @property
+    def metrics(self) -> tuple[metrics_module.Metric, ...]:
+        """What `evaluate` reports besides loss and accuracy; assign others at any time."""
+        return self._metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]]) -> None:
+        self._metrics = metrics_module.suited(metrics, self._loss, self.n_outputs)
 
     @property
     def optimizer(self) -> optimizers_module.Optimizer:
@@ -390,9 +406,9 @@ class Model:
         -------
         History
             Of this call: "loss" and for a classification "accuracy", means over the steps of an epoch while the
-            weights moved; "val_loss" and "val_accuracy" at its end; "learning_rate" of its last step where that
-            follows a schedule. Losses are weighted, "val_loss" by the weights in validation_data alone; accuracies are
-            not. Why the training ended is in `History.stopped`: Ctrl-C ends it with the epochs so far, and the model
+            weights moved; "val_loss", "val_accuracy" and the model's metrics, "val_f1" for example, at its end;
+            "learning_rate" of its last step where that follows a schedule. Losses are weighted, "val_loss" by the weights in validation_data alone; accuracies and
+            metrics are not. Why the training ended is in `History.stopped`: Ctrl-C ends it with the epochs so far, and the model
             stays as it is then.
 
         Raises
@@ -721,7 +737,7 @@ class Model:
         Returns
         -------
         dict
-            "loss", and "accuracy" for a classification.
+            "loss", "accuracy" for a classification, and the model's metrics by their names.
         """
         self._built()
         X, targets = self._data(X, y)
@@ -730,6 +746,14 @@ class Model:
     def _evaluate(
         self, X: Array, targets: Array, weights: Array | None = None, subset: Array | None = None
     ) -> dict[str, float]:
+        logs = self._evaluate_loss(X, targets, weights, subset)
+        if self._metrics:
+            found = self._outputs(X, self._loss.link, subset)
+            targets = targets if subset is None else targets[subset]
+            logs |= {str(metric.name): metric(targets, found) for metric in self._metrics}
+        return logs
+
+    def _evaluate_loss(self, X: Array, targets: Array, weights: Array | None, subset: Array | None) -> dict[str, float]:
         n = len(X) if subset is None else len(subset)
         if isinstance(self._loss, losses_module.Custom):
             chosen = slice(None) if subset is None else subset

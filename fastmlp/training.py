@@ -54,7 +54,8 @@ def fit(
     run.start_epoch()
     model.stop_training, model.stop_reason = False, "callback"
     names = [*model._logs(0.0, 0, 1)]
-    names += [f"val_{name}" for name in names] if validation is not None else []
+    if validation is not None:
+        names += [f"val_{name}" for name in [*names, *(metric.name for metric in model.metrics)]]
     for callback in hooks.callbacks:
         callback.model = model
         callback.params = {"epochs": epochs, "steps": steps, "metrics": names}
