@@ -407,9 +407,9 @@ class Model:
         History
             Of this call: "loss" and for a classification "accuracy", means over the steps of an epoch while the
             weights moved; "val_loss", "val_accuracy" and the model's metrics, "val_f1" for example, at its end;
-            "learning_rate" of its last step where that follows a schedule. Losses are weighted, "val_loss" by the weights in validation_data alone; accuracies and
-            metrics are not. Why the training ended is in `History.stopped`: Ctrl-C ends it with the epochs so far, and the model
-            stays as it is then.
+            "learning_rate" of its last step where that follows a schedule. Losses are weighted, "val_loss" by the
+            weights in validation_data alone; accuracies and metrics are not. Why the training ended is in
+            `History.stopped`: Ctrl-C ends it with the epochs so far, and the model stays as it is then.
 
         Raises
         ------
