@@ -307,3 +307,25 @@ def test_metrics_that_do_not_fit(metrics, options, error, message):
 def test_top_k_wants_an_output_for_every_class():
     with pytest.raises(ValueError, match="wants an output for every class"):
         fm.Model([fm.Dense(1)], "binary_cross_entropy", metrics=["top_k_accuracy"])
+
+
+def test_metrics_of_a_validation_split():
+    """Of the samples that were left out, and of no others."""
+    X, y = data(100)
+    seen = []
+
+    def looks(y_true, y_pred):
+        seen.append((y_true, y_pred))
+        return 0.0
+
+    for loss in ("softmax_cross_entropy", "mean_squared_error"):
+        seen.clear()
+        model = fm.Model([fm.Dense(3)], loss, fm.SGD(0.0), n_inputs=6, metrics=[looks])
+        targets = y if loss.startswith("softmax") else X[:, :3]
+        history = model.fit(X, targets, validation_split=0.2, verbose=0)
+        assert history["val_looks"] == [0.0]
+        ((y_true, y_pred),) = seen
+        everything = model.predict(X)
+        rows = [int(np.flatnonzero((everything == row).all(axis=1))[0]) for row in y_pred]
+        assert len(set(rows)) == 20
+        assert np.array_equal(targets[rows], y_true)
