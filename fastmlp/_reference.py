@@ -195,11 +195,11 @@ def prelu_weight_gradient(dz: Array, x: Array) -> Array:
     return cast(Array, (dz * np.minimum(x, 0)).sum(axis=0))
 
 
-def philox_4x32(counter: Array, key: tuple[int, int]) -> Array:
-    """Ten rounds of Philox4x32 for counters (4, ...) of 32-bit words: (4, ...).  Salmon et al. 2011, section 4.3"""
+def philox_4x32(counter: Array, key: tuple[int, int], rounds: int = 10) -> Array:
+    """Philox4x32 of counters (4, ...) of 32-bit words: (4, ...).  Salmon et al. 2011, section 4.3"""
     c, low = [np.asarray(word, np.uint64) for word in counter], np.uint64(0xFFFFFFFF)
     k = [np.uint64(word) for word in key]
-    for _ in range(10):
+    for _ in range(rounds):
         a, b = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
         shift = np.uint64(32)
         c = [(b >> shift) ^ c[1] ^ k[0], b & low, (a >> shift) ^ c[3] ^ k[1], a & low]
@@ -210,16 +210,18 @@ def philox_4x32(counter: Array, key: tuple[int, int]) -> Array:
 def dropout(
     y: Array, d: Array | None, seed: int, layer: int, step: int, rate: float, first_row: int = 0, column: int = 0
 ) -> tuple[Array, Array]:
-    """y and d (ones where None) times 0 with probability rate, else 1 / (1 - rate).  Srivastava et al. 2014, inverted
+    """y and d (ones where None) times 0 with probability rate, else 1 / (share that is kept).  Srivastava et al. 2014
 
-    An element's random word is that of its row in the batch and its column, whatever else is computed with it.
+    An element's 16 random bits are those of its row in the batch and its column, whatever else is computed with it; so
+    the probability is a multiple of 2^-16.
     """
     row, column_of = first_row + np.arange(y.shape[0])[:, None], column + np.arange(y.shape[1])[None, :]
-    counter = np.broadcast_arrays(row, column_of // 16 * 4 + column_of % 4, step & 0xFFFFFFFF,
-                                  layer << 16 | step >> 32)  # fmt: skip
-    words = philox_4x32(np.array(counter), (seed & 0xFFFFFFFF, seed >> 32))
-    word = np.take_along_axis(words, np.broadcast_to(column_of % 16 // 4, y.shape)[None], axis=0)[0]
-    factor = np.where(word < int(rate * 2**32), 0, 1 / (1 - rate)).astype(y.dtype)
+    counter = np.array(np.broadcast_arrays(row // 8, column_of, step & 0xFFFFFFFF, layer << 16 | step >> 32))
+    words = philox_4x32(counter, (seed & 0xFFFFFFFF, seed >> 32), rounds=7)
+    word = np.take_along_axis(words, np.broadcast_to(row % 8 // 2, y.shape)[None], axis=0)[0]
+    bits = word >> (16 * (row % 2)).astype(np.uint64) & np.uint64(0xFFFF)
+    dropped = min(int(rate * 2**16 + 0.5), 2**16 - 1)
+    factor = np.where(bits < dropped, 0, 2**16 / (2**16 - dropped)).astype(y.dtype)
     return y * factor, factor if d is None else d * factor
 
 

@@ -249,21 +249,20 @@ static void FM(prelu_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, cons
     UNROLL (int v = 0; v < VECS; v++) v_store((real *)dslope + v * LANES, g[v]);
 }
 
-/* Random words for MASK_ROWS rows of 16 columns by Philox4x32-10 (Salmon et al. 2011) of the counter
- * (row, 4 * (column / 16) + column % 4, step, layer); word column % 16 / 4 of the four that a counter gives. */
-enum { WORDS = FM_VEC_BYTES / 4, MASK_ROWS = WORDS / 4, MASK_COLUMNS = 16 };
-INLINE void mask_words(uint32_t row, uint32_t group, const fm_mask *mask, uint32_t *to) {
-    uint32_t row_of[WORDS], call_of[WORDS];
-    UNROLL (int i = 0; i < WORDS; i++) row_of[i] = (uint32_t)i / 4, call_of[i] = (uint32_t)i % 4;
-    words c[4], high_0, high_2;
-    memcpy(&c[0], row_of, sizeof c[0]);
-    memcpy(&c[1], call_of, sizeof c[1]);
-    c[0] += row;
-    c[1] += 4 * group;
+/* Random words of WORDS columns for MASK_ROWS rows, two rows in each word: by Philox4x32 of the counter
+ * (row / MASK_ROWS, column, step, layer), in the seven rounds that pass BigCrush (Salmon et al. 2011, table 2). */
+enum { WORDS = FM_VEC_BYTES / 4, MASK_ROWS = 8, MASK_ROUNDS = 7 };
+INLINE void mask_words(uint32_t rows, uint32_t column, const fm_mask *mask, words *c) {
+    uint32_t column_of[WORDS];
+    UNROLL (int i = 0; i < WORDS; i++) column_of[i] = (uint32_t)i;
+    memcpy(&c[1], column_of, sizeof c[1]);
+    c[0] = (words){0} + rows;
+    c[1] += column;
     c[2] = (words){0} + (uint32_t)mask->step;
     c[3] = (words){0} + (mask->layer << 16 | (uint32_t)(mask->step >> 32 & 0xffff));
     uint32_t key[2] = {(uint32_t)mask->seed, (uint32_t)(mask->seed >> 32)};
-    UNROLL (int round = 0; round < 10; round++) {
+    UNROLL (int round = 0; round < MASK_ROUNDS; round++) {
+        words high_0, high_2;
         const words low_0 = v_multiply_words(c[0], 0xD2511F53u, &high_0);
         const words low_2 = v_multiply_words(c[2], 0xCD9E8D57u, &high_2);
         c[0] = high_2 ^ c[1] ^ key[0];
@@ -273,32 +272,46 @@ INLINE void mask_words(uint32_t row, uint32_t group, const fm_mask *mask, uint32
         key[0] += 0x9E3779B9u;
         key[1] += 0xBB67AE85u;
     }
-    UNROLL (int r = 0; r < MASK_ROWS; r++)
-        UNROLL (int w = 0; w < 4; w++) memcpy(to + r * MASK_COLUMNS + 4 * w, (const uint32_t *)&c[w] + 4 * r, 16);
 }
 
-/* Dropout of one panel:  y *= factor and d *= factor, or d = factor where `fresh`; factor is 0 with probability
- * mask->rate, else 1 / (1 - rate), as the random word of (seed, layer, step, row in the batch, column) says
+/* LANES factors from as many of WORDS 16-bit numbers, the first of them or with `second` the others. */
+INLINE vec mask_factors(words half, words threshold, real kept, int second) {
+#if FM_F64
+    const words keep = (words)(half >= threshold);
+    real factor[LANES];
+    UNROLL (int i = 0; i < LANES; i++) factor[i] = keep[i + second * LANES] ? kept : 0;
+    return v_loadu(factor);
+#else
+    (void)second;
+    return (vec)((ivec)(half >= threshold) & (ivec)v_set(kept));
+#endif
+}
+
+/* Dropout of one panel:  y *= factor and d *= factor, or d = factor where `fresh`; factor is 0 where 16 random bits of
+ * (seed, layer, step, row in the batch, column) say less than rate * 2^16, else 1 / (share that is kept)
  *   y   a panel of rows, from row first_row of the batch on, of the columns from `column` on    updated
  *   d   the same, or NULL                                                                       updated
  * Srivastava et al. 2014, inverted.  Twin: dropout */
 static void FM(dropout)(ptrdiff_t rows, ptrdiff_t first_row, ptrdiff_t column, const fm_mask *mask, int fresh, void *y,
                         void *d) {
-    const uint32_t threshold = (uint32_t)(mask->rate * 4294967296.0);
-    const real kept = (real)(1 / (1 - mask->rate));
-    _Alignas(FM_LINE_BYTES) uint32_t random[MASK_ROWS * MASK_COLUMNS];
-    _Alignas(FM_LINE_BYTES) real factor[LINE];
-    for (ptrdiff_t first = 0; first < rows; first += MASK_ROWS) {
-        mask_words((uint32_t)(first_row + first), (uint32_t)(column / MASK_COLUMNS), mask, random);
-        for (ptrdiff_t r = first; r < MIN(rows, first + MASK_ROWS); r++) {
-            const uint32_t *word = random + (r - first) * MASK_COLUMNS + column % MASK_COLUMNS;
-            UNROLL (int i = 0; i < LINE; i++) factor[i] = word[i] < threshold ? 0 : kept;
-            UNROLL (int v = 0; v < VECS; v++) {
-                const ptrdiff_t at = r * LINE + v * LANES;
-                const vec f = v_load(factor + v * LANES);
-                v_store((real *)y + at, v_load((real *)y + at) * f);
-                if (d) v_store((real *)d + at, fresh ? f : v_load((real *)d + at) * f);
+    const uint32_t dropped = MIN((uint32_t)(mask->rate * 65536 + 0.5), 65535u);
+    const real kept = (real)(65536.0 / (65536 - dropped));
+    const words threshold = (words){0} + dropped;
+    const ptrdiff_t end = first_row + rows;
+    for (ptrdiff_t group = first_row / MASK_ROWS; group * MASK_ROWS < end; group++)
+        for (int first = 0; first < LINE; first += WORDS) { /* columns; of float64 a register has more than a line */
+            words c[4];
+            mask_words((uint32_t)group, (uint32_t)(column + first), mask, c);
+            UNROLL (int i = 0; i < MASK_ROWS; i++) {
+                const ptrdiff_t row = group * MASK_ROWS + i;
+                if (row < first_row || row >= end) continue;
+                const words half = i % 2 ? c[i / 2] >> 16 : c[i / 2] & 0xffff;
+                UNROLL (int v = 0; v < MIN((int)WORDS, (int)LINE) / LANES; v++) {
+                    const ptrdiff_t at = (row - first_row) * LINE + first + v * LANES;
+                    const vec f = mask_factors(half, threshold, kept, v);
+                    v_store((real *)y + at, v_load((real *)y + at) * f);
+                    if (d) v_store((real *)d + at, fresh ? f : v_load((real *)d + at) * f);
+                }
             }
         }
-    }
 }
