@@ -47,6 +47,8 @@ class Diagram:
 def of(model: "Model") -> Diagram:
     """The diagram of a model that is built."""
     found = Diagram([Column(model._built().n_inputs, ["inputs"])], [])
+    if model.preprocessing is not None:
+        found.columns[0].labels.append(type(model.preprocessing).__name__.lower())
     _append(found, model.layers, iter(model.weights))
     found.columns[-1].labels.append("outputs")
     return found

@@ -74,6 +74,8 @@ def text(model: "Model", batch_size: int = 32) -> str:
     lines[1:1] = [rule]
     lines.insert(len(rows) + 2, rule)
     lines += [f"{model.loss}, {model.dtype}", f"{model.optimizer}"]
+    if model.preprocessing is not None:
+        lines.append(f"{model.preprocessing}")
     if model.n_inputs is None:
         lines.append("not built: the first fit, or build(n_inputs), gives the layers their weights")
     else:

@@ -182,6 +182,11 @@ def test_all_layers_are_named_and_residuals_drawn(width):
     assert not overlapping(ax.get_xticklabels(), ax.figure)
 
 
+def test_preprocessing_is_named():
+    ax = fm.Model([fm.Dense(2)], n_inputs=3, preprocessing=fm.Standardize()).plot()
+    assert ax.get_xticklabels()[0].get_text() == "3\ninputs\nstandardize"
+
+
 def test_weights_of_zero_are_drawn():
     for width in (3, 30):
         fm.Model([fm.Dense(width, initializer="zeros"), fm.Dense(1, initializer="zeros")], n_inputs=2).plot()

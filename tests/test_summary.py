@@ -76,6 +76,11 @@ def test_states_are_those_of_the_optimizer():
         assert f"{summary.in_bytes(n * 16 * 64)} of optimizer states" in summary.text(model)
 
 
+def test_preprocessing_is_named():
+    model = fm.Model([fm.Dense(2)], n_inputs=3, preprocessing=fm.Standardize())
+    assert "\nStandardize()\n" in summary.text(model)
+
+
 def test_a_model_that_is_not_built_shows_what_is_known(capsys):
     model = fm.Model([fm.Dense(512, "relu"), fm.Dense(10)])
     rows, below = table(model)

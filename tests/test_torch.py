@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import fastmlp as fm
 from fastmlp import _engine, _reference
@@ -331,3 +332,27 @@ def test_jacobian_is_that_of_torch():
     x = torch.from_numpy(X).requires_grad_()
     rows = [torch.autograd.grad(theirs(x)[:, j].sum(), x)[0].numpy() for j in range(5)]
     np.testing.assert_allclose(model.jacobian(X), np.stack(rows, axis=1), rtol=1e-9, atol=1e-12)
+
+
+INITIALIZERS = {
+    "glorot_uniform": torch.nn.init.xavier_uniform_,
+    "glorot_normal": torch.nn.init.xavier_normal_,
+    "he_uniform": lambda w: torch.nn.init.kaiming_uniform_(w, nonlinearity="relu"),
+    "he_normal": lambda w: torch.nn.init.kaiming_normal_(w, nonlinearity="relu"),
+    "lecun_normal": lambda w: torch.nn.init.kaiming_normal_(w, nonlinearity="linear"),
+    "orthogonal": torch.nn.init.orthogonal_,
+    "truncated_normal": lambda w: torch.nn.init.trunc_normal_(w, std=0.05, a=-0.1, b=0.1),
+    fm.initializers.VarianceScaling(1 / 3, "fan_in", "uniform"): lambda w: w.copy_(torch.nn.Linear(200, 300).weight),
+}
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_initializers_draw_from_torchs_distributions(initializer):
+    """As many numbers of each; the seeds are fixed, so this passes always or never."""
+    torch.manual_seed(0)
+    theirs = torch.empty(300, 200, dtype=torch.float64)
+    with torch.no_grad():
+        INITIALIZERS[initializer](theirs)
+    ours = fm.initializers.initialize(initializer, 200, 300, "float64", seed=0, layer=0)
+    assert scipy.stats.ks_2samp(ours.ravel(), theirs.numpy().ravel()).pvalue > 0.01
+    assert ours.std() == pytest.approx(float(theirs.std()), rel=0.01)
