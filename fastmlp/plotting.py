@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _boundary, _diagram, _engine, _kernels, files
+from fastmlp import _boundary, _diagram, _engine, _kernels, files, metrics
 from fastmlp._figures import COLOURS, colour_bar
-from fastmlp._validation import Array, bounded_integer, choice, numeric_array
+from fastmlp._validation import bounded_integer, choice
 from fastmlp.history import History
 from fastmlp.layers import DEFAULT_ALPHA
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
+
+# Largest number of classes of a confusion matrix.
+_MOST_CLASSES = 2000
 
 # Largest number of classes whose counts are written into a confusion matrix.
 _MOST_COUNTS = 25
@@ -334,9 +337,8 @@ def confusion_matrix(
 
     Parameters
     ----------
-    y_true : array_like of shape (n_samples,), or one-hot of shape (n_samples, n_classes)
-    y_pred : array_like of shape (n_samples,), or probabilities of shape (n_samples, n_classes)
-        Labels, or what `Model.predict` returns; of a single probability a sample, the class is 1 above 0.5.
+    y_true, y_pred : array_like
+        Targets and predictions, as `fastmlp.metrics` takes them: labels, or what `Model.predict` returns.
     ax : matplotlib Axes or None, default None
         None makes a new figure.
     labels : sequence or None, default None
@@ -356,18 +358,13 @@ def confusion_matrix(
     >>> import fastmlp as fm
     >>> ax = fm.plotting.confusion_matrix([0, 1, 1, 2], [0, 1, 2, 2], labels=["cat", "dog", "horse"])
     """
-    true, predicted = _labels("y_true", y_true), _labels("y_pred", y_pred)
-    if true.shape != predicted.shape:
-        raise ValueError(f"y_true holds {len(true)} samples, but y_pred {len(predicted)}")
-    widths = [np.shape(y)[1] for y in (y_true, y_pred) if np.ndim(y) == 2 and np.shape(y)[1] > 1]
-    n = max([int(max(true.max(), predicted.max())) + 1, *widths])
+    true, predicted, n = metrics._classes(y_true, y_pred)
+    if n > _MOST_CLASSES:
+        raise ValueError(f"there are {n} classes by the largest label; at most {_MOST_CLASSES} are drawn")
     if labels is not None and len(labels) < n:
         raise ValueError(f"labels names {len(labels)} classes, but there are {n}")
-    if n > 2000:
-        raise ValueError(f"a class is called {n - 1}; labels are the numbers of the classes, from 0")
     n = n if labels is None else len(labels)
-    counts = np.zeros((n, n), np.int64)
-    np.add.at(counts, (true, predicted), 1)
+    counts = np.bincount(true * n + predicted, minlength=n * n).reshape(n, n)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = 0.4 * min(n, _MOST_COUNTS)
     ax = _axes(ax, (max(5.6, 1.6 + side), max(4.8, 0.8 + side)), fixed_aspect=True)
@@ -375,7 +372,7 @@ def confusion_matrix(
     colour_bar(ax, image, "share of the true class")
     if n <= _MOST_COUNTS:
         ticks = range(n)
-        points = 72 * min(ax.get_position().size * ax.figure.get_size_inches()) / n  # of a cell, about
+        points = 72 / ax.figure.dpi * min(ax.bbox.size) / n  # of a cell, about
         size = min(10.0, 0.8 * points / max(1.2, 0.62 * len(str(counts.max()))))
         for i, j in zip(*np.nonzero(counts), strict=True):
             colour = "black" if shares[i, j] > 0.55 else "white"
@@ -390,23 +387,6 @@ def confusion_matrix(
     ax.set_ylabel("true")
     ax.set_title(f"{np.trace(counts) / len(true):.2%} of {len(true)} right", fontsize="medium")
     return ax
-
-
-def _labels(name: str, value: npt.ArrayLike) -> Array:
-    """Class labels from labels, one-hot rows or probabilities."""
-    array = numeric_array(name, value)
-    if array.ndim == 2 and array.shape[1] > 1:
-        return np.asarray(array.argmax(1))
-    array = array.reshape(-1) if array.ndim == 2 else array
-    if array.ndim != 1 or not len(array):
-        raise ValueError(f"{name} has shape {np.shape(value)}; it must be (n_samples,) or (n_samples, n_classes)")
-    if name == "y_pred" and array.dtype.kind == "f" and ((array >= 0) & (array <= 1)).all():
-        return np.asarray(array > 0.5, np.int64)
-    labels = array.astype(np.int64)
-    if (labels != array).any() or labels.min() < 0:
-        wrong = array[(labels != array) | (labels < 0)][0]
-        raise ValueError(f"{name} holds {wrong}; labels are the numbers of the classes, from 0")
-    return labels
 
 
 def decision_boundary(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None = None, ax: Any = None) -> Any:

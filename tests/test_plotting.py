@@ -272,6 +272,8 @@ def test_confusion_matrix_counts():
     ax = plotting.confusion_matrix(true, predicted)
     pairs = list(zip(true.tolist(), predicted.tolist(), strict=True))
     assert drawn_counts(ax) == {pair: pairs.count(pair) for pair in set(pairs)}
+    counts = fm.metrics.confusion_matrix(true, predicted)
+    assert drawn_counts(ax) == {(i, j): count for (i, j), count in np.ndenumerate(counts) if count}
     shares = ax.images[0].get_array()
     np.testing.assert_allclose(shares.sum(1), 1)
     assert shares[1, 2] == pairs.count((1, 2)) / (true == 1).sum()
@@ -309,14 +311,14 @@ def test_labels_are_not_cut_off():
 
 
 @pytest.mark.parametrize(("true", "predicted", "more", "message"), [
-    ([0, 1], [0, 1, 1], {}, "2 samples, but y_pred 3"),
+    ([0, 1], [0, 1, 1], {}, r"y_true has shape \(2,\), but y_pred holds 3 samples"),
     ([0.5, 1], [0, 1], {}, "y_true holds 0.5"),
     ([0, -1], [0, 1], {}, "y_true holds -1"),
     ([0, 1], [0, 1.5], {}, "y_pred holds 1.5"),
     ([0, 1], [[[0]], [[1]]], {}, r"y_pred has shape \(2, 1, 1\)"),
-    ([], [], {}, r"y_true has shape \(0,\)"),
+    ([], [], {}, r"y_pred of shape \(0,\) holds no samples"),
     ([0, 2], [0, 1], {"labels": ["a", "b"]}, "labels names 2 classes, but there are 3"),
-    ([0, 5000], [0, 1], {}, "5000"),
+    ([0, 5000], [0, 1], {}, "there are 5001 classes"),
 ])  # fmt: skip
 def test_wrong_labels_are_refused(true, predicted, more, message):
     with pytest.raises(ValueError, match=message):
