@@ -366,7 +366,7 @@ def confusion_matrix(
     n = n if labels is None else len(labels)
     counts = np.bincount(true * n + predicted, minlength=n * n).reshape(n, n)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 0.4 * min(n, _MOST_COUNTS)
+    side = 0.4 * n if n <= _MOST_COUNTS else 0.0  # room for the counts
     ax = _axes(ax, (max(5.6, 1.6 + side), max(4.8, 0.8 + side)), fixed_aspect=True)
     image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
     colour_bar(ax, image, "share of the true class")
