@@ -4,7 +4,7 @@ import math
 import numbers
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,19 @@ Array = npt.NDArray[Any]
 
 # Rows checked at a time: the temporary stays small beside a data set that may be a memory map.
 _CHECK_BYTES = 1 << 22
+
+
+class OtherNames:
+    """Base of classes with arguments that other libraries call otherwise: an error says what they are called here."""
+
+    other_names: ClassVar[dict[str, str]] = {}
+
+    def __new__(cls, *arguments: Any, **options: Any) -> "OtherNames":
+        """Look at the names of the arguments."""
+        for name in options:
+            if name in cls.other_names:
+                raise TypeError(f"{cls.__name__} has no {name}: it is called {cls.other_names[name]} here")
+        return super().__new__(cls)
 
 
 def finite_number(

@@ -5,12 +5,12 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp._validation import Array, bounded_integer, choice, finite_number
+from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number
 
 if TYPE_CHECKING:
     from fastmlp.initializers import Initializer
@@ -48,8 +48,14 @@ def _slope(activation: str | None, alpha: float | None) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class Layer:
+class Layer(OtherNames):
     """Base of all layers. Those without other word have as many outputs as inputs."""
+
+    other_names: ClassVar[dict[str, str]] = {
+        "kernel_initializer": "initializer", "out_features": "units", "bias": "use_bias", "eps": "epsilon",
+        "input_shape": "n_inputs, an argument of Model", "input_dim": "n_inputs, an argument of Model",
+        "in_features": "n_inputs, an argument of Model",
+    }  # fmt: skip
 
     def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the arrays that the layer has; none by default."""

@@ -7,7 +7,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,18 @@ from fastmlp.layers import Activation, Dense, Layer, checked, flat, plan, widths
 from fastmlp.preprocessing import Preprocessing
 
 Pairs = list[tuple[Array, ...]]
+
+# What Keras's models have, and where it is here.
+_ELSEWHERE = {
+    "compile": "give loss, optimizer and metrics to Model itself",
+    "add": "give all layers to Model itself",
+    "get_weights": "read model.weights",
+    "set_weights": "assign model.weights",
+    "save_weights": "use model.save",
+    "load_weights": "use fastmlp.load",
+    "test_on_batch": "use model.evaluate",
+    "predict_on_batch": "use model.predict",
+}
 
 _UNCOPIED = ("_network", "_turn", "_runs", "_reader")
 
@@ -886,6 +898,12 @@ class Model:
         from fastmlp import files
 
         files.save(self, path)
+
+    if not TYPE_CHECKING:  # where any name would do then
+
+        def __getattr__(self, name: str) -> Any:
+            remedy = f"; {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{remedy}")
 
     def __repr__(self) -> str:
         layers = ", ".join(map(_short, self.layers))

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._validation import Array, finite_number
+from fastmlp._validation import Array, OtherNames, finite_number
 from fastmlp.schedules import Schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Optimizer:
+class Optimizer(OtherNames):
     """Base of all optimizers: constants that are checked at once and never change.
 
     To add one: a kernel and its line in csrc/fastmlp.h, its twin in _reference.py, and a subclass here with `kernel`,
@@ -24,6 +24,8 @@ class Optimizer:
 
     # Bit 0: the kernel keeps a first state (m); bit 1: a second one (v).
     states: ClassVar[int] = 0
+
+    other_names: ClassVar[dict[str, str]] = {"lr": "learning_rate", "eps": "epsilon", "betas": "beta_1 and beta_2"}
 
     learning_rate: float | Schedule = 0.01
 
