@@ -26,6 +26,7 @@ except ModuleNotFoundError as error:
 
 from fastmlp.callbacks import (
     Callback,
+    Checkpoint,
     CSVLogger,
     EarlyStopping,
     LearningRateScheduler,
@@ -50,6 +51,7 @@ __all__ = [
     "BatchNorm",
     "CSVLogger",
     "Callback",
+    "Checkpoint",
     "Dense",
     "DivergedError",
     "Dropout",

@@ -66,6 +66,17 @@ class Callback:
         Chunks end by the clock, so what is changed in the model here is not the same in every run.
         """
 
+    def get_state(self) -> dict[str, Any]:
+        """What this callback must remember where a `Checkpoint` is gone on from: numbers, strings or None by name, or
+        lists like `Model.weights`."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Remember it, after `on_train_begin`; unknown names are an AttributeError."""
+        for name, value in state.items():
+            getattr(self, name)
+            setattr(self, name, value)
+
     def stop(self, reason: str = "callback") -> None:
         """End the training.
 
@@ -111,6 +122,22 @@ class Hooks:
         """One hook of every callback."""
         for method, arity in self._by_name[hook]:
             method(*arguments[:arity])
+
+    def keep(self, epoch: int, finished: bool = False) -> None:
+        """Let every `Checkpoint` write, so many epochs being done and in the history."""
+        for callback in self.callbacks:
+            if isinstance(callback, Checkpoint) and (finished or callback.is_due(epoch)):
+                callback.model._kept = epoch, [(type(each).__name__, each.get_state()) for each in self.callbacks]
+                callback.write(epoch)
+
+    def restore(self, states: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Give each callback the state of the one of its type, in their order."""
+        left = list(states)
+        for callback in self.callbacks:
+            found = next((state for state in left if state[0] == type(callback).__name__), None)
+            if found is not None:
+                left.remove(found)
+                callback.set_state(found[1])
 
 
 def _arity(method: Callable[..., Any], hook: str) -> int:
@@ -333,6 +360,11 @@ class EarlyStopping(Monitor):
         elif not better and self.wait >= self.patience and epoch > 0:
             self._stop(epoch, "patience")
 
+    def get_state(self) -> dict[str, Any]:
+        """The best so far, and how long ago."""
+        best = {} if self.best_weights is None else {"best_weights": self.best_weights}
+        return {"wait": self.wait, "best": self.best, "best_epoch": self.best_epoch, **best}
+
     def _stop(self, epoch: int, reason: str) -> None:
         self.stop(reason)
         if self.verbose:
@@ -399,6 +431,10 @@ class ReduceLROnPlateau(Monitor):
         _plain_rate(self)
         self.best: float | None = None
         self.wait = self.left = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """The best so far, how long ago, and what is left of the cooldown."""
+        return {"best": self.best, "wait": self.wait, "left": self.left}
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Compare, and reduce."""
@@ -511,6 +547,10 @@ class ModelCheckpoint(Monitor):
         threshold = initial_value_threshold
         self.best = None if threshold is None else finite_number("initial_value_threshold", threshold)
 
+    def get_state(self) -> dict[str, Any]:
+        """The best so far."""
+        return {"best": self.best}
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Whether the quantity and the folder can be there. The best value of a training before is kept."""
         if self.save_best_only:
@@ -531,6 +571,77 @@ class ModelCheckpoint(Monitor):
         if missing:
             raise ValueError(f"path {self.path!r} names {missing[0]!r}; there are epoch, {', '.join(logs)}")
         self.model.save(self.path.format(**{**logs, "epoch": epoch + 1}))
+
+
+class Checkpoint(Callback):
+    """Keep, in one file, all that a training needs to go on after it was killed.
+
+    Weights, the optimizer's states, step and epoch, with them the position in a schedule and the order of the samples,
+    the preprocessing, the history, and the states of the other callbacks: what ``model.save`` writes, at the end of an
+    epoch, by an atomic rename. `fastmlp.load` and ``fit(..., initial_epoch=...)`` on the same data end with the bits of
+    a training that nobody killed. When the training ends by itself the file holds the model that `fit` leaves, and
+    ``history.stopped`` says why; after Ctrl-C or an error it stays what it was.
+
+    Parameters
+    ----------
+    path : str or path-like
+    every_epochs : int or None, default None
+        Write when so many epochs have passed since the last time.
+    every_seconds : float or None, default None
+        Write at the end of the first epoch after so many seconds. With both the first to come counts, with neither
+        every epoch.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be written: before the first epoch.
+
+    Examples
+    --------
+    The same lines begin a training and go on with it:
+
+    >>> import os
+    >>> import fastmlp as fm
+    >>> X, y = fm.datasets.load_digits()
+    >>> path = "training.safetensors"
+    >>> if os.path.exists(path):
+    ...     model = fm.load(path)
+    ... else:
+    ...     model = fm.Model([fm.Dense(10)], "softmax_cross_entropy", "adam")
+    >>> done = len(model.history.epoch)
+    >>> history = model.fit(X / 16, y, epochs=5, initial_epoch=done, callbacks=[fm.Checkpoint(path)], verbose=0)
+    >>> history.epoch
+    [0, 1, 2, 3, 4]
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], every_epochs: int | None = None, every_seconds: float | None = None
+    ) -> None:
+        self.path = os.fspath(path)
+        if every_epochs is None and every_seconds is None:
+            every_epochs = 1
+        self.every_epochs = None if every_epochs is None else bounded_integer("every_epochs", every_epochs)
+        self.every_seconds = None
+        if every_seconds is not None:
+            self.every_seconds = finite_number("every_seconds", every_seconds, at_least=0)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Whether the file can be written."""
+        from fastmlp import files
+
+        files.writable(self.path)
+        self.written, self.written_at = len(self.model.history.epoch), time.monotonic()
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether to write after so many epochs."""
+        if self.every_epochs is not None and epoch - self.written >= self.every_epochs:
+            return True
+        return self.every_seconds is not None and time.monotonic() - self.written_at >= self.every_seconds
+
+    def write(self, epoch: int) -> None:
+        """Write the file, after so many epochs."""
+        self.model.save(self.path)
+        self.written, self.written_at = epoch, time.monotonic()
 
 
 class CSVLogger(Callback):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import errno
 import json
+import numbers
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ import numpy as np
 from fastmlp import initializers, layers, losses, optimizers, preprocessing, schedules
 from fastmlp._validation import bounded_integer, finite_number
 from fastmlp._version import __version__
+from fastmlp.history import History
 from fastmlp.metrics import Metric
 from fastmlp.model import Model
 
@@ -61,6 +63,8 @@ def save(model: Model, path: Any) -> None:
         "layers": [_described_layer(layer) for layer in model.layers],
         "loss": _described(model.loss, {**losses.BY_NAME, "custom": losses.Custom}),
         "optimizer": _described(model.optimizer, optimizers.BY_NAME),
+        "history": _described_history(model.history),
+        "callbacks": model._kept and [model._kept[0], _described_states(model._kept[1], tensors)],
         "preprocessing": model.preprocessing and _described(model.preprocessing, preprocessing.BY_NAME),
         "metrics": [dataclasses.asdict(metric) for metric in model.metrics if isinstance(metric.function, str)],
         "training": {name: training[name] for name in ("optimizer", "step", "epoch")}
@@ -183,9 +187,63 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
     if training["optimizer"] != state["optimizer"] or len(powers) != 2:
         raise ValueError(f"the state of training is {training!r}")
     model._network.set_state(state)
+    if "history" in described:
+        model.history = _made_history(described["history"])
+    if described.get("callbacks"):
+        epoch, states = described["callbacks"]
+        model._kept = bounded_integer("epoch", epoch), _made_states(states, tensors)
     if model.preprocessing is not None and any(name.startswith("preprocessing.") for name in tensors):
         model._adapt(_statistics(model.preprocessing, tensors, n_inputs))
     return model
+
+
+def _described_history(history: History) -> dict[str, Any]:
+    """What there is in numbers: a callback may have put anything into the logs."""
+    values = {
+        name: [float(value) for value in found]
+        for name, found in history.history.items()
+        if all(isinstance(value, numbers.Real) for value in found)
+    }
+    return {"epoch": list(history.epoch), "history": values, "stopped": history.stopped}
+
+
+def _made_history(described: dict[str, Any]) -> History:
+    history = History()
+    history.epoch = [bounded_integer("epoch", epoch, at_least=0) for epoch in described["epoch"]]
+    history.history = {str(name): [float(value) for value in found] for name, found in described["history"].items()}
+    history.stopped = str(described["stopped"])
+    return history
+
+
+def _described_states(states: list[tuple[str, dict[str, Any]]], tensors: dict[str, Any]) -> list[Any]:
+    """States of callbacks; lists of arrays among them go to the tensors."""
+    described = []
+    for i, (kind, state) in enumerate(states):
+        plain = dict(state)
+        for name, value in state.items():
+            if isinstance(value, list):
+                plain[name] = [len(arrays) for arrays in value]
+                tensors |= {
+                    f"callbacks.{i}.{name}.{j}.{k}": np.ascontiguousarray(array)
+                    for j, arrays in enumerate(value)
+                    for k, array in enumerate(arrays)
+                }
+        described.append([kind, plain])
+    return described
+
+
+def _made_states(described: list[Any], tensors: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    states = []
+    for i, (kind, plain) in enumerate(described):
+        state = dict(plain)
+        for name, value in plain.items():
+            if isinstance(value, list):
+                state[name] = [
+                    tuple(tensors[f"callbacks.{i}.{name}.{j}.{k}"] for k in range(bounded_integer("arrays", many)))
+                    for j, many in enumerate(value)
+                ]
+        states.append((str(kind), state))
+    return states
 
 
 def _statistics(kind: preprocessing.Preprocessing, tensors: dict[str, Any], n_inputs: int) -> dict[str, Any]:

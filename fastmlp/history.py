@@ -18,12 +18,26 @@ class History:
         Why the training ended: "epochs done", "patience" or "target reached" (`EarlyStopping`), "callback" (another one
         that set ``model.stop_training``; or what it gave to `Callback.stop`), "interrupted" (Ctrl-C), "diverged" (in
         `DivergedError.history`). Empty before the end, and where an error ended it.
+
+    Notes
+    -----
+    That of a model's last `fit` is in ``model.history``, and saved with the model.
     """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
         self.stopped = ""
+
+    def before(self, epoch: int) -> "History":
+        """A copy of the epochs before one, to go on from."""
+        kept = History()
+        kept.epoch = [number for number in self.epoch if number < epoch]
+        dropped = len(self.epoch) - len(kept.epoch)
+        for name, values in self.history.items():
+            if len(values) > dropped:
+                kept.history[name] = values[: len(values) - dropped]
+        return kept
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
         """Add an epoch."""

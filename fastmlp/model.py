@@ -125,6 +125,8 @@ class Model:
         self._preprocessing = preprocessing_module.get(preprocessing)
         self._statistics: dict[str, Array] = {}
         self.metrics = metrics
+        self.history = History()
+        self._kept: tuple[int, list[Any]] | None = None  # of callbacks, at the last checkpoint
         self.stop_training = False
         self.stop_reason = "callback"
         self._network: Any = None
@@ -376,6 +378,7 @@ class Model:
         *,
         validation_split: float = 0.0,
         steps_per_epoch: int | None = None,
+        initial_epoch: int = 0,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
     ) -> History:
@@ -406,6 +409,10 @@ class Model:
             0 silent, 1 a line for each epoch and on a terminal a progress bar, 2 lines alone.
         steps_per_epoch : int or None, default None
             Batches of an epoch, for an iterable alone. None: all of a pass over it.
+        initial_epoch : int, default 0
+            Number of the first epoch, where a training goes on that was interrupted: `epochs` is then where it ends,
+            and the history goes on from ``model.history``, which has those before. At most `epochs`, for which there
+            is nothing to do. See `Checkpoint`.
         sample_weight : array_like of shape (n_samples,) or None, default None
             At least 0. The loss of a batch is ``sum(w_i * loss_i) / n_samples``, as in Keras: not divided by the sum of
             the weights. A sample of weight 0 takes no part.
@@ -457,6 +464,7 @@ class Model:
         3
         """
         epochs = bounded_integer("epochs", epochs)
+        initial_epoch = bounded_integer("initial_epoch", initial_epoch, at_least=0, below=epochs + 1)
         batch_size = bounded_integer("batch_size", batch_size)
         if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}")
@@ -476,6 +484,10 @@ class Model:
             raise ValueError(f"validation_split={validation_split} takes its share of arrays X and y; give {other}")
         validation: Any
         recorded: training.Steps
+        if initial_epoch == epochs:
+            done = self.history.before(epochs)
+            done.stopped = self.history.stopped
+            return done
         if y is None:
             if not isinstance(X, Iterable) or hasattr(X, "__array__"):
                 raise TypeError(
@@ -483,14 +495,14 @@ class Model:
                 )
             if sample_weight is not None:
                 raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
-            with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs, class_weight) as source:
+            with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs - initial_epoch, class_weight) as source:
                 first = source.first()[0]
                 if self._preprocessing is not None and not self._statistics:
                     raise ValueError("the preprocessing has seen no data yet: call adapt(X) with some before batches")
                 validation = self._validation(validation_data, first.shape[1])
                 self._build(first.shape[1])
                 recorded = batches.BatchSteps(source)
-                done = training.fit(self, source, recorded, len(first), epochs, validation, False, hooks)
+                done = training.fit(self, source, recorded, len(first), epochs, validation, False, hooks, initial_epoch)
                 source.interrupted = done.stopped == "interrupted"
                 return done
         if steps_per_epoch is not None:
@@ -514,7 +526,9 @@ class Model:
             recorded = training.Steps(n_samples, batch_size)
 
             def train(run: Any) -> History:
-                return training.fit(self, run, recorded, batch_size, epochs, validation, bool(shuffle), hooks)
+                return training.fit(
+                    self, run, recorded, batch_size, epochs, validation, bool(shuffle), hooks, initial_epoch
+                )
 
             history: History = self._with_run(train, batch_size, "training", X, targets, weights, subset=subset)
             return history

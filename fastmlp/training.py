@@ -37,6 +37,7 @@ def fit(
     validation: tuple[Array, ...] | None,
     shuffle: bool,
     hooks: Hooks,
+    initial_epoch: int,
 ) -> History:
     """Train for some epochs on the data bound to an engine.Run, or on those of a batches.BatchRun.
 
@@ -47,7 +48,7 @@ def fit(
     -------
     History
     """
-    history = History()
+    history = model.history = model.history.before(initial_epoch)
     pace = Pace(run, batch_size)
     steps = recorded.steps
     by_epoch = bool(hooks.callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
@@ -60,9 +61,12 @@ def fit(
         callback.model = model
         callback.params = {"epochs": epochs, "steps": steps, "metrics": names}
     logs: Logs = {}
+    epoch = initial_epoch
     try:
         hooks.call("on_train_begin", {})
-        epoch = 0
+        if model._kept is not None and model._kept[0] == initial_epoch > 0:
+            hooks.restore(model._kept[1])
+        model._kept = None
         while epoch < epochs and not model.stop_training:
             hooks.call("on_epoch_begin", epoch, {})
             first = epoch
@@ -87,11 +91,15 @@ def fit(
                 finally:
                     history.append(epoch, logs)
                 epoch += 1
+                if epoch < epochs and not model.stop_training:
+                    hooks.keep(epoch)
         history.stopped = str(model.stop_reason) if model.stop_training else "epochs done"
     except KeyboardInterrupt:
         history.stopped = "interrupted"
     finally:
         hooks.call("on_train_end", logs)
+    if history.stopped != "interrupted":
+        hooks.keep(epoch, finished=True)
     return history
 
 

@@ -229,7 +229,7 @@ def test_the_header_holds_the_architecture_and_nothing_to_run(saved):
     described = json.loads(header.pop("__metadata__")["fastmlp"])
     assert set(described) == {
         "format", "fastmlp", "n_inputs", "dtype", "seed", "n_threads", "layers", "loss", "optimizer",
-            "preprocessing", "metrics", "training",
+            "preprocessing", "metrics", "training", "history", "callbacks",
     }  # fmt: skip
     assert header["layers.0.W.weights"]["shape"] == [5, 19]
     assert {entry["dtype"] for entry in header.values()} == {"F32"}
