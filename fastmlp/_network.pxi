@@ -236,7 +236,8 @@ cdef class Network:
 
     def get_state(self):
         """Everything but the weights that the next training step depends on, as plain Python and NumPy."""
-        return {"optimizer": self.optimizer, "step": self.progress.step, "epoch": self.progress.epoch + (self.progress.batch != 0),  # as Run.start_epoch counts
+        epoch = self.progress.epoch + (self.progress.batch != 0)  # as Run.start_epoch counts
+        return {"optimizer": self.optimizer, "step": self.progress.step, "epoch": epoch,
                 "powers": (self.progress.momentum_power, self.progress.beta_2_power),
                 "m": None if self.m is None else self.unpack(self.m),
                 "v": None if self.v is None else self.unpack(self.v)}
