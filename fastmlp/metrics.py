@@ -523,11 +523,12 @@ def suited(metrics: Any, loss: Any, n_outputs: int) -> tuple[Metric, ...]:
     found = [get(metric) for metric in metrics]
     kind = type(loss).__name__
     for metric in found:
-        if metric.function in OF_CLASSES and not loss.has_accuracy and loss.bounds is None and kind != "Custom":
+        if metric.function in OF_CLASSES and not loss.has_accuracy and kind != "Custom":
             raise ValueError(f"the metric {metric.name!r} is of classes, but {kind} predicts values")
         if metric.function in OF_VALUES and loss.has_accuracy:
             raise ValueError(f"the metric {metric.name!r} is of values, but {kind} predicts classes")
-        if metric.function in OF_CLASSES and metric.function != "accuracy" and loss.link == "sigmoid" and n_outputs > 1:
+        several = loss.has_accuracy and loss.link != "softmax" and n_outputs > 1
+        if several and metric.function in OF_CLASSES and metric.function != "accuracy":
             raise ValueError(
                 f"the metric {metric.name!r} wants one class a sample, but {kind} with {n_outputs} outputs predicts "
                 "several labels; give a function"
@@ -543,3 +544,31 @@ def suited(metrics: Any, loss: Any, n_outputs: int) -> tuple[Metric, ...]:
             f"two metrics are called {twice[0]!r}; give one another name: fastmlp.metrics.Metric(..., name=)"
         )
     return tuple(found)
+
+
+def evaluated(metrics: Sequence[Metric], loss: Any, targets: Array, predictions: Array) -> dict[str, float]:
+    """The metrics of a model's predictions, by name.
+
+    Those of this module take the sign of raw scores for a class (`Hinge`), and of more outputs than targets the first
+    ones (the means of `GaussianNLL`); a function of the user's takes targets and predictions as they are.
+
+    Parameters
+    ----------
+    metrics : sequence of Metric
+    loss : Loss
+    targets, predictions : ndarray
+
+    Returns
+    -------
+    dict of str to float
+    """
+    found = {}
+    for metric in metrics:
+        true, predicted = targets, predictions
+        if metric.function in OF_CLASSES and loss.has_accuracy and loss.link == "identity":
+            true = true > 0
+            predicted = predicted if metric.function == "roc_auc" else predicted > 0
+        elif metric.function in OF_VALUES and true.ndim == 2:
+            predicted = predicted[:, : true.shape[1]]
+        found[str(metric.name)] = metric(true, predicted)
+    return found

@@ -776,7 +776,7 @@ class Model:
         if self._metrics:
             found = self._outputs(X, self._loss.link, subset)
             targets = targets if subset is None else targets[subset]
-            logs |= {str(metric.name): metric(targets, found) for metric in self._metrics}
+            logs |= metrics_module.evaluated(self._metrics, self._loss, targets, found)
         return logs
 
     def _evaluate_loss(self, X: Array, targets: Array, weights: Array | None, subset: Array | None) -> dict[str, float]:

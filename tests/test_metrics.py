@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -329,3 +330,19 @@ def test_metrics_of_a_validation_split():
         rows = [int(np.flatnonzero((everything == row).all(axis=1))[0]) for row in y_pred]
         assert len(set(rows)) == 20
         assert np.array_equal(targets[rows], y_true)
+
+
+def test_metrics_of_raw_scores_and_of_means():
+    """The sign of a score is a class where the loss says so; of means and variances the means count."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((50, 1))
+    y = rng.choice([-1.0, 1.0], (50, 1))
+    hinge = SimpleNamespace(has_accuracy=True, link="identity")
+    found = M.evaluated([M.get(name) for name in ("f1", "roc_auc", "balanced_accuracy")], hinge, y, scores)
+    labels, positive = (scores > 0).astype(int), (y > 0).astype(int)
+    expected = [M.f1(positive, labels), M.roc_auc(positive, scores), M.balanced_accuracy(positive, labels)]
+    assert list(found.values()) == expected
+    both = np.concatenate([scores, rng.standard_normal((50, 1))], axis=1)
+    normal = SimpleNamespace(has_accuracy=False, link="identity")
+    metrics = [M.get("rmse"), M.Metric(lambda t, p: p.shape[1], name="columns")]
+    assert M.evaluated(metrics, normal, y, both) == {"rmse": M.rmse(y, scores), "columns": 2.0}
