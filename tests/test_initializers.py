@@ -240,6 +240,33 @@ def test_a_saved_model_keeps_its_initializers_but_not_arrays(tmp_path):
     assert pickle.loads(pickle.dumps(model)).layers == model.layers
 
 
+class Diagonal(initializers.Initializer):
+    """One of a user's own."""
+
+    def draw(self, shape, n_in, n_out, dtype, key):
+        return np.eye(*shape, dtype=dtype)
+
+
+def test_an_initializer_of_ones_own(tmp_path):
+    model = fm.Model([fm.Dense(3, initializer=Diagonal())], n_inputs=2)
+    np.testing.assert_array_equal(model.weights[0][0], np.eye(2, 3))
+    with pytest.raises(ValueError, match=r"Diagonal.*cannot be saved"):
+        model.save(tmp_path / "net.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("drawn", [np.zeros((3, 2), np.float32), np.zeros((2, 3)), [[0.0] * 3] * 2])
+def test_an_initializer_that_draws_something_else_is_refused(drawn):
+    class Wrong(initializers.Initializer):
+        def draw(self, shape, n_in, n_out, dtype, key):
+            return drawn
+
+    model = fm.Model([fm.Dense(3, initializer=Wrong())])
+    with pytest.raises(ValueError, match=r"Wrong.*must be an array of float32 \(2, 3\)"):
+        model.build(2)
+    assert not model.built
+
+
 BAD = {
     "an unknown name": (lambda: fm.Dense(3, initializer="he"), ValueError, ["initializer", "'he'", "'he_uniform'"]),
     "an unknown name of a bias": (lambda: fm.Dense(3, bias_initializer="x"), ValueError, ["bias_initializer", "'x'"]),
