@@ -31,7 +31,7 @@ def classes(n, n_classes, seed=0, ties=False):
 
 @pytest.fixture(scope="module")
 def sklearn():
-    return pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: pip install scikit-learn")
+    return pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: pip install '.[test]'")
 
 
 def close(found, expected):

@@ -135,6 +135,8 @@ def test_a_restart_is_where_it_should_be(step):
         assert rate < 0.02
 
 
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of torch's own imports
 def test_torchs_schedulers_give_the_same():
     torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[test-peers]'")
     kinds = torch.optim.lr_scheduler
