@@ -15,7 +15,7 @@ import functools
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels
+from fastmlp import _engine, _kernels, optimizers
 from fastmlp.bench import machine
 from fastmlp.config import cores
 
@@ -25,7 +25,8 @@ N_CLASSES = 10  # of the losses: a line of 16 in each row, whose padding is read
 ROW = 256  # elements of a row where a kernel works on a matrix
 HYPER = {
     "rate": 1e-3, "momentum": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "epsilon_in_root": 0.0, "correction_1": 1.0,
-    "correction_2": 1.0, "weight_decay": 0.01,
+    "correction_2": 1.0, "correction_g": 0.1, "weight_decay": 0.0, "gradient_scale": 1.0, "share": 1.0, "l1": 0.0,
+    "l2": 1e-4, "clip_value": 1.0,
 }  # fmt: skip
 SOURCES = {"f32": "float32", "f64": "float64", "u8": "uint8"}
 
@@ -244,19 +245,31 @@ def loss(name):
     return case
 
 
-STATES = {"sgd": "", "momentum": "m", "nesterov": "m", "rmsprop": "v"}  # all others keep both
-
-
 def update(name):
-    states = STATES.get(name, "m v")
+    states = " ".join(optimizers.STATES[name])
 
     @traffic(f"g w {states}", f"w {states}")
     def case(n, dtype, **options):
         g, w = np.abs(numbers(2, n, dtype=dtype))
-        m, v = (np.abs(numbers(n, dtype=dtype)) if state in states else None for state in "mv")
-        return _kernels.update(name, g, w, m, v, HYPER, **options)
+        return _kernels.update(name, g, w, [np.abs(numbers(n, dtype=dtype))] * _engine.n_states[name], HYPER, **options)
 
     return case
+
+
+@traffic("g w", "g")
+def prepare_gradient(n, dtype, **options):
+    return _kernels.prepare_gradient(*numbers(2, n, dtype=dtype), HYPER, **options)
+
+
+@traffic("x")
+def penalty(n, dtype, **options):
+    return _kernels.penalty(numbers(n, dtype=dtype), 0.0, 2.0, **options)
+
+
+@traffic("w", "w")
+def max_norm(n, dtype, **options):
+    w = numbers(n // ROW, ROW, dtype=dtype)
+    return _kernels.max_norm(w, 0.5 * (n // ROW) ** 0.5, **options)
 
 
 def gather(name):
@@ -276,7 +289,7 @@ SINGLE = [
     probe_triad,
     layer_norm, layer_norm_input_gradient, layer_norm_weight_gradient, batch_statistics, batch_norm,
     batch_norm_input_gradient, batch_norm_weight_gradient, running_average, prelu, prelu_input_gradient,
-    prelu_weight_gradient, dropout,
+    prelu_weight_gradient, dropout, prepare_gradient, penalty, max_norm,
 ]  # fmt: skip
 FAMILIES = {
     activation: _engine.activations, loss: _engine.losses, update: _engine.optimizers, gather: _engine.gathers,

@@ -69,6 +69,8 @@ const fm_kernels *fm_kernels_of(const char *isa, int is_f64) {
 const char *const fm_activation_names[] = {FM_ACTIVATIONS(NAME) NULL};
 const char *const fm_loss_names[] = {FM_LOSSES(NAME) NULL};
 const char *const fm_optimizer_names[] = {FM_OPTIMIZERS(NAME) NULL};
+#define N_STATES(name, n_states) n_states,
+const int fm_optimizer_states[] = {FM_OPTIMIZERS(N_STATES)};
 const char *const fm_gather_names[] = {FM_GATHERS(NAME) NULL};
 
 /* MXCSR: FTZ is bit 15, DAZ bit 6. FPCR: FZ is bit 24. */

@@ -18,7 +18,9 @@
     X(softplus) X(hard_sigmoid) X(hard_tanh)
 #define FM_LOSSES(X)                                                                                                   \
     X(softmax_cross_entropy) X(softmax_cross_entropy_labels) X(binary_cross_entropy) X(squared_error)
-#define FM_OPTIMIZERS(X) X(sgd) X(momentum) X(nesterov) X(rmsprop) X(adam) X(adamw)
+#define FM_OPTIMIZERS(X) /* and how many states each keeps */                                                          \
+    X(sgd, 0) X(momentum, 1) X(nesterov, 1) X(rmsprop, 1) X(rmsprop_centered, 2) X(adagrad, 1) X(adam, 2) X(amsgrad, 3)    \
+    X(nadam, 2) X(lion, 1)
 #define FM_GATHERS(X) X(f32, float) X(f64, double) X(u8, uint8_t)
 /* clang-format on */
 
@@ -26,6 +28,7 @@
 enum fm_activation_id { FM_ACTIVATIONS(FM_ENUM) FM_N_ACTIVATIONS };
 enum fm_loss_id { FM_LOSSES(FM_ENUM) FM_N_LOSSES };
 enum fm_optimizer_id { FM_OPTIMIZERS(FM_ENUM) FM_N_OPTIMIZERS };
+enum { FM_MAX_STATES = 3 };
 enum fm_gather_id { FM_GATHERS(FM_ENUM) FM_N_GATHERS };
 #undef FM_ENUM
 
@@ -35,10 +38,15 @@ typedef struct fm_hyper {
     double momentum; /* momentum; beta_1 of Adam; rho of RMSprop is beta_2 */
     double beta_2;
     double epsilon;
-    double epsilon_in_root; /* RMSprop: added below the root instead of to it */
-    double correction_1;    /* Adam: 1 / (1 - beta_1^t), or 1 without bias correction */
+    double epsilon_in_root; /* RMSprop, Adagrad: added below the root instead of to it */
+    double correction_1;    /* Adam: 1 / (1 - beta_1^t), or 1 without bias correction; Nadam: of the momentum */
     double correction_2;    /* Adam: 1 / sqrt(1 - beta_2^t), or 1 */
-    double weight_decay;    /* AdamW: decoupled, times the rate */
+    double correction_g;    /* Nadam: of the gradient itself */
+    double weight_decay;    /* decoupled, times the rate */
+    double gradient_scale;  /* factor of the gradient: 1, or less where its norm was clipped */
+    double share;           /* prepare_gradient: factor of a sum of gradients that makes it a mean */
+    double l1, l2;          /* prepare_gradient: factors of sign(w) and of w that are added to the gradient */
+    double clip_value;      /* prepare_gradient: largest size of an element of the gradient; 0: any */
 } fm_hyper;
 
 /* Constants of a loss; each loss reads those that it knows. A vector is (n,) padded to a multiple of a line, one number
@@ -58,7 +66,7 @@ typedef struct fm_blocks {
 /* Arrays of which the caller will read n_panels panels of n_in lines, `stride` elements apart, as soon as a gradient of
  * that shape is computed: fetched meanwhile. */
 typedef struct fm_ahead {
-    const void *base[3];
+    const void *base[1 + FM_MAX_STATES];
     ptrdiff_t n, stride;
 } fm_ahead;
 
@@ -118,7 +126,10 @@ typedef ptrdiff_t fm_loss(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdi
                           const fm_loss_options *options, void *losses, void *dscores);
 typedef void fm_scale_rows(ptrdiff_t rows, ptrdiff_t n, const void *weights, void *losses, void *dscores,
                            ptrdiff_t stride);
-typedef void fm_update(ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper);
+typedef void fm_update(ptrdiff_t n, const void *g, void *w, void *const *states, const fm_hyper *hyper);
+typedef void fm_prepare_gradient(ptrdiff_t n, const void *w, void *g, const fm_hyper *hyper);
+typedef double fm_penalty(ptrdiff_t n, const void *x, double l1, double l2);
+typedef void fm_max_norm(ptrdiff_t n_in, ptrdiff_t n_panels, double limit, void *w);
 typedef double fm_sum(ptrdiff_t n, const void *x);
 typedef void fm_probe_fma(ptrdiff_t n, void *x);
 typedef void fm_probe_triad(ptrdiff_t n, const void *a, const void *b, void *c);
@@ -158,6 +169,9 @@ typedef struct fm_kernels {
     fm_loss *loss[FM_N_LOSSES];
     fm_scale_rows *scale_rows;
     fm_update *update[FM_N_OPTIMIZERS];
+    fm_prepare_gradient *prepare_gradient;
+    fm_penalty *penalty;
+    fm_max_norm *max_norm;
     fm_sum *sum;
     fm_probe_fma *probe_fma;
     fm_probe_triad *probe_triad;
@@ -175,6 +189,7 @@ const fm_kernels *fm_kernels_of(const char *isa, int is_f64);
 extern const char *const fm_activation_names[];
 extern const char *const fm_loss_names[];
 extern const char *const fm_optimizer_names[];
+extern const int fm_optimizer_states[];
 extern const char *const fm_gather_names[];
 
 /* Fisher-Yates shuffle of 0 ... n-1 into index by Philox4x64-10 with the given key and stream: csrc/random.c. */

@@ -37,7 +37,7 @@ from fastmlp.config import show_config
 from fastmlp.history import DivergedError, History
 from fastmlp.layers import Activation, BatchNorm, Dense, Dropout, Flatten, LayerNorm, PReLU, Residual
 from fastmlp.model import Model, load
-from fastmlp.optimizers import SGD, Adam, AdamW, RMSprop
+from fastmlp.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
 from fastmlp.preprocessing import Standardize
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SGD",
     "Activation",
+    "Adagrad",
     "Adam",
     "AdamW",
     "BatchNorm",
@@ -60,8 +61,10 @@ __all__ = [
     "History",
     "LayerNorm",
     "LearningRateScheduler",
+    "Lion",
     "Model",
     "ModelCheckpoint",
+    "Nadam",
     "PReLU",
     "RMSprop",
     "ReduceLROnPlateau",

@@ -3,8 +3,12 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "fastmlp.h" nogil:
+    cdef enum:
+        FM_MAX_STATES
+
     ctypedef struct fm_hyper:
-        double rate, momentum, beta_2, epsilon, epsilon_in_root, correction_1, correction_2, weight_decay
+        double rate, momentum, beta_2, epsilon, epsilon_in_root, correction_1, correction_2, correction_g
+        double weight_decay, gradient_scale, share, l1, l2, clip_value
 
     ctypedef struct fm_loss_options:
         double label_smoothing
@@ -15,7 +19,7 @@ cdef extern from "fastmlp.h" nogil:
         ptrdiff_t block, stride
 
     ctypedef struct fm_ahead:
-        const void *base[3]
+        const void *base[1 + FM_MAX_STATES]
         ptrdiff_t n, stride
 
     ctypedef struct fm_mask:
@@ -85,7 +89,10 @@ cdef extern from "fastmlp.h" nogil:
         ptrdiff_t rows, ptrdiff_t n, const void *weights, void *losses, void *dscores,
         ptrdiff_t stride) noexcept nogil
     ctypedef void fm_update(
-        ptrdiff_t n, const void *g, void *w, void *m, void *v, const fm_hyper *hyper) noexcept nogil
+        ptrdiff_t n, const void *g, void *w, void *const *states, const fm_hyper *hyper) noexcept nogil
+    ctypedef void fm_prepare_gradient(ptrdiff_t n, const void *w, void *g, const fm_hyper *hyper) noexcept nogil
+    ctypedef double fm_penalty(ptrdiff_t n, const void *x, double l1, double l2) noexcept nogil
+    ctypedef void fm_max_norm(ptrdiff_t n_in, ptrdiff_t n_panels, double limit, void *w) noexcept nogil
     ctypedef double fm_sum(ptrdiff_t n, const void *x) noexcept nogil
     ctypedef void fm_probe_fma(ptrdiff_t n, void *x) noexcept nogil
     ctypedef void fm_probe_triad(ptrdiff_t n, const void *a, const void *b, void *c) noexcept nogil
@@ -121,6 +128,9 @@ cdef extern from "fastmlp.h" nogil:
         fm_loss **loss
         fm_scale_rows *scale_rows
         fm_update **update
+        fm_prepare_gradient *prepare_gradient
+        fm_penalty *penalty
+        fm_max_norm *max_norm
         fm_sum *sum
         fm_probe_fma *probe_fma
         fm_probe_triad *probe_triad
@@ -132,6 +142,7 @@ cdef extern from "fastmlp.h" nogil:
     const char *const *fm_activation_names
     const char *const *fm_loss_names
     const char *const *fm_optimizer_names
+    const int *fm_optimizer_states
     const char *const *fm_gather_names
     void fm_shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream, int64_t *index)
     unsigned long long fm_flush_subnormals()

@@ -49,6 +49,8 @@ cdef enum:
     TILE_LINES = 64
     # Panels of weights that are transposed at a time: as many as the widest tile of a product holds in registers.
     TRANSPOSED_PANELS = 4
+    # Lines of one chunk of what is done to all parameters once their gradients are known.
+    CHUNK_LINES = 256
     # Counters of two threads must not share a cache line.
     COUNTER_SPACING = 8
     MAX_THREADS = 1024
@@ -126,6 +128,7 @@ cdef list names_of(const char *const *names):
 activations = names_of(fm_activation_names)
 losses = names_of(fm_loss_names)
 optimizers = names_of(fm_optimizer_names)
+n_states = {name: fm_optimizer_states[i] for i, name in enumerate(optimizers)}  # of each optimizer
 gathers = names_of(fm_gather_names)
 
 cdef const fm_kernels *table_of(str isa, str dtype) except NULL:

@@ -1,10 +1,11 @@
 # Weights and optimizer state in panels: included by _engine.pyx.
 
 # What `Network` is told of a layer. kind: one of KINDS; source, for "add": the position of the layer whose outputs are
-# added, -1 for the inputs; dropout: the rate of what follows the activation.
+# added, -1 for the inputs; dropout: the rate of what follows the activation; rate: factor of the learning rate; frozen:
+# not trained.
 LayerPlan = collections.namedtuple(
-    "LayerPlan", "units activation alpha use_bias kind dropout epsilon momentum source",
-    defaults=("identity", 0.0, True, "dense", 0.0, 0.0, 0.0, -1))
+    "LayerPlan", "units activation alpha use_bias kind dropout epsilon momentum source rate l1 l2 max_norm frozen",
+    defaults=("identity", 0.0, True, "dense", 0.0, 0.0, 0.0, -1, 1.0, 0.0, 0.0, 0.0, False))
 
 cdef class Network:
     """Weights and optimizer state of a stack of layers, in panels.
@@ -26,12 +27,17 @@ cdef class Network:
     cdef readonly list layers
     cdef readonly str optimizer
     cdef const fm_kernels *k
-    cdef Memory layer_memory, params, m, v
+    cdef Memory layer_memory, params
+    cdef readonly dict states  # of the optimizer: name -> Memory in the layout of the parameters
+    cdef Memory gradients  # where an update waits for all of them, None where none has
+    cdef Memory chunk_memory
     cdef Memory scaling, whitening  # of the inputs, None where they are read as they are
     cdef Memory running  # statistics of batch normalisation, None where there is none
     cdef Layer *layer
     cdef int n_layers
     cdef readonly ptrdiff_t n_bytes  # of the weights
+    cdef ptrdiff_t n_chunks
+    cdef bint by_layer, has_penalty, has_max_norm
     cdef Progress progress
     cdef fm_update *update
     cdef dict kept  # of the last snapshot, written over by the next: fresh memory costs more than the copy
@@ -61,28 +67,61 @@ cdef class Network:
             layer.mask.seed, layer.mask.layer, layer.mask.rate = seed, i, plan.dropout
             layer.has_derivative = layer.activation != NULL or layer.mask.rate > 0
             layer.epsilon, layer.momentum, layer.source = plan.epsilon, plan.momentum, plan.source
+            layer.rate, layer.l1, layer.l2, layer.max_norm = plan.rate, plan.l1, plan.l2, plan.max_norm
+            layer.frozen = plan.frozen
             layer.lines = n_in if layer.kind == DENSE else 1 if layer.kind in (LAYER_NORM, BATCH_NORM, PRELU) else 0
             has_b = layer.kind in (DENSE, LAYER_NORM, BATCH_NORM)
+            self.by_layer = self.by_layer or layer.rate != 1
+            if not layer.frozen:
+                self.has_penalty = self.has_penalty or layer.l1 > 0 or layer.l2 > 0
+                self.has_max_norm = self.has_max_norm or layer.max_norm > 0
             layer.use_bias = has_b and plan.use_bias
             layer.w = self.n_bytes
             layer.b = layer.w + layer.panels * layer.lines * line_bytes
             self.n_bytes = layer.b + (layer.panels * line_bytes if has_b else 0)
+            self.n_chunks += (layer.panels * layer.lines + CHUNK_LINES - 1) // CHUNK_LINES
+            self.n_chunks += (layer.panels + CHUNK_LINES - 1) // CHUNK_LINES if layer.use_bias else 0
             layer.running = running_bytes
             if layer.kind == BATCH_NORM:
                 running_bytes += 2 * layer.panels * line_bytes
             n_in = layer.n_out
         self.params = Memory(self.n_bytes)
         self.running = Memory(running_bytes) if running_bytes else None
-        self.set_optimizer("sgd", 0)
+        self.chunk_memory = Memory(self.n_chunks * sizeof(double))
+        self.set_optimizer("sgd")
 
-    def set_optimizer(self, str name, int n_states):
-        """Start afresh with an optimizer of n_states states: zero states, step 0. The shuffles go on."""
+    def set_optimizer(self, str name, names=None):
+        """Start afresh with an optimizer whose states have these names: zero states, step 0. The shuffles go on.
+
+        After the states of the kernel may come "average", the moving average of the parameters, and "accumulated", the
+        sum of gradients that wait for an update.
+        """
         cdef fm_update *update = self.k.update[position(optimizers, name)]
-        m = Memory(self.n_bytes) if n_states & 1 else None
-        v = Memory(self.n_bytes) if n_states & 2 else None
-        self.optimizer, self.update, self.m, self.v = name, update, m, v
-        self.progress.step = 0
+        names = tuple(names) if names is not None else tuple(map(str, range(n_states[name])))
+        if len(names) - len({"average", "accumulated"} & set(names)) != n_states[name]:
+            raise ValueError(f"{name} keeps {n_states[name]} states, not {names}")
+        states = {state: Memory(self.n_bytes) for state in names}
+        self.optimizer, self.update, self.states = name, update, states
+        self.progress.step = self.progress.updates = self.progress.pending = 0
         self.progress.momentum_power = self.progress.beta_2_power = 1
+        self.progress.schedule_power = self.progress.schedule_product = 1
+        self.start_average()
+
+    def keep_optimizer(self, names):
+        """Go on with the same kernel, with or without "average" and "accumulated"."""
+        states = {state: self.states.get(state) for state in names}
+        fresh = [state for state in names if states[state] is None]
+        for state in fresh:
+            states[state] = Memory(self.n_bytes)
+        self.states = states
+        if "average" in fresh:
+            self.start_average()
+        if "accumulated" not in states or "accumulated" in fresh:
+            self.progress.pending = 0
+
+    cdef void start_average(self) except *:
+        if "average" in self.states:
+            (<Memory>self.states["average"]).owner[...] = self.params.owner
 
     cdef list views(self, Memory memory, int i, bint running):
         """The arrays of layer i in a buffer in the layout of the parameters: its weights in panels, vectors; and with
@@ -150,8 +189,8 @@ cdef class Network:
     def snapshot(self, bint states):
         """A copy of the weights, and with `states` of the optimizer's, for `restore`, until the next snapshot."""
         cdef dict kept = {}
-        buffers = {"params": self.params, "running": self.running} | ({"m": self.m, "v": self.v} if states else {})
-        for name, buffer in buffers.items():
+        buffers = {"params": self.params, "running": self.running}
+        for name, buffer in (buffers | self.states if states else buffers).items():
             if buffer is not None:
                 kept[name] = self.kept.get(name) if self.kept else None
                 if kept[name] is None:
@@ -168,12 +207,11 @@ cdef class Network:
         if self.running is not None:
             self.running.owner[...] = self.kept["running"]
         if not states:
-            self.set_optimizer(self.optimizer, (self.m is not None) + 2 * (self.v is not None))
+            self.set_optimizer(self.optimizer, self.states)
             return
         self.progress = progress
-        for name, memory in (("m", self.m), ("v", self.v)):
-            if memory is not None:
-                (<Memory>memory).owner[...] = self.kept[name]
+        for name, memory in self.states.items():
+            (<Memory>memory).owner[...] = self.kept[name]
 
     def is_finite(self):
         """Whether weights and optimizer states hold neither NaN nor infinity."""
@@ -182,7 +220,7 @@ cdef class Network:
         cdef ptrdiff_t n
         cdef const char *data
         cdef bint found = True
-        for memory in (self.params, self.running, self.m, self.v):
+        for memory in (self.params, self.running, *self.states.values()):
             if found and memory is not None:
                 data, n = memory.data, memory.owner.size // self.k.itemsize_bytes
                 with nogil:
@@ -196,6 +234,7 @@ cdef class Network:
 
     def set_weights(self, list pairs):
         self.pack(self.params, pairs, True)
+        self.start_average()
 
     def set_scaling(self, scale, shift, matrix=None):
         """How inputs are read: x * scale + shift, and that times the matrix (n_inputs, n_inputs), where given."""
@@ -212,7 +251,11 @@ cdef class Network:
             stored = self.whitening.owner[:padded.nbytes].view(self.dtype).reshape(panels, self.n_inputs, line)
             stored[...] = padded.reshape(self.n_inputs, panels, line).transpose(1, 0, 2)
 
-    cdef void bind(self, Plan *p) noexcept:
+    def get_average(self):
+        """The moving average of the weights, as `get_weights`; None where there is none."""
+        return self.unpack(self.states["average"], True) if "average" in self.states else None
+
+    cdef void bind(self, Plan *p) except *:
         """The parameters as a plan sees them."""
         cdef ptrdiff_t panels = (self.n_inputs + self.k.line - 1) // self.k.line
         if self.scaling is not None:
@@ -221,8 +264,20 @@ cdef class Network:
             p.whitening, p.whitening_bytes = self.whitening.data, panels * 64 * self.n_inputs
         p.k, p.n_layers, p.params, p.n_bytes = self.k, self.n_layers, self.params.data, self.n_bytes
         p.running = self.running.data if self.running is not None else NULL
-        p.m = self.m.data if self.m is not None else NULL
-        p.v = self.v.data if self.v is not None else NULL
+        cdef Memory memory
+        p.n_states = 0
+        p.average = p.gradients = NULL
+        p.adds = False
+        for name, memory in self.states.items():
+            if name == "average":
+                p.average = memory.data
+            elif name == "accumulated":
+                p.gradients, p.adds = memory.data, True
+            else:
+                p.states[p.n_states] = memory.data
+                p.n_states += 1
+        p.n_chunks, p.chunk_sums = self.n_chunks, <double *>self.chunk_memory.data
+        p.has_penalty, p.has_max_norm, p.penalised = self.has_penalty, self.has_max_norm, True
         p.update = self.update
 
     def work(self, ptrdiff_t rows, bint training):
@@ -238,21 +293,22 @@ cdef class Network:
         """Everything but the weights that the next training step depends on, as plain Python and NumPy."""
         epoch = self.progress.epoch + (self.progress.batch != 0)  # as Run.start_epoch counts
         return {"optimizer": self.optimizer, "step": self.progress.step, "epoch": epoch,
-                "powers": (self.progress.momentum_power, self.progress.beta_2_power),
-                "m": None if self.m is None else self.unpack(self.m),
-                "v": None if self.v is None else self.unpack(self.v)}
+                "updates": self.progress.updates, "pending": self.progress.pending,
+                "powers": (self.progress.momentum_power, self.progress.beta_2_power, self.progress.schedule_power,
+                           self.progress.schedule_product),
+                "states": {name: self.unpack(memory) for name, memory in self.states.items()}}
 
     def set_state(self, dict state):
-        self.set_optimizer(state["optimizer"], (state["m"] is not None) + 2 * (state["v"] is not None))
+        self.set_optimizer(state["optimizer"], state["states"])
         self.progress.step, self.progress.epoch = state["step"], state["epoch"]
-        self.progress.momentum_power, self.progress.beta_2_power = state["powers"]
-        if self.m is not None:
-            self.pack(self.m, state["m"])
-        if self.v is not None:
-            self.pack(self.v, state["v"])
+        self.progress.updates, self.progress.pending = state["updates"], state["pending"]
+        (self.progress.momentum_power, self.progress.beta_2_power, self.progress.schedule_power,
+         self.progress.schedule_product) = state["powers"]
+        for name, memory in self.states.items():
+            self.pack(memory, state["states"][name])
 
     def apply_gradients(self, list gradients, dict hyper, double rate):
-        """One update of all weights from gradients [(dW, db), ...]."""
+        """One step of the optimizer with gradients [(dW, db), ...], which hold the layers' penalties already."""
         cdef Memory g = Memory(self.n_bytes)
         self.pack(g, gradients)
         cdef Plan p
@@ -260,20 +316,81 @@ cdef class Network:
         cdef Progress next_progress = self.progress
         cdef fm_hyper h
         self.bind(&p)
-        set_hyper(&p, hyper)
-        h = hyper_of_step(&p, &next_progress, rate)
+        self.set_hyper(&p, hyper)
+        p.layers = self.layer
+        p.penalised, p.deferred = False, True  # all gradients are in memory, if not those of other steps
+        next_progress.step += 1
+        cdef bint due = next_progress.pending + 1 >= p.accumulation, first = next_progress.updates == 0
+        if due:
+            h = hyper_of_step(&p, &next_progress, rate)
+        else:
+            next_progress.pending += 1
         cdef unsigned long long mode
         with nogil:
             mode = fm_flush_subnormals()
-            apply(&p, 0, p.n_bytes // p.k.itemsize_bytes, g.data, &h)
+            if p.adds:
+                p.k.add(p.n_bytes // p.k.itemsize_bytes, g.data, p.gradients)
+            else:
+                p.gradients = g.data
+            finish_update(&p, &h, due, first, 0, 1)
             fm_restore_subnormals(mode)
         self.progress = next_progress
 
+    def penalty(self):
+        """Of the layers, at the weights that predict."""
+        cdef Plan p
+        if not self.has_penalty:
+            return 0.0
+        memset(&p, 0, sizeof(Plan))
+        self.bind(&p)
+        p.layers = self.layer
+        if p.average != NULL:
+            p.params = p.average
+        with nogil:
+            over_chunks(&p, PENALTY, &p.hyper, 0, 1)
+        return sum_of_chunks(&p)
 
-cdef void set_hyper(Plan *p, dict hyper) except *:
+    cdef void add_penalties(self, Memory gradients) except *:
+        """The derivatives of the layers' penalties at the weights that are trained."""
+        cdef Plan p
+        if not self.has_penalty:
+            return
+        memset(&p, 0, sizeof(Plan))
+        self.bind(&p)
+        set_constants(&p, {})
+        p.layers, p.gradients, p.prepares, p.by_array = self.layer, gradients.data, True, True
+        with nogil:
+            over_chunks(&p, MEASURE, &p.hyper, 0, 1)
+
+    cdef void set_hyper(self, Plan *p, dict hyper) except *:
+        """The constants of an optimizer: those of its kernel, and "options" where there are any."""
+        set_constants(p, hyper)
+        options = hyper.get("options")
+        if options is not None:
+            p.hyper.weight_decay, p.hyper.l2 = options["weight_decay"], options["l2"]
+            p.hyper.clip_value, p.clip_norm = options["clip_value"], options["clip_norm"]
+            p.decay_biases, p.average_momentum = options["decay_biases"], options["average_momentum"]
+            p.accumulation = options["accumulation"]
+        p.deferred = p.adds or p.clip_norm > 0
+        if not p.deferred:
+            self.gradients = None
+        elif not p.adds:
+            if self.gradients is None:
+                self.gradients = Memory(self.n_bytes)
+            p.gradients = self.gradients.data
+        p.prepares = p.hyper.l2 > 0 or p.hyper.clip_value > 0 or (self.has_penalty and p.penalised)
+        p.by_array = self.by_layer or self.has_penalty
+        if not p.decay_biases and (p.hyper.l2 > 0 or p.hyper.weight_decay > 0):
+            p.by_array = True
+
+
+cdef void set_constants(Plan *p, dict hyper) except *:
+    p.accumulation, p.clip_norm, p.average_momentum, p.decay_biases = 1, 0, 0, True
+    p.hyper.share, p.hyper.gradient_scale = 1, 1
+    p.hyper.correction_g = p.hyper.l1 = p.hyper.l2 = p.hyper.clip_value = p.hyper.weight_decay = 0
     p.hyper.momentum = hyper.get("momentum", 0.0)
     p.hyper.beta_2 = hyper.get("beta_2", 0.0)
     p.hyper.epsilon = hyper.get("epsilon", 0.0)
     p.hyper.epsilon_in_root = hyper.get("epsilon_in_root", 0.0)
-    p.hyper.weight_decay = hyper.get("weight_decay", 0.0)
     p.bias_correction = hyper.get("bias_correction", False)
+    p.momentum_schedule = hyper.get("momentum_schedule", False)

@@ -427,59 +427,165 @@ def scale_rows(weights: Array, losses: Array, dscores: Array | None = None) -> t
     return losses, dscores
 
 
-# ---- optimizers: (g, w, m, v, hyper) -> (w, m, v), all of one shape ----
-# hyper has the fields of fm_hyper in csrc/fastmlp.h. States m and v start at zero.
+# ---- optimizers: (g, w, states, hyper) -> (w, states), all arrays of one shape ----
+# hyper has the fields of fm_hyper in csrc/fastmlp.h. States, m and v, start at zero.
 
 Hyper: TypeAlias = dict[str, float]
-Update: TypeAlias = tuple[Array, Array, Array]
+States: TypeAlias = tuple[Array, ...]
+Update: TypeAlias = tuple[Array, States]
+_Step: TypeAlias = Callable[[Array, Array, Any, Hyper], Update]
 
 
-def sgd(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+def _scaled_and_decayed(step: _Step) -> _Step:
+    """Before the optimizer's own step: g = gradient_scale g, w = (1 - rate weight_decay) w.  Loshchilov, Hutter 2019"""
+
+    @functools.wraps(step)
+    def update(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
+        return step(hyper["gradient_scale"] * g, w * (1 - hyper["rate"] * hyper["weight_decay"]), states, hyper)
+
+    return update
+
+
+@_scaled_and_decayed
+def sgd(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
     """Gradient descent: w - rate g."""
-    return w - hyper["rate"] * g, m, v
+    return w - hyper["rate"] * g, states
 
 
-def momentum(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+@_scaled_and_decayed
+def momentum(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
     """m = momentum m + rate g;  w - m.  Polyak 1964, with the rate inside the velocity as in Keras"""
-    m = hyper["momentum"] * m + hyper["rate"] * g
-    return w - m, m, v
+    m = hyper["momentum"] * states[0] + hyper["rate"] * g
+    return w - m, (m,)
 
 
-def nesterov(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+@_scaled_and_decayed
+def nesterov(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
     """The same m;  w - (momentum m + rate g): the weights kept are those looked ahead.  Sutskever et al. 2013, eq. 3"""
-    m = hyper["momentum"] * m + hyper["rate"] * g
-    return w - (hyper["momentum"] * m + hyper["rate"] * g), m, v
+    m = hyper["momentum"] * states[0] + hyper["rate"] * g
+    return w - (hyper["momentum"] * m + hyper["rate"] * g), (m,)
 
 
-def rmsprop(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+@_scaled_and_decayed
+def rmsprop(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
     """v = rho v + (1 - rho) g^2;  w - rate g / (sqrt(v) + epsilon).  rho is called beta_2.  Tieleman, Hinton 2012"""
-    v = hyper["beta_2"] * v + (1 - hyper["beta_2"]) * g * g
-    return w - hyper["rate"] * g / (np.sqrt(v + hyper["epsilon_in_root"]) + hyper["epsilon"]), m, v
+    v = hyper["beta_2"] * states[0] + (1 - hyper["beta_2"]) * g * g
+    return w - hyper["rate"] * g / (np.sqrt(v + hyper["epsilon_in_root"]) + hyper["epsilon"]), (v,)
 
 
-def adam(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
+@_scaled_and_decayed
+def rmsprop_centered(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
+    """rmsprop with v - m^2, m = rho m + (1 - rho) g, in the place of v.  Graves 2013, eq. 38 to 41"""
+    m = hyper["beta_2"] * states[0] + (1 - hyper["beta_2"]) * g
+    v = hyper["beta_2"] * states[1] + (1 - hyper["beta_2"]) * g * g
+    root = np.sqrt(np.maximum(v - m * m, 0) + hyper["epsilon_in_root"])
+    return w - hyper["rate"] * g / (root + hyper["epsilon"]), (m, v)
+
+
+@_scaled_and_decayed
+def adagrad(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
+    """v = v + g^2;  w - rate g / (sqrt(v + epsilon_in_root) + epsilon).  Duchi, Hazan, Singer 2011"""
+    v = states[0] + g * g
+    return w - hyper["rate"] * g / (np.sqrt(v + hyper["epsilon_in_root"]) + hyper["epsilon"]), (v,)
+
+
+def _moments(g: Array, states: States, hyper: Hyper) -> Pair:
+    m = hyper["momentum"] * states[0] + (1 - hyper["momentum"]) * g
+    return m, hyper["beta_2"] * states[1] + (1 - hyper["beta_2"]) * g * g
+
+
+@_scaled_and_decayed
+def adam(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
     """Kingma and Ba 2015, algorithm 1; correction_1 = 1 / (1 - beta_1^t), correction_2 = 1 / sqrt(1 - beta_2^t)."""
-    m = hyper["momentum"] * m + (1 - hyper["momentum"]) * g
-    v = hyper["beta_2"] * v + (1 - hyper["beta_2"]) * g * g
+    m, v = _moments(g, states, hyper)
     step = hyper["rate"] * hyper["correction_1"] * m / (np.sqrt(v) * hyper["correction_2"] + hyper["epsilon"])
-    return w - step, m, v
+    return w - step, (m, v)
 
 
-def adamw(g: Array, w: Array, m: Array, v: Array, hyper: Hyper) -> Update:
-    """adam on weights first shrunk by rate * weight_decay.  Loshchilov, Hutter 2019, algorithm 2"""
-    return adam(g, w * (1 - hyper["rate"] * hyper["weight_decay"]), m, v, hyper)
+@_scaled_and_decayed
+def amsgrad(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
+    """adam with the largest v so far in the place of v.  Reddi, Kale, Kumar 2018, algorithm 2"""
+    m, v = _moments(g, states, hyper)
+    v_max = np.maximum(states[2], v)
+    step = hyper["rate"] * hyper["correction_1"] * m / (np.sqrt(v_max) * hyper["correction_2"] + hyper["epsilon"])
+    return w - step, (m, v, v_max)
 
 
-OPTIMIZERS = _by_name(sgd, momentum, nesterov, rmsprop, adam, adamw)
+@_scaled_and_decayed
+def nadam(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
+    """adam with correction_1 m + correction_g g in the place of correction_1 m.  Dozat 2016"""
+    m, v = _moments(g, states, hyper)
+    ahead = hyper["rate"] * (hyper["correction_1"] * m + hyper["correction_g"] * g)
+    return w - ahead / (np.sqrt(v) * hyper["correction_2"] + hyper["epsilon"]), (m, v)
 
 
-def hyper_of_step(hyper: dict[str, Any], rate: float, powers: tuple[float, float]) -> tuple[Hyper, tuple[float, float]]:
-    """Constants of the next update, and (beta_1^t, beta_2^t) from those of the step before, by multiplication."""
-    constants: Hyper = {name: 0.0 for name in ("momentum", "beta_2", "epsilon", "epsilon_in_root", "weight_decay")}
-    constants.update(hyper, rate=rate, correction_1=1.0, correction_2=1.0)
-    if constants.pop("bias_correction", False):
-        powers = powers[0] * constants["momentum"], powers[1] * constants["beta_2"]
+@_scaled_and_decayed
+def lion(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
+    """w - rate sign(beta_1 m + (1 - beta_1) g);  m = beta_2 m + (1 - beta_2) g.  Chen et al. 2023, algorithm 2"""
+    direction = np.sign(hyper["momentum"] * states[0] + (1 - hyper["momentum"]) * g)
+    return w - hyper["rate"] * direction, (hyper["beta_2"] * states[0] + (1 - hyper["beta_2"]) * g,)
+
+
+OPTIMIZERS = _by_name(
+    sgd, momentum, nesterov, rmsprop, rmsprop_centered, adagrad, adam, amsgrad, nadam, lion
+)  # fmt: skip
+N_STATES = {
+    "sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "rmsprop_centered": 2, "adagrad": 1, "adam": 2, "amsgrad": 3,
+    "nadam": 2, "lion": 1,
+}  # fmt: skip
+
+
+def prepare_gradient(g: Array, w: Array, hyper: Hyper) -> Array:
+    """share g + l2 w + l1 sign(w), clipped to [-clip_value, clip_value] unless that is 0."""
+    found = hyper["share"] * g + hyper["l2"] * w + hyper["l1"] * np.sign(w)
+    limit = hyper["clip_value"] or np.inf
+    return np.clip(found, -limit, limit)
+
+
+def penalty(x: Array, l1: float, l2: float) -> float:
+    """l1 sum |x| + l2 / 2 sum x^2, in float64."""
+    e = x.astype(np.float64)
+    return float(l1 * np.abs(e).sum() + l2 / 2 * (e * e).sum())
+
+
+def max_norm(w: Array, limit: float) -> Array:
+    """w (n_in, n_out) with every column whose norm exceeds the limit scaled to it.  Srivastava et al. 2014, 5.1"""
+    norms = np.sqrt((w * w).sum(axis=0))
+    over = norms > limit
+    return w * np.where(over, limit / np.where(over, norms, 1), 1)
+
+
+Powers: TypeAlias = tuple[float, float, float, float]
+NO_OPTIONS = {
+    "weight_decay": 0.0, "l2": 0.0, "clip_norm": 0.0, "clip_value": 0.0, "accumulation": 1, "decay_biases": True,
+    "average_momentum": 0.0,
+}  # fmt: skip
+NEUTRAL = {
+    "momentum": 0.0, "beta_2": 0.0, "epsilon": 0.0, "epsilon_in_root": 0.0, "correction_1": 1.0, "correction_2": 1.0,
+    "correction_g": 0.0, "weight_decay": 0.0, "gradient_scale": 1.0, "share": 1.0, "l1": 0.0, "l2": 0.0,
+    "clip_value": 0.0,
+}  # fmt: skip
+
+
+def hyper_of_step(hyper: dict[str, Any], rate: float, powers: Powers) -> tuple[Hyper, Powers]:
+    """Constants of the next update, and from those of the update before, by multiplication, the powers
+    (beta_1^t, beta_2^t, 0.96^t, product of u_1 ... u_t).
+
+    Nadam's momentum grows by a schedule, u_t = beta_1 (1 - 0.96^t / 2).
+    """
+    constants: Hyper = NEUTRAL | {name: value for name, value in hyper.items() if name in NEUTRAL} | {"rate": rate}
+    beta_1, beta_2 = constants["momentum"], constants["beta_2"]
+    if hyper.get("bias_correction", False):
+        powers = powers[0] * beta_1, powers[1] * beta_2, *powers[2:]
         constants.update(correction_1=1 / (1 - powers[0]), correction_2=1 / math.sqrt(1 - powers[1]))
+    if hyper.get("momentum_schedule", False):
+        decay = powers[2] * 0.96
+        now, ahead = beta_1 * (1 - 0.5 * decay), beta_1 * (1 - 0.5 * decay * 0.96)
+        powers = powers[0], powers[1] * beta_2, decay, powers[3] * now
+        constants.update(
+            correction_1=ahead / (1 - powers[3] * ahead), correction_2=1 / math.sqrt(1 - powers[1]),
+            correction_g=(1 - now) / (1 - powers[3]),
+        )  # fmt: skip
     return constants, powers
 
 
@@ -507,7 +613,8 @@ class Layer(NamedTuple):
 
     Of the other kinds "layer_norm" and "batch_norm" have gamma (n,) in the place of w and beta in that of b, "prelu"
     the slopes in the place of w, "activation" and "add" neither. "add" adds the outputs of layer `source`, or with -1
-    the inputs. Any layer may have an activation, and behind it a dropout of some rate.
+    the inputs. Any layer may have an activation, and behind it a dropout of some rate. rate is a factor of the learning
+    rate; l1 sum |w| + l2 sum w^2 is added to the loss, max_norm (0: none) limits the columns of w; frozen: not trained.
     """
 
     w: Array
@@ -520,6 +627,11 @@ class Layer(NamedTuple):
     epsilon: float = 0.0
     momentum: float = 0.0
     source: int = -1
+    rate: float = 1.0
+    l1: float = 0.0
+    l2: float = 0.0
+    max_norm: float = 0.0
+    frozen: bool = False
     mean: Array | None = None
     variance: Array | None = None
 
@@ -556,9 +668,13 @@ class Network:
         self.set_optimizer("sgd")
 
     def set_optimizer(self, name: str) -> None:
-        """Start afresh with one of OPTIMIZERS: states m and v zero, step 0. The shuffles go on."""
-        self.optimizer, self.powers, self.step = name, (1.0, 1.0), 0
-        self.states = [[(np.zeros_like(a), np.zeros_like(a)) for a in layer[:2]] for layer in self.layers]
+        """Start afresh with one of OPTIMIZERS: states zero, step 0. The shuffles go on."""
+        self.optimizer, self.step = name, 0
+        self.powers: Powers = (1.0, 1.0, 1.0, 1.0)
+        self.states = [[(np.zeros_like(a),) * N_STATES[name] for a in layer[:2]] for layer in self.layers]
+        self.pending: list[list[Pair]] = []  # gradients that wait for an update
+        self.average = [layer[:2] for layer in self.layers]
+        self.updates = 0
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, list[Array], list[Array]]:
         """Scores (rows, n_outputs), each layer's input, and the derivative of each layer's activation and dropout.
@@ -595,16 +711,21 @@ class Network:
         return softmax(scores) if link == "softmax" else cast(Array, ACTIVATIONS[link](scores)[0])
 
     def evaluate(self, x: Array, targets: Array, weights: Array | None = None) -> tuple[float, int]:
-        """Mean loss of the rows, times their weights where there are some, and how many predictions are right."""
+        """Mean loss of the rows, times their weights where there are some, with the layers' penalties, and how many
+        predictions are right."""
         losses, right, _ = LOSSES[self.loss](self.forward(x)[0], targets, self.row_scale, **self.options)
         if weights is not None:
             losses, _ = scale_rows(weights, losses)
-        return sum(losses) / len(x), right
+        return sum(losses) / len(x) + self.penalties(), right
+
+    def penalties(self) -> float:
+        """Of all layers together."""
+        return math.fsum(penalty(layer.w, layer.l1, 2 * layer.l2) for layer in self.layers if not layer.frozen)
 
     def loss_and_gradients(
         self, x: Array, targets: Array, weights: Array | None = None
     ) -> tuple[float, int, list[Pair]]:
-        """Mean loss of one batch, right predictions, and the gradients [(dw, db), ...] of that mean."""
+        """Mean loss of one batch with penalties, right predictions, and the gradients [(dw, db), ...] of that loss."""
         scores, inputs, derivatives = self.forward(x, training=True)
         losses, right, dscores = LOSSES[self.loss](
             scores, targets, self.row_scale, self.row_scale / len(x), **self.options
@@ -619,7 +740,11 @@ class Network:
                 dy[self.layers[i].source] = dz + dy.get(self.layers[i].source, 0)
             if i > 0:
                 dy[i - 1] = self.input_gradient(self.layers[i], inputs[i], dz, gradients[-1]) + dy.get(i - 1, 0)
-        return sum(losses) / len(x), right, gradients[::-1]
+        for i, (layer, (dw, db)) in enumerate(zip(self.layers, gradients[::-1], strict=True)):
+            if not layer.frozen:
+                factors = NEUTRAL | {"l1": layer.l1, "l2": 2 * layer.l2}
+                gradients[len(gradients) - 1 - i] = prepare_gradient(dw, layer.w, factors), db
+        return sum(losses) / len(x) + self.penalties(), right, gradients[::-1]
 
     def weight_gradients(self, layer: Layer, x: Array, dz: Array) -> Pair:
         """(dw, db) of a layer with input x, from the gradient of what goes into its activation."""
@@ -655,16 +780,39 @@ class Network:
                 )
 
     def apply_gradients(self, gradients: list[Pair], hyper: dict[str, Any], rate: float) -> None:
-        """One update of all weights; hyper as from fastmlp.optimizers."""
-        constants, self.powers = hyper_of_step(hyper, rate, self.powers)
+        """One step of the optimizer; hyper as from fastmlp.optimizers, its "options" included."""
+        options = NO_OPTIONS | hyper.get("options", {})
         self.step += 1
-        for i, (layer, pair) in enumerate(zip(self.layers, gradients, strict=True)):
-            updated = []
-            for j, (g, (m, v)) in enumerate(zip(pair, self.states[i], strict=True)):
-                w, m, v = OPTIMIZERS[self.optimizer](g, layer[j], m, v, constants)
-                self.states[i][j] = m, v
-                updated.append(w)
-            self.layers[i] = layer._replace(w=updated[0], b=updated[1])
+        self.pending.append(gradients)
+        if len(self.pending) < options["accumulation"]:
+            return
+        constants, self.powers = hyper_of_step(hyper, rate, self.powers)
+        constants["share"] = 1 / len(self.pending)
+        ready = {}  # by layer and array
+        for i, layer in enumerate(self.layers):
+            for j in (0, 1) if not layer.frozen else ():
+                decays = options["decay_biases"] or (layer.kind == "dense" and j == 0)
+                own = constants | {"rate": rate * layer.rate, "clip_value": options["clip_value"]}
+                own |= {name: options[name] if decays else 0.0 for name in ("l2", "weight_decay")}
+                total = np.sum([each[i][j] for each in self.pending], axis=0)
+                ready[i, j] = prepare_gradient(total, layer[:2][j], own), own
+        norm = math.sqrt(math.fsum(penalty(g, 0, 2) for g, _ in ready.values()))
+        scale = options["clip_norm"] / norm if norm > options["clip_norm"] > 0 else 1.0
+        for (i, j), (g, own) in ready.items():
+            update = OPTIMIZERS[self.optimizer]
+            w, self.states[i][j] = update(g, self.layers[i][j], self.states[i][j], own | {"gradient_scale": scale})
+            if j == 0 and self.layers[i].max_norm > 0:
+                w = max_norm(w, self.layers[i].max_norm)
+            self.layers[i] = self.layers[i]._replace(**{"wb"[j]: w})
+        self.follow_average(options["average_momentum"] if self.updates else 0.0)
+        self.pending, self.updates = [], self.updates + 1
+
+    def follow_average(self, momentum: float) -> None:
+        """The moving average of the weights after an update."""
+        self.average = [
+            (running_average(layer.w, w, momentum), running_average(layer.b, b, momentum))
+            for layer, (w, b) in zip(self.layers, self.average, strict=True)
+        ]
 
     def train_step(
         self, x: Array, targets: Array, hyper: dict[str, Any], rate: float, weights: Array | None = None

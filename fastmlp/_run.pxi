@@ -218,9 +218,11 @@ cdef class Run:
         p.index, p.deadline, p.last_step = p.subset, INFINITY, -1
         p.steps_per_clock = max(1, <ptrdiff_t>(WORK_PER_CLOCK / self.network.work(self.batch_rows, True)))
         if hyper is None:
-            p.update = NULL
+            p.update, p.gradients, p.adds, p.deferred, p.accumulation = NULL, NULL, False, False, 1
+            if p.inference and p.average != NULL:
+                p.params = p.average
         else:
-            set_hyper(p, hyper)
+            self.network.set_hyper(p, hyper)
 
     cdef int team(self, double work):
         """Threads of a call with so many multiply-adds."""
@@ -275,7 +277,8 @@ cdef class Run:
                 p.k.multiply(n * p.k.line, at(d, panel * layer.stride, p), at(y, panel * layer.stride, p))
 
     def gradients(self):
-        """Loss and gradients of all bound rows as one batch: (loss, right, [(dW, db), ...])."""
+        """Loss and gradients of all bound rows as one batch, the layers' penalties included: (loss, right, [(dW, db),
+        ...])."""
         cdef Memory memory = Memory(self.network.n_bytes)
         cdef Plan *p = &self.plan
         cdef double rate = 0, loss = 0
@@ -290,6 +293,8 @@ cdef class Run:
             p.gradients = NULL
             self.network.progress = kept
         self.check_loss()
+        if p.loss != NULL or p.custom != NULL:
+            self.network.add_penalties(memory)
         return loss, right, self.network.unpack(memory)
 
     def pull(self, cnp.ndarray out, cnp.ndarray scores=None):
@@ -327,6 +332,8 @@ cdef class Run:
         if memory is not None:
             wanted.dparams = memory.data
         self.network.bind(p)
+        if p.average != NULL:
+            p.params = p.average
         p.index = p.subset
         while first < n_blocks:
             last = min(n_blocks, first + max(n_threads, visit))
@@ -349,7 +356,7 @@ cdef class Run:
         self.inference(<char *>cnp.PyArray_DATA(out), softmax, activation, NULL, NULL)
 
     def evaluate(self):
-        """(mean loss, right) over the bound rows."""
+        """(mean loss with the layers' penalties, right) over the bound rows."""
         cdef ptrdiff_t n_blocks = (self.plan.n_samples + self.plan.block_rows - 1) // self.plan.block_rows
         cdef double[::1] losses = np.zeros(n_blocks)
         cdef ptrdiff_t[::1] right = np.zeros(n_blocks, np.intp)
@@ -359,7 +366,7 @@ cdef class Run:
         for block in range(n_blocks):
             total += losses[block]
             total_right += right[block]
-        return total / self.plan.n_samples, total_right
+        return total / self.plan.n_samples + self.network.penalty(), total_right
 
     cdef void inference(self, char *out, bint softmax, fm_activation *link, double *losses,
                         ptrdiff_t *right) except *:
@@ -369,6 +376,8 @@ cdef class Run:
         cdef int n_threads = self.team(self.network.work(p.n_samples, False))
         cdef ptrdiff_t at_a_time = max(n_threads, <ptrdiff_t>(WORK_PER_VISIT / self.network.work(p.block_rows, False)))
         self.network.bind(p)
+        if p.average != NULL:
+            p.params = p.average
         p.index = p.subset
         while first < n_blocks:
             last = min(n_blocks, first + at_a_time)

@@ -27,6 +27,10 @@ cdef struct Layer:
     bint use_bias
     double epsilon, momentum    # of a normalisation, and of its running statistics
     int source                  # ADD: the layer whose outputs are added, -1 for the inputs
+    bint frozen                 # neither weights nor states change
+    double rate                 # factor of the learning rate
+    double l1, l2               # penalty l1 sum |w| + l2 sum w^2
+    double max_norm             # of the weights of each output; 0: any
     ptrdiff_t lines             # of w in a panel
     ptrdiff_t w, b              # bytes from the start of the parameters, and of each optimizer state
     ptrdiff_t running           # BATCH_NORM: bytes from the start of the running statistics, mean then variance
@@ -67,12 +71,25 @@ cdef struct Plan:
     char *params
     ptrdiff_t n_bytes           # of the parameters
     char *running               # statistics of batch normalisation
-    char *m                     # optimizer states in the layout of the parameters; NULL where there are none
-    char *v
+    char *states[FM_MAX_STATES]  # of the optimizer, in the layout of the parameters
+    int n_states
+    char *average               # moving average of the parameters; NULL: not wanted
     char *gradients             # NULL: each tile is applied by `update` and forgotten
     fm_update *update           # NULL: gradients only
     fm_hyper hyper
-    bint bias_correction
+    bint bias_correction, momentum_schedule
+    bint adds                   # gradients are added to those that are there
+    bint deferred               # and applied when all of them are known: for their norm, or at the last of some steps
+    bint prepares               # they pass prepare_gradient
+    bint by_array               # rate, penalty or decay differ between arrays
+    bint penalised              # add the layers' penalties to the gradients
+    bint decay_biases
+    bint has_penalty, has_max_norm
+    double clip_norm            # largest norm of all gradients together; 0: any
+    double average_momentum
+    ptrdiff_t accumulation      # steps whose gradients make one update
+    ptrdiff_t n_chunks
+    double *chunk_sums          # of each CHUNK_LINES lines of an array: of its penalty, or of squares of its gradient
     Source x, targets
     Source weights              # of the samples; its data NULL: all 1
     char *inputs                # gathered rows, targets and weights
@@ -385,24 +402,138 @@ cdef void batch_sums(const Plan *p, int i, ptrdiff_t rows, ptrdiff_t first, ptrd
         p.k.batch_norm_weight_gradient(rows, p.block_rows, &dz, &x, mean, mean + next, layer.epsilon, found,
                                        found + next)
 
-cdef void apply(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t n, const char *g,
-                const fm_hyper *hyper) noexcept nogil:
+cdef inline void apply(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t n, const char *g,
+                       const fm_hyper *hyper) noexcept nogil:
     """Update n parameters at offset_bytes by their gradients g."""
-    p.update(n, g, p.params + offset_bytes, p.m + offset_bytes if p.m != NULL else NULL,
-             p.v + offset_bytes if p.v != NULL else NULL, hyper)
+    cdef void *states[FM_MAX_STATES]
+    cdef int s
+    for s in range(p.n_states):
+        states[s] = p.states[s] + offset_bytes
+    p.update(n, g, p.params + offset_bytes, states, hyper)
+
+cdef inline void take(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t n, char *g,
+                      const fm_hyper *hyper) noexcept nogil:
+    """The gradients g of n parameters at offset_bytes: applied, added to others, or left where they are for later."""
+    if p.deferred:
+        if p.adds:
+            p.k.add(n, g, p.gradients + offset_bytes)
+        return
+    if p.prepares:
+        p.k.prepare_gradient(n, p.params + offset_bytes, g, hyper)
+    apply(p, offset_bytes, n, g, hyper)
+
+cdef inline const fm_hyper *hyper_of_array(const Plan *p, const Layer *layer, bint is_bias, const fm_hyper *hyper,
+                                           fm_hyper *own) noexcept nogil:
+    """Constants of the update of a layer's weights or biases: hyper itself, or own."""
+    cdef bint is_bias_like = is_bias or layer.kind != DENSE
+    if not p.by_array:
+        return hyper
+    own[0] = hyper[0]
+    own.rate *= layer.rate
+    if is_bias_like and not p.decay_biases:
+        own.l2 = own.weight_decay = 0
+    if p.penalised and not is_bias_like:
+        own.l1 += layer.l1
+        own.l2 += 2 * layer.l2
+    return own
+
+cdef enum:
+    PENALTY, MEASURE, APPLY
+
+cdef void over_chunks(const Plan *p, int what, const fm_hyper *hyper, int thread, int n_threads) noexcept nogil:
+    """This thread's share of all parameters, in chunks that depend on nothing but sizes. PENALTY: of each chunk into
+    chunk_sums. MEASURE: prepare the gradients, and their squares into chunk_sums. APPLY: update."""
+    cdef const Layer *layer
+    cdef const fm_hyper *h
+    cdef fm_hyper own
+    cdef ptrdiff_t first = 0, chunk, n_chunks, lines, offset, n, line = p.k.line
+    cdef int i, is_bias
+    for i in range(p.n_layers):
+        layer = &p.layers[i]
+        for is_bias in range(2):
+            lines = (layer.panels if layer.use_bias else 0) if is_bias else layer.panels * layer.lines
+            n_chunks = (lines + CHUNK_LINES - 1) // CHUNK_LINES
+            h = hyper_of_array(p, layer, is_bias, hyper, &own)
+            for chunk in range(part(n_chunks, n_threads, thread), part(n_chunks, n_threads, thread + 1)):
+                offset = (layer.b if is_bias else layer.w) + chunk * CHUNK_LINES * 64
+                n = min(<ptrdiff_t>CHUNK_LINES, lines - chunk * CHUNK_LINES) * line
+                if what != APPLY:
+                    p.chunk_sums[first + chunk] = 0
+                if layer.frozen:
+                    continue
+                if what == PENALTY:
+                    if not is_bias and (layer.l1 > 0 or layer.l2 > 0):
+                        p.chunk_sums[first + chunk] = p.k.penalty(n, p.params + offset, layer.l1, 2 * layer.l2)
+                elif what == APPLY:
+                    apply(p, offset, n, p.gradients + offset, h)
+                    if p.adds:
+                        memset(p.gradients + offset, 0, n * p.k.itemsize_bytes)
+                else:
+                    if p.prepares or h.share != 1:
+                        p.k.prepare_gradient(n, p.params + offset, p.gradients + offset, h)
+                    if p.clip_norm > 0:
+                        p.chunk_sums[first + chunk] = p.k.penalty(n, p.gradients + offset, 0, 2)
+            first += n_chunks
+
+cdef double sum_of_chunks(const Plan *p) noexcept nogil:
+    """In their order, the same for every number of threads."""
+    cdef double found = 0
+    cdef ptrdiff_t chunk
+    for chunk in range(p.n_chunks):
+        found += p.chunk_sums[chunk]
+    return found
+
+cdef void finish_update(const Plan *p, const fm_hyper *hyper, bint due, bint first, int thread,
+                        int n_threads) noexcept nogil:
+    """What has to wait for all gradients or for all updates. due: this step ends with an update; first: none came
+    before."""
+    cdef const Layer *layer
+    cdef fm_hyper own
+    cdef double norm
+    cdef ptrdiff_t panel, offset, begin, end
+    cdef int i
+    if not due:
+        return
+    if p.deferred:
+        fm_barrier_wait(p.barrier, thread, n_threads)
+        over_chunks(p, MEASURE, hyper, thread, n_threads)
+        fm_barrier_wait(p.barrier, thread, n_threads)
+        own = hyper[0]
+        if p.clip_norm > 0:
+            norm = sqrt(sum_of_chunks(p))
+            if norm > p.clip_norm:
+                own.gradient_scale = p.clip_norm / norm
+        over_chunks(p, APPLY, &own, thread, n_threads)
+    if not p.has_max_norm and p.average == NULL:
+        return
+    fm_barrier_wait(p.barrier, thread, n_threads)
+    for i in range(p.n_layers):
+        layer = &p.layers[i]
+        if layer.frozen or layer.lines == 0:
+            continue
+        begin, end = part(layer.panels, n_threads, thread), part(layer.panels, n_threads, thread + 1)
+        offset = layer.w + begin * layer.lines * 64
+        if layer.max_norm > 0:
+            p.k.max_norm(layer.n_in, end - begin, layer.max_norm, p.params + offset)
+        if p.average != NULL:
+            follow_average(p, offset, (end - begin) * layer.lines, first)
+            if layer.use_bias:
+                follow_average(p, layer.b + begin * 64, end - begin, first)
+
+cdef void follow_average(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t lines, bint first) noexcept nogil:
+    """The moving average of some lines of parameters; after the first update it is these."""
+    p.k.running_average(lines * p.k.line, 0 if first else p.average_momentum, p.params + offset_bytes,
+                        p.average + offset_bytes)
 
 cdef fm_ahead what_apply_reads(const Plan *p, ptrdiff_t offset_bytes) noexcept nogil:
     """The parameters at offset_bytes and their states; nothing where there is no update."""
     cdef fm_ahead found
+    cdef int s
     memset(&found, 0, sizeof(fm_ahead))
-    if p.update != NULL:
-        found.base[0], found.n = p.params + offset_bytes, 1
-    if p.update != NULL and p.m != NULL:
-        found.base[found.n] = p.m + offset_bytes
-        found.n += 1
-    if p.update != NULL and p.v != NULL:
-        found.base[found.n] = p.v + offset_bytes
-        found.n += 1
+    if p.update != NULL and not p.deferred:
+        found.base[0], found.n = p.params + offset_bytes, 1 + p.n_states
+        for s in range(p.n_states):
+            found.base[1 + s] = p.states[s] + offset_bytes
     return found
 
 cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyper, int thread,
@@ -417,6 +548,11 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
     cdef char *dw
     cdef fm_blocks x, dz
     cdef fm_ahead ahead
+    cdef fm_hyper own, own_of_bias
+    cdef const fm_hyper *hyper_of_bias = hyper_of_array(p, layer, True, hyper, &own_of_bias)
+    hyper = hyper_of_array(p, layer, False, hyper, &own)
+    if layer.frozen and p.update != NULL:
+        return
     x.base = layer_input(p, i, 0, &x.stride)
     x.block = p.input_block if i == 0 else p.layers[i - 1].block
     dz.block, dz.stride = layer.block, layer.stride
@@ -428,21 +564,21 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
         dz.base = at(output_gradient(p, i), first * layer.stride, p)
         offset = layer.w + (first * layer.n_in + first_in) * bytes_per_line
         dw, dw_stride = scratch, TILE_LINES * line
-        if p.gradients != NULL:
+        if p.gradients != NULL and not p.adds:
             dw, dw_stride = p.gradients + offset, panel_elements
         ahead = what_apply_reads(p, offset)
         ahead.stride = panel_elements
         p.k.dense_weight_gradient(rows, p.block_rows, first_in, n_in, last - first, &x, &dz, dw, dw_stride, &ahead)
         if p.update != NULL:
             for panel in range(last - first):
-                apply(p, offset + panel * panel_elements * p.k.itemsize_bytes, n_in * line,
-                      at(dw, panel * dw_stride, p), hyper)
+                take(p, offset + panel * panel_elements * p.k.itemsize_bytes, n_in * line,
+                     at(dw, panel * dw_stride, p), hyper)
         if first_in == 0 and layer.use_bias:
             offset = layer.b + first * bytes_per_line
-            dw = scratch if p.gradients == NULL else p.gradients + offset
+            dw = scratch if p.gradients == NULL or p.adds else p.gradients + offset
             p.k.dense_bias_gradient(rows, p.block_rows, last - first, &dz, dw)
             if p.update != NULL:
-                apply(p, offset, (last - first) * line, dw, hyper)
+                take(p, offset, (last - first) * line, dw, hyper_of_bias)
 
 cdef void column_gradients(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyper, int thread,
                            int n_threads) noexcept nogil:
@@ -452,6 +588,8 @@ cdef void column_gradients(const Plan *p, int i, ptrdiff_t rows, const fm_hyper 
     cdef char *dw = p.scratch + thread * p.scratch_bytes
     cdef char *db
     cdef fm_blocks x, dz
+    cdef fm_hyper own
+    hyper = hyper_of_array(p, layer, True, hyper, &own)
     if layer.lines == 0:
         return
     for panel in range(part(layer.panels, n_threads, thread), part(layer.panels, n_threads, thread + 1)):
@@ -470,14 +608,14 @@ cdef void column_gradients(const Plan *p, int i, ptrdiff_t rows, const fm_hyper 
                                     p.running + layer.running + panel * 64)
                 p.k.running_average(line, layer.momentum, layer.statistics + next + panel * 64,
                                     p.running + layer.running + next + panel * 64)
-        if p.gradients != NULL:
+        if p.gradients != NULL and not p.adds:
             memcpy(p.gradients + layer.w + panel * 64, dw, 64)
             if layer.use_bias:
                 memcpy(p.gradients + layer.b + panel * 64, db, 64)
-        if p.update != NULL:
-            apply(p, layer.w + panel * 64, line, dw, hyper)
+        if p.update != NULL and not layer.frozen:
+            take(p, layer.w + panel * 64, line, dw, hyper)
             if layer.use_bias:
-                apply(p, layer.b + panel * 64, line, db, hyper)
+                take(p, layer.b + panel * 64, line, db, hyper)
 
 cdef inline int next_batch_norm(const Plan *p, int i) noexcept nogil:
     """The first BATCH_NORM from layer i on; n_layers where there is none."""
@@ -596,22 +734,38 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
 cdef struct Progress:           # where training stands; every thread advances its own copy
     ptrdiff_t begun             # steps of this call
     ptrdiff_t step              # since the first fit
+    ptrdiff_t updates           # as many, unless gradients are accumulated
+    ptrdiff_t pending           # gradients that were added up since the last update
     ptrdiff_t epoch             # stream of the shuffle
     ptrdiff_t batch             # next batch of this epoch
-    double momentum_power       # beta_1^step and beta_2^step by repeated multiplication: libm's pow differs between
-    double beta_2_power         # machines
+    double momentum_power       # beta_1^updates and beta_2^updates by repeated multiplication: libm's pow differs
+    double beta_2_power         # between machines
+    double schedule_power       # 0.96^updates, and the product of the momentums of Nadam's schedule
+    double schedule_product
 
 cdef fm_hyper hyper_of_step(const Plan *p, Progress *now, double rate) noexcept nogil:
     """Advance to the next update and give its constants."""
     cdef fm_hyper hyper = p.hyper
-    now.step += 1
+    cdef double momentum, next_momentum
+    now.updates += 1
     hyper.rate = rate
-    hyper.correction_1 = hyper.correction_2 = 1
+    hyper.correction_1 = hyper.correction_2 = hyper.gradient_scale = 1
+    hyper.share = 1 / <double>(now.pending + 1)
+    now.pending = 0
     if p.bias_correction:
         now.momentum_power *= hyper.momentum
         now.beta_2_power *= hyper.beta_2
         hyper.correction_1 = 1 / (1 - now.momentum_power)
         hyper.correction_2 = 1 / sqrt(1 - now.beta_2_power)
+    if p.momentum_schedule:  # u_t = beta_1 (1 - 0.96^t / 2)
+        now.schedule_power *= 0.96
+        now.beta_2_power *= hyper.beta_2
+        momentum = hyper.momentum * (1 - 0.5 * now.schedule_power)
+        next_momentum = hyper.momentum * (1 - 0.5 * now.schedule_power * 0.96)
+        now.schedule_product *= momentum
+        hyper.correction_1 = next_momentum / (1 - now.schedule_product * next_momentum)
+        hyper.correction_2 = 1 / sqrt(1 - now.beta_2_power)
+        hyper.correction_g = (1 - momentum) / (1 - now.schedule_product)
     return hyper
 
 cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const double *rates, double *step_losses,
@@ -621,11 +775,11 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
     Ends before the update of a step whose loss is not finite, and after the step in which the deadline passes.
     """
     cdef Progress now = at_start, ahead
-    cdef fm_hyper hyper
+    cdef fm_hyper hyper = p.hyper
     cdef ptrdiff_t step, first_row, rows, right, n_batches = (p.n_samples + p.batch_rows - 1) // p.batch_rows
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef double mean_loss
-    cdef bint is_last
+    cdef bint is_last, due = True
     cdef int i
     cdef Mode how
     how.derivative, how.training = True, not p.inference
@@ -646,7 +800,14 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
             ahead.batch = 0
             ahead.epoch += 1
         how.step = <uint64_t>now.step
-        hyper = hyper_of_step(p, &ahead, rates[step])
+        ahead.step += 1
+        due = now.pending + 1 >= p.accumulation
+        if due:
+            hyper = hyper_of_step(p, &ahead, rates[step])
+        else:
+            ahead.pending += 1
+        if p.has_penalty:
+            over_chunks(p, PENALTY, &p.hyper, thread, n_threads)
         if p.share_panels and n_threads > 1:
             right = phase_1_by_panels(p, first_row, rows, &how, thread, n_threads)
         else:
@@ -657,6 +818,8 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         fm_barrier_wait(p.barrier, thread, n_threads)
         is_last = p.last_step == step  # read between two barriers, so that all threads read the same
         mean_loss = p.k.sum(rows, p.row_losses) / rows if p.custom == NULL else p.custom.loss
+        if p.has_penalty:
+            mean_loss += sum_of_chunks(p)
         if thread == 0:
             step_losses[step] = mean_loss
             step_right[step] = 0
@@ -670,6 +833,8 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
                 weight_tiles(p, i, rows, &hyper, thread, n_threads)
             else:
                 column_gradients(p, i, rows, &hyper, thread, n_threads)
+        if p.update != NULL and (p.deferred or p.has_max_norm or p.average != NULL):
+            finish_update(p, &hyper, due, now.updates == 0, thread, n_threads)
         now = ahead
         fm_barrier_wait(p.barrier, thread, n_threads)
         if is_last:

@@ -352,7 +352,7 @@ class EarlyStopping(Monitor):
         if better:
             self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
-                self.best_weights = self.model.weights
+                self.best_weights = self.model.average_weights or self.model.weights  # those that were evaluated
             if self.baseline is None or self.is_better(value, self.baseline):
                 self.wait = 0
         if self.target is not None and (value <= self.target if self.mode == "min" else value >= self.target):

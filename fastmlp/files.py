@@ -49,9 +49,8 @@ def save(model: Model, path: Any) -> None:
     if not model._network.is_finite():
         raise ValueError("the weights, or the optimizer's states, hold NaN or infinity: such a model is not saved")
     tensors = _named("weights", model, state["weights"])
-    for moment in ("m", "v"):
-        if training[moment] is not None:
-            tensors |= _named(moment, model, training[moment])
+    for name, arrays in training["states"].items():
+        tensors |= _named(name, model, arrays)
     tensors |= {f"preprocessing.{name}": array for name, array in model._statistics.items()}
     described = {
         "format": FORMAT,
@@ -67,7 +66,7 @@ def save(model: Model, path: Any) -> None:
         "callbacks": model._kept and [model._kept[0], _described_states(model._kept[1], tensors)],
         "preprocessing": model.preprocessing and _described(model.preprocessing, preprocessing.BY_NAME),
         "metrics": [dataclasses.asdict(metric) for metric in model.metrics if isinstance(metric.function, str)],
-        "training": {name: training[name] for name in ("optimizer", "step", "epoch")}
+        "training": {name: training[name] for name in ("optimizer", "step", "updates", "pending", "epoch")}
         | {"powers": [power.hex() for power in training["powers"]]},
     }
     content = to_bytes(tensors, metadata={"fastmlp": json.dumps(described)})
@@ -175,16 +174,14 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
     model.weights = pairs
     training = described["training"]
     powers = tuple(finite_number("power", float.fromhex(p), at_least=0, at_most=1) for p in training["powers"])
-    expected = model.optimizer.kernel_states
+    counts = ("step", "updates", "pending", "epoch")
     state = {
         "optimizer": model.optimizer.kernel,
-        "step": bounded_integer("step", training["step"], at_least=0),
-        "epoch": bounded_integer("epoch", training["epoch"], at_least=0),
+        **{name: bounded_integer(name, training[name], at_least=0) for name in counts},
         "powers": powers,
-        "m": _pairs("m", tensors, shapes, model.dtype) if expected & 1 else None,
-        "v": _pairs("v", tensors, shapes, model.dtype) if expected & 2 else None,
+        "states": {name: _pairs(name, tensors, shapes, model.dtype) for name in model.optimizer.kernel_states},
     }
-    if training["optimizer"] != state["optimizer"] or len(powers) != 2:
+    if training["optimizer"] != state["optimizer"] or len(powers) != 4:
         raise ValueError(f"the state of training is {training!r}")
     model._network.set_state(state)
     if "history" in described:
@@ -280,7 +277,7 @@ def _pairs(kind: str, tensors: dict[str, Any], shapes: list[dict[str, Any]], dty
             if array.shape != expected[name] or array.dtype != dtype:
                 found = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
                 raise ValueError(f"layer {i} holds {kind} of {found}, not {dtype} {[expected[n] for n in names]}")
-            if not np.isfinite(array).all() or ((kind == "v" or name == "variance") and (array < 0).any()):
+            if not np.isfinite(array).all() or ((kind.startswith("v") or name == "variance") and (array < 0).any()):
                 raise ValueError(f"layer {i} holds {kind} that are not finite, or negative where they may not be")
         pairs.append(arrays)
     return pairs

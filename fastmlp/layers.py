@@ -94,11 +94,27 @@ class Dense(Layer):
         hard_sigmoid and hard_tanh, "he_uniform" for the rest.
     bias_initializer : str, Initializer, array_like or None, default None
         Of b, the same but for "orthogonal"; an array has the shape (units,). None is "zeros".
+    l1, l2 : float, default 0.0
+        At least 0. ``l1 * sum(abs(W)) + l2 * sum(W**2)`` is added to the loss, as Keras does: to what `fit`,
+        `train_on_batch`, `evaluate` and `loss_and_gradients` report, and to the gradient. b has no part in it.
+    max_norm : float or None, default None
+        Above 0: after each update the weights of each unit, a column of W, are scaled to at most this Euclidean norm
+        [1]_.
+    trainable : bool, default True
+        False: training changes neither W and b nor the optimizer's states for them, and they have no penalty; gradients
+        flow on to the layers below. `Model.loss_and_gradients` still gives theirs, `apply_gradients` ignores them.
+    learning_rate_factor : float, default 1.0
+        At least 0; of the optimizer's learning rate, for this layer.
 
     Raises
     ------
     ValueError, TypeError
         Where an argument is out of its range or of the wrong type.
+
+    References
+    ----------
+    .. [1] Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent neural networks
+       from overfitting", JMLR 15 (2014), section 5.1.
 
     Examples
     --------
@@ -113,6 +129,12 @@ class Dense(Layer):
     use_bias: bool = True
     initializer: Any = None
     bias_initializer: Any = None
+    _: dataclasses.KW_ONLY
+    l1: float = 0.0
+    l2: float = 0.0
+    max_norm: float | None = None
+    trainable: bool = True
+    learning_rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
         bounded_integer("units", self.units)
@@ -126,6 +148,12 @@ class Dense(Layer):
             raise TypeError(f"use_bias must be True or False, not {self.use_bias!r}")
         if self.bias_initializer is not None and not self.use_bias:
             raise ValueError(f"bias_initializer={self.bias_initializer!r} is useless with use_bias=False; leave it out")
+        for name in ("l1", "l2", "learning_rate_factor"):
+            object.__setattr__(self, name, finite_number(name, getattr(self, name), at_least=0))
+        if self.max_norm is not None:
+            object.__setattr__(self, "max_norm", finite_number("max_norm", self.max_norm, above=0))
+        if not isinstance(self.trainable, bool):
+            raise TypeError(f"trainable must be True or False, not {self.trainable!r}")
         for name in ("initializer", "bias_initializer"):
             if getattr(self, name) is not None:
                 from fastmlp import initializers  # eight dataclasses: only where they are wanted
@@ -482,7 +510,9 @@ def _append(found: list[Any], layers: list[Layer], width: int, source: int) -> i
         mergeable = found and len(found) - 1 > source and not found[-1].dropout
         if isinstance(layer, Dense):
             width = layer.units
-            found.append(_engine.LayerPlan(width, layer.activation or "identity", layer.slope, layer.use_bias))
+            spec = _engine.LayerPlan(width, layer.activation or "identity", layer.slope, layer.use_bias)
+            spec = spec._replace(rate=layer.learning_rate_factor, l1=layer.l1, l2=layer.l2)
+            found.append(spec._replace(max_norm=layer.max_norm or 0.0, frozen=not layer.trainable))
         elif isinstance(layer, Activation):
             if not (mergeable and found[-1].activation == "identity"):
                 found.append(_engine.LayerPlan(width, kind="activation"))

@@ -63,7 +63,7 @@ class Model:
         {"softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "half_squared_error"} or an object
         from `fastmlp.losses`. All take raw scores. A function of one's own too: see `fastmlp.losses.Custom`.
     optimizer : str or Optimizer, default "sgd"
-        {"sgd", "rmsprop", "adam", "adamw"} or an object such as ``fastmlp.Adam(1e-3)``.
+        {"sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam", "lion"} or an object such as ``fastmlp.Adam(1e-3)``.
     seed : int or None, default 0
         In [0, 2**64). Same seed and same data give the same bits for any number of threads and on every instruction
         set with fused multiply-add. None draws one; it is then in ``model.seed``.
@@ -190,6 +190,8 @@ class Model:
         with self._turn.of_callback():
             if self._network is not None and chosen.kernel != self._optimizer.kernel:
                 self._network.set_optimizer(chosen.kernel, chosen.kernel_states)
+            elif self._network is not None:
+                self._network.keep_optimizer(chosen.kernel_states)
             self._optimizer = chosen
 
     def _suited(self, optimizer: str | optimizers_module.Optimizer) -> optimizers_module.Optimizer:
@@ -335,6 +337,13 @@ class Model:
                 raise ValueError(f"weights[{i}][3] holds {found[3].min()}, but a variance is never negative")
         with self._turn.of_callback():
             self._built().set_weights(arrays)
+
+    @property
+    def average_weights(self) -> Pairs | None:
+        """The moving average of `weights` that predicts and evaluates where the optimizer has ``use_ema=True``, as
+        copies; None where there is none."""
+        pairs: Pairs | None = self._built().get_average()
+        return pairs
 
     def _built(self) -> Any:
         if self._network is None:
@@ -783,7 +792,8 @@ class Model:
         n = len(X) if subset is None else len(subset)
         if isinstance(self._loss, losses_module.Custom):
             chosen = slice(None) if subset is None else subset
-            return self._logs(self._loss(self._outputs(X, "identity", subset), targets[chosen])[0], 0, n)
+            loss = self._loss(self._outputs(X, "identity", subset), targets[chosen])[0] + self._network.penalty()
+            return self._logs(loss, 0, n)
         loss, right = self._with_run(_engine.Run.evaluate, n, "prediction", X, targets, weights, subset=subset)
         return self._logs(loss, right, n)
 

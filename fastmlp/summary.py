@@ -119,7 +119,7 @@ def _padded(n: int, dtype: str) -> int:
 
 
 def _n_states(model: "Model") -> int:
-    return model.optimizer.kernel_states.bit_count()
+    return len(model.optimizer.kernel_states)
 
 
 def batch_bytes(model: "Model", batch_size: int) -> int:

@@ -36,7 +36,9 @@ def classifier(optimizer="adam", **options):
 def bits(model):
     """Weights and optimizer states, as bytes."""
     state = model.__getstate__()
-    arrays = [array for kind in (state["weights"], state["training"]["m"]) for pair in kind for array in pair]
+    arrays = [
+        array for kind in (state["weights"], *state["training"]["states"].values()) for pair in kind for array in pair
+    ]
     return [array.tobytes() for array in arrays], state["training"]["step"]
 
 

@@ -80,7 +80,7 @@ def test_an_unknown_isa_is_refused(dtype):
 @pytest.mark.parametrize("kind", ["activation", "loss", "update"])
 def test_an_unknown_kernel_is_refused_with_the_list_of_the_known(kind):
     arguments = {
-        "activation": (np.zeros(1),), "loss": (np.zeros((1, 1)), [0]), "update": (np.zeros(1),) * 4 + ({},),
+        "activation": (np.zeros(1),), "loss": (np.zeros((1, 1)), [0]), "update": (np.zeros(1), np.zeros(1), (), {}),
     }[kind]  # fmt: skip
     with pytest.raises(ValueError, match=r"no kernel named 'nonsense'; there are .*, "):
         getattr(_kernels, kind)("nonsense", *arguments)

@@ -11,9 +11,12 @@ HYPER = {  # constants as fastmlp/optimizers.py gives them, and the rate
     "nesterov": ({"momentum": 0.9}, 0.02),
     "rmsprop": ({"beta_2": 0.9, "epsilon": 1e-3}, 0.01),
     "adam": ({"momentum": 0.9, "beta_2": 0.99, "epsilon": 1e-3, "bias_correction": True}, 0.01),
-    "adamw": ({"momentum": 0.9, "beta_2": 0.99, "epsilon": 1e-3, "bias_correction": True, "weight_decay": 0.1}, 0.01),
+    "amsgrad": ({"momentum": 0.9, "beta_2": 0.9, "epsilon": 1e-3, "bias_correction": True}, 0.01),
+    "nadam": ({"momentum": 0.9, "beta_2": 0.99, "epsilon": 1e-3, "momentum_schedule": True}, 0.01),
+    "rmsprop_centered": ({"beta_2": 0.9, "epsilon": 1e-2}, 0.01),
+    "adagrad": ({"epsilon": 1e-3, "epsilon_in_root": 0.1}, 0.05),
+    "lion": ({"momentum": 0.9, "beta_2": 0.99}, 0.01),
 }
-STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 2, "adam": 3, "adamw": 3}  # bit 0: m, bit 1: v
 ROW_SCALE = {"squared_error": 0.25}
 SMOOTH = [(19, "tanh"), (33, "silu"), (7, "identity")]
 
@@ -36,7 +39,7 @@ class Case:
         twins = [(w.astype(np.float64), b.astype(np.float64), *p[1:]) for (w, b), p in zip(weights, plan, strict=True)]
         self.twin = _reference.Network(twins, loss, self.row_scale)
         self.hyper, self.rate = HYPER[optimizer]
-        self.network.set_optimizer(optimizer, STATES[optimizer])
+        self.network.set_optimizer(optimizer)
         self.twin.set_optimizer(optimizer)
         self.x = rng.standard_normal((samples, n_inputs)).astype(dtype)
         if loss == "softmax_cross_entropy_labels":

@@ -118,7 +118,7 @@ def test_same_bits_for_every_number_of_threads(stack, dtype, fused_isas):
         for n_threads in (1, 2, 3, 4):
             network = _engine.Network(11, layers.plan(stack, 11), dtype, isa=isa, seed=5)
             network.set_weights(model_of(stack, dtype).weights)
-            network.set_optimizer("adam", 3)
+            network.set_optimizer("adam")
             arrays = []
             for batch_rows in (130, 20):  # shared by rows, and by panels
                 run = _engine.Run(network, batch_rows, n_threads, True, True, "softmax_cross_entropy_labels")

@@ -38,8 +38,8 @@ def classifier(optimizer="adam", **options):
 def bits(model):
     """Weights, optimizer states and counts, as bytes."""
     state = model.__getstate__()
-    moments = [*(state["training"]["m"] or []), *(state["training"]["v"] or [])]
-    counts = [state["training"][name] for name in ("step", "epoch", "powers", "optimizer")]
+    moments = [pair for pairs in state["training"]["states"].values() for pair in pairs]
+    counts = [state["training"][name] for name in ("step", "updates", "pending", "epoch", "powers", "optimizer")]
     return [array.tobytes() for pair in [*state["weights"], *moments] for array in pair], counts
 
 
@@ -93,7 +93,10 @@ def test_a_regression_has_no_accuracy():
     assert list(history.history) == ["loss"]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", fm.SGD(0.01, momentum=0.9), "rmsprop", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", [
+    "sgd", fm.SGD(0.01, momentum=0.9), "rmsprop", fm.RMSprop(centered=True), "adagrad", "adam", fm.Adam(amsgrad=True),
+    "adamw", "nadam", "lion", fm.SGD(0.1, global_clipnorm=0.5), fm.Adam(gradient_accumulation_steps=4, use_ema=True),
+], ids=str)  # fmt: skip
 def test_two_fits_are_one(optimizer):
     X, y = data()
     model, other = classifier(optimizer), classifier(optimizer)
@@ -219,7 +222,7 @@ def test_diverging_later_keeps_the_last_good_epoch(verbose, optimizer):
     losses = models[1].fit(X, 3 * X, batch_size=1, epochs=good, verbose=0)["loss"]
     assert error.history["loss"] == losses
     assert bits(models[0])[0][:2] == bits(models[1])[0][:2]
-    assert not any(array.any() for pair in models[0]._network.get_state()["m"] or [] for array in pair)
+    assert not any(array.any() for pair in models[0]._network.get_state()["states"].get("m", []) for array in pair)
     assert models[0]._network.step == 0
     again = pickle.loads(pickle.dumps(error))
     assert (again.step, again.learning_rate, str(again)) == (error.step, error.learning_rate, str(error))

@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels
+from fastmlp import _engine, _kernels, _reference
+from fastmlp.optimizers import STATES
 
 # The baseline of x86-64 rounds multiply-adds twice and has other bits: it is compared with itself only.
 THREADS = [2, 3, 4]
 
 HYPER = {
     "momentum": 0.9, "beta_2": 0.99, "epsilon": 1e-7, "epsilon_in_root": 1e-9, "bias_correction": True,
-    "weight_decay": 0.01,
 }  # fmt: skip
-STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 2, "adam": 3, "adamw": 3}
 
 # n_inputs, layers, samples, batch. A batch of fewer than 32 rows a thread is shared by panels, a larger one by rows.
 SHAPES = {
@@ -39,7 +38,7 @@ def trained(
         weights.append(((rng.standard_normal((n_in, n_out)) / np.sqrt(n_in)).astype(dtype), np.zeros(n_out, dtype)))
         n_in = n_out
     network.set_weights(weights)
-    network.set_optimizer(optimizer, STATES[optimizer])
+    network.set_optimizer(optimizer)
     x = rng.standard_normal((samples, n_inputs)).astype(dtype)
     labels = rng.integers(0, n_in, samples).astype(np.int32)
     targets = labels if loss.endswith("_labels") else rng.dirichlet(np.ones(n_in), samples).astype(dtype)
@@ -48,7 +47,8 @@ def trained(
     assert run.n_threads == n_threads or not _engine.has_openmp
     run.bind(x, targets, weights)
     n_steps = 2 * -(-samples // batch_rows) + 1
-    losses, right = run.train(np.full(n_steps, 0.01), HYPER, True, 3)
+    hyper = HYPER | ({"momentum_schedule": True, "bias_correction": False} if optimizer == "nadam" else {})
+    losses, right = run.train(np.full(n_steps, 0.01), hyper, True, 3)
     assert np.isfinite(losses).all()
     found = {"losses": losses.tobytes(), "hits": right.tobytes()}
     whole = _engine.Run(network, samples, n_threads, True, True, loss)
@@ -167,12 +167,18 @@ def weights_of_rows(isa, dtype):
 
 
 def optimizers(isa, dtype):
-    hyper = {**HYPER, "rate": 0.01, "correction_1": 1.3, "correction_2": 1.7}
+    hyper = _reference.NEUTRAL | HYPER | {"rate": 0.01, "correction_1": 1.3, "correction_2": 1.7, "correction_g": 0.2}
+    hyper |= {"weight_decay": 0.01, "gradient_scale": 0.9, "share": 0.5, "l1": 0.01, "l2": 0.1, "clip_value": 1.5}
     del hyper["bias_correction"]
     for name in _engine.optimizers:
         g, w, m = sample((3, 1000), dtype)
-        states = [m if STATES[name] & 1 else None, np.abs(g) if STATES[name] & 2 else None]
-        yield from (a for a in _kernels.update(name, g, w, *states, hyper, isa=isa) if a is not None)
+        states = [m if state == "m" else np.abs(g) for state in STATES[name]]
+        w, states = _kernels.update(name, g, w, states, hyper, isa=isa)
+        yield from (w, *states)
+    for n in (1, 50, 1000):
+        yield _kernels.prepare_gradient(*sample((2, n), dtype), hyper, isa=isa)
+        yield np.array(_kernels.penalty(sample(n, dtype), 0.3, 0.7, isa=isa))
+        yield _kernels.max_norm(sample((n, 40), dtype), 0.9 * np.sqrt(n), isa=isa)
 
 
 def rows(isa, dtype):

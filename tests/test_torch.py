@@ -82,13 +82,46 @@ OPTIMIZERS = {
     "nesterov": (
         fm.SGD(0.05, momentum=0.9, nesterov=True), lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, nesterov=True)),
     "rmsprop": (fm.RMSprop(1e-3, rho=0.95, epsilon=1e-6), lambda p: torch.optim.RMSprop(p, 1e-3, 0.95, 1e-6)),
+    "rmsprop, centred": (
+        fm.RMSprop(1e-3, rho=0.95, epsilon=1e-6, centered=True),
+        lambda p: torch.optim.RMSprop(p, 1e-3, 0.95, 1e-6, centered=True)),
+    "adagrad": (
+        fm.Adagrad(0.02, initial_accumulator_value=0.1, epsilon=1e-8),
+        lambda p: torch.optim.Adagrad(p, 0.02, initial_accumulator_value=0.1, eps=1e-8)),
     "adam": (fm.Adam(3e-3, epsilon=1e-8), lambda p: torch.optim.Adam(p, 3e-3, eps=1e-8)),
     "adam, other constants": (
         fm.Adam(3e-3, beta_1=0.8, beta_2=0.9, epsilon=1e-4), lambda p: torch.optim.Adam(p, 3e-3, (0.8, 0.9), 1e-4)),
+    "amsgrad": (
+        fm.Adam(3e-3, beta_2=0.9, epsilon=1e-8, amsgrad=True),
+        lambda p: torch.optim.Adam(p, 3e-3, (0.9, 0.9), 1e-8, amsgrad=True)),
+    "nadam": (fm.Nadam(3e-3, epsilon=1e-8), lambda p: torch.optim.NAdam(p, 3e-3, eps=1e-8, momentum_decay=1)),
     "adamw": (
         fm.AdamW(3e-3, weight_decay=0.1, epsilon=1e-8),
         lambda p: torch.optim.AdamW(p, 3e-3, weight_decay=0.1, eps=1e-8)),
+    "sgd, l2": (fm.SGD(0.1, momentum=0.9, l2=0.03), lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.03)),
+    "adam, l2": (
+        fm.Adam(3e-3, epsilon=1e-8, l2=0.03), lambda p: torch.optim.Adam(p, 3e-3, eps=1e-8, weight_decay=0.03)),
+    "adam, l2 of weights only": (
+        fm.Adam(3e-3, epsilon=1e-8, l2=0.03, decay_biases=False),
+        lambda p: torch.optim.Adam([{"params": p[::2], "weight_decay": 0.03}, {"params": p[1::2]}], 3e-3, eps=1e-8)),
+    "clip by norm": (fm.Adam(3e-3, epsilon=1e-8, global_clipnorm=0.1), lambda p: clipping(
+        torch.optim.Adam(p, 3e-3, eps=1e-8), lambda: clip_norm(p, 0.1))),
+    "clip by value": (fm.SGD(0.1, clipvalue=0.01), lambda p: clipping(
+        torch.optim.SGD(p, 0.1), lambda: torch.nn.utils.clip_grad_value_(p, 0.01))),
 }  # fmt: skip
+
+
+def clip_norm(parameters, limit):
+    """torch.nn.utils.clip_grad_norm_, which adds 1e-6 to the norm, without that."""
+    norm = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in parameters]))
+    for p in parameters:
+        p.grad.mul_(min(1, limit / norm))
+
+
+def clipping(optimizer, clip):
+    """A torch optimizer that clips the gradients before each step."""
+    optimizer.register_step_pre_hook(lambda *_: clip() and None)
+    return optimizer
 
 
 class Net:
@@ -125,7 +158,8 @@ def close(found, expected, dtype, what):
 def test_every_activation_loss_and_optimizer_is_here():
     assert list(ACTIVATIONS) == _engine.activations
     assert {type(fm.losses.get(loss)) for loss, _, _ in LOSSES.values()} == set(fm.losses.BY_NAME.values())
-    assert {type(optimizer) for optimizer, _ in OPTIMIZERS.values()} == set(fm.optimizers.BY_NAME.values())
+    kinds = {type(optimizer) for optimizer, _ in OPTIMIZERS.values()}
+    assert kinds | {fm.Lion} == set(fm.optimizers.BY_NAME.values())  # torch has no Lion: test_keras.py
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -198,6 +232,29 @@ def test_trainings_walk_with_torch(name):
         assert model.train_on_batch(x, t) == pytest.approx(loss.item(), rel=1e-9)
     for found, expected in zip([a for pair in model.weights for a in pair], net.parameters, strict=True):
         np.testing.assert_allclose(found, expected.detach().numpy(), rtol=0, atol=1e-9)
+
+
+def test_averages_accumulation_and_rates_of_layers_are_torchs():
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((40, 16, 11)), rng.integers(0, 5, (40, 16))
+    optimizer = fm.Adam(3e-3, epsilon=1e-8, use_ema=True, ema_momentum=0.9, gradient_accumulation_steps=4)
+    layers = [fm.Dense(16, "tanh", learning_rate_factor=0.3), fm.Dense(9, "tanh", trainable=False), fm.Dense(5)]
+    model = fm.Model(layers, "softmax_cross_entropy", optimizer, n_inputs=11, dtype="float64")
+    net = Net(model)
+    p = net.parameters
+    stepper = torch.optim.Adam([{"params": p[:2], "lr": 9e-4}, {"params": p[4:]}], 3e-3, eps=1e-8)
+    average = None
+    for i, (x, t) in enumerate(zip(X, y, strict=True)):
+        (functional.cross_entropy(net(torch.tensor(x)), torch.tensor(t)) / 4).backward()
+        if i % 4 == 3:
+            stepper.step()
+            stepper.zero_grad()
+            now = [a.detach().clone() for a in p]
+            average = now if average is None else [0.9 * a + 0.1 * b for a, b in zip(average, now, strict=True)]
+        model.train_on_batch(x, t)
+    for pairs, expected in ((model.weights, p), (model.average_weights, average)):
+        for found, each in zip([a for pair in pairs for a in pair], expected, strict=True):
+            np.testing.assert_allclose(found, each.detach().numpy(), rtol=0, atol=1e-9)
 
 
 # ---- MNIST: 784-512-512-10, relu, SGD 1e-3, batches of 32, inputs X > 0 ----

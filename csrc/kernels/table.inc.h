@@ -1,4 +1,5 @@
 /* Every kernel, and the table of them: included once by each csrc/isa/<isa>.c, which is compiled once per dtype. */
+#include <math.h>
 #include <string.h>
 
 #include "../fastmlp.h"
@@ -45,6 +46,9 @@ const fm_kernels FM(kernels) = {
     .prelu_input_gradient = FM(prelu_input_gradient),
     .prelu_weight_gradient = FM(prelu_weight_gradient),
     .dropout = FM(dropout),
+    .prepare_gradient = FM(prepare_gradient),
+    .penalty = FM(penalty),
+    .max_norm = FM(max_norm),
     .softmax = FM(softmax),
     .scale_rows = FM(scale_rows),
     .sum = FM(sum),
@@ -54,6 +58,8 @@ const fm_kernels FM(kernels) = {
 #define ENTRY(name) [FM_##name] = FM(name),
     .activation = {FM_ACTIVATIONS(ENTRY)},
     .loss = {FM_LOSSES(ENTRY)},
+#undef ENTRY
+#define ENTRY(name, n_states) [FM_##name] = FM(name),
     .update = {FM_OPTIMIZERS(ENTRY)},
 #undef ENTRY
 #define ENTRY(type, source_t) [FM_##type] = FM(gather_##type),

@@ -1,0 +1,332 @@
+"""What all optimizers share: decay, penalties, clipping, accumulation, averages. The engine against its twin."""
+
+import copy
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+import fastmlp as fm
+from fastmlp import _engine, _reference, gradcheck, layers
+
+OPTIONS = {
+    "decay": {"weight_decay": 0.3},
+    "decay of weights only": {"weight_decay": 0.3, "l2": 0.05, "decay_biases": False},
+    "l2": {"l2": 0.1},
+    "clip by norm": {"global_clipnorm": 0.05},
+    "clip by value": {"clipvalue": 0.01},
+    "accumulation": {"gradient_accumulation_steps": 3},
+    "average": {"use_ema": True, "ema_momentum": 0.7},
+    "all": {
+        "weight_decay": 0.3, "l2": 0.1, "decay_biases": False, "global_clipnorm": 0.05, "use_ema": True,
+        "ema_momentum": 0.7, "gradient_accumulation_steps": 2,
+    },
+}  # fmt: skip
+STACK = [fm.Dense(40, "tanh"), fm.LayerNorm(), fm.Dense(9, "tanh", use_bias=False), fm.PReLU(), fm.Dense(3)]
+KINDS = {
+    "sgd": fm.SGD, "momentum": lambda **o: fm.SGD(0.01, momentum=0.9, **o), "lion": fm.Lion,
+    "adam": lambda **o: fm.Adam(epsilon=1e-3, **o), "amsgrad": lambda **o: fm.Adam(amsgrad=True, epsilon=1e-3, **o),
+}  # fmt: skip
+
+
+def data(n=60, n_inputs=21):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((n, n_inputs)), rng.integers(0, 3, n)
+
+
+def model_of(optimizer, stack=STACK, dtype="float64", **options):
+    return fm.Model(stack, "softmax_cross_entropy", optimizer, seed=3, n_inputs=21, dtype=dtype, **options)
+
+
+def twin_of(model):
+    arrays, found = iter(model.weights), []
+    for spec in layers.plan(model.layers, model.n_inputs):
+        w, b = (*next(arrays), np.zeros(0)) if spec.kind == "prelu" else next(arrays)
+        found.append(_reference.Layer(w, b, *spec[1:]))
+    twin = _reference.Network(found, "softmax_cross_entropy_labels", seed=3)
+    twin.set_optimizer(model.optimizer.kernel)
+    return twin
+
+
+def compare(pairs, expected, atol=1e-12):
+    for i, (pair, twin) in enumerate(zip(pairs, expected, strict=True)):
+        for a, b in zip(pair, twin, strict=False):
+            np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=f"layer {i}")
+
+
+def bits(model):
+    state = model.__getstate__()
+    lists = [state["weights"], *state["training"].pop("states").values()]
+    return [array.tobytes() for pairs in lists for pair in pairs for array in pair], state["training"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_training_is_the_twins(name, kind):
+    X, y = data()
+    optimizer = KINDS[kind](**OPTIONS[name])
+    model = model_of(optimizer, n_threads=2)
+    twin = twin_of(model)
+    for _ in range(2):  # epochs of five steps
+        history = model.fit(X, y, batch_size=13, verbose=0)
+        losses, _ = twin.fit(X, y, 13, np.full(5, optimizer.learning_rate), optimizer.hyper(), True, 3)
+        assert history["loss"] == pytest.approx([np.average(losses, weights=[13] * 4 + [8])], rel=1e-11)
+    compare(model.weights, [layer[:2] for layer in twin.layers])
+    assert (model.average_weights is None) == (not optimizer.use_ema)
+    if optimizer.use_ema:
+        compare(model.average_weights, twin.average)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_changes_the_training(name):
+    X, y = data()
+    model, plain = model_of(fm.Adam(**OPTIONS[name])), model_of(fm.Adam())
+    for each in (model, plain):
+        each.fit(X, y, batch_size=13, epochs=2, verbose=0)
+    same = all(np.array_equal(a[0], b[0]) for a, b in zip(model.weights, plain.weights, strict=True))
+    assert same == (name == "average")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_threads_and_instruction_sets_do_not_change_a_bit(name, dtype, fused_isas, monkeypatch):
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((300, 90)).astype(dtype), rng.integers(0, 3, 300)
+    stack = [fm.Dense(130, "tanh", l1=1e-4, l2=1e-3, max_norm=0.9), fm.Dense(3)]
+    found = []
+    for isa, n_threads, batch_size in ((None, 1, 150), (None, 2, 150), (None, 3, 150), (fused_isas[1], 2, 150)):
+        if isa is not None:
+            monkeypatch.setattr(_engine, "isa", isa)
+        model = fm.Model(stack, "softmax_cross_entropy", fm.Adam(**OPTIONS[name]), n_threads=n_threads, dtype=dtype)
+        history = model.fit(X.astype(dtype), y, batch_size=batch_size, epochs=3, verbose=0)
+        found.append((bits(model), history["loss"], model.predict(X).tobytes()))
+    assert all(each == found[0] for each in found[1:])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_five_and_five_epochs_are_ten(name, tmp_path):
+    """The state of a model that was copied, pickled or saved in between is whole."""
+    X, y = data()
+    optimizer = fm.Adam(0.01, amsgrad=True, **OPTIONS[name])
+    models = [model_of(optimizer, dtype="float32") for _ in range(4)]
+    for model in models:
+        model.fit(X, y, batch_size=13, epochs=2, verbose=0)
+    models[1], models[2] = copy.deepcopy(models[1]), pickle.loads(pickle.dumps(models[2]))
+    models[3].save(tmp_path / "net")
+    models[3] = fm.load(tmp_path / "net")
+    for model in models:
+        model.fit(X, y, batch_size=13, epochs=2, verbose=0)
+    whole = model_of(optimizer, dtype="float32")
+    whole.fit(X, y, batch_size=13, epochs=4, verbose=0)
+    for model in models:
+        assert bits(model) == bits(whole)
+        assert model.predict(X).tobytes() == whole.predict(X).tobytes()
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_apply_gradients_is_what_training_does(name):
+    X, y = data()
+    trained, applied = (model_of(fm.Adam(0.01, **OPTIONS[name])) for _ in range(2))
+    for _ in range(5):
+        loss, gradients = applied.loss_and_gradients(X, y)
+        assert loss == trained.train_on_batch(X, y)
+        applied.apply_gradients(gradients)
+    assert bits(trained)[0] == bits(applied)[0]
+
+
+def test_a_global_norm_is_what_remains(tmp_path):
+    """With SGD of rate 1 the step is the clipped gradient."""
+    X, y = data()
+    for limit in (1e-3, 1e3):
+        model = model_of(fm.SGD(1.0, global_clipnorm=limit))
+        before = model.weights
+        _, gradients = model.loss_and_gradients(X, y)
+        model.train_on_batch(X, y)
+        norm = np.sqrt(sum((a**2).sum() for pair in gradients for a in pair))
+        moved = [a - b for pairs in zip(before, model.weights, strict=True) for a, b in zip(*pairs, strict=True)]
+        flat = [a for pair in gradients for a in pair]
+        for a, b in zip(moved, flat, strict=True):
+            np.testing.assert_allclose(a, b * min(1, limit / norm), rtol=1e-9, atol=1e-15)
+
+
+def test_accumulation_is_a_larger_batch():
+    """Three batches of equal size are one three times as large; one that is left over waits for the next epoch."""
+    X, y = data()
+    small, large = model_of(fm.SGD(0.1, gradient_accumulation_steps=3)), model_of(fm.SGD(0.1))
+    small.fit(X, y, batch_size=10, verbose=0)
+    large.fit(X, y, batch_size=30, verbose=0)
+    compare(small.weights, large.weights)
+    before = bits(small)[0]
+    small.fit(X[:10], y[:10], batch_size=10, verbose=0)
+    state = small._network.get_state()
+    assert (state["pending"], state["updates"], state["step"]) == (1, 2, 7)
+    assert bits(small)[0][: len(small.weights)] == before[: len(small.weights)]
+
+
+def test_the_average_predicts_and_the_weights_train():
+    X, y = data()
+    model = model_of(fm.SGD(0.5, use_ema=True, ema_momentum=0.9))
+    untrained = model.predict(X)
+    np.testing.assert_array_equal(untrained, model_of("sgd").predict(X))
+    seen, average = [], None
+    for step in range(4):
+        model.train_on_batch(X, y)
+        seen.append(model.weights)
+        average = [
+            tuple(w if step == 0 else 0.9 * a + 0.1 * w for a, w in zip(*pairs, strict=True))
+            for pairs in zip(average or seen[0], seen[-1], strict=True)
+        ]
+    compare(model.average_weights, average)
+    other = model_of("sgd")
+    other.weights = average
+    np.testing.assert_allclose(model.predict(X), other.predict(X), atol=1e-12)
+    assert model.evaluate(X, y) == pytest.approx(other.evaluate(X, y))
+    other.weights = seen[-1]
+    assert model.loss_and_gradients(X, y)[0] == pytest.approx(other.loss_and_gradients(X, y)[0])
+    assert model.evaluate(X, y)["loss"] != pytest.approx(other.evaluate(X, y)["loss"], rel=1e-3)
+    model.weights = other.weights  # by hand: the average starts again from them
+    compare(model.average_weights, other.weights)
+
+
+def test_an_average_begins_where_the_optimizer_is_exchanged():
+    X, y = data()
+    model = model_of(fm.Adam(0.01))
+    model.fit(X, y, verbose=0)
+    assert model.average_weights is None
+    moments = model._network.get_state()["states"]["m"][0][0].tobytes()
+    model.optimizer = dataclasses.replace(model.optimizer, use_ema=True, gradient_accumulation_steps=2)
+    compare(model.average_weights, model.weights, atol=0)
+    assert model._network.get_state()["states"]["m"][0][0].tobytes() == moments
+    model.fit(X, y, verbose=0)
+    model.optimizer = fm.Adam(0.01)
+    assert list(model._network.get_state()["states"]) == ["m", "v"]
+    assert model.average_weights is None
+
+
+@pytest.mark.parametrize("options", [
+    {"weight_decay": -1}, {"l2": -1e-3}, {"l2": np.nan}, {"global_clipnorm": 0}, {"clipvalue": -1},
+    {"global_clipnorm": np.inf}, {"gradient_accumulation_steps": 0}, {"ema_momentum": 1.0}, {"ema_momentum": -0.1},
+    {"clipvalue": 1, "global_clipnorm": 1},
+])  # fmt: skip
+@pytest.mark.parametrize("kind", [fm.SGD, fm.Lion, fm.AdamW])
+def test_bad_values_are_refused(kind, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        kind(**options)
+
+
+@pytest.mark.parametrize("options", [
+    {"weight_decay": "1"}, {"l2": True}, {"global_clipnorm": "1"}, {"gradient_accumulation_steps": 1.5},
+    {"use_ema": 1}, {"decay_biases": None}, {"ema_momentum": None},
+])  # fmt: skip
+def test_bad_types_are_refused(options):
+    with pytest.raises(TypeError, match=next(iter(options))):
+        fm.SGD(**options)
+
+
+def test_representations_show_what_was_chosen():
+    assert repr(fm.SGD(0.1)) == "SGD(learning_rate=0.1, momentum=0.0, nesterov=False)"
+    assert repr(fm.SGD(0.1, l2=0.5)) == "SGD(learning_rate=0.1, momentum=0.0, nesterov=False, l2=0.5)"
+    for optimizer in (fm.AdamW(), fm.Nadam(global_clipnorm=1.0), fm.Adagrad(use_ema=True)):
+        assert eval(repr(optimizer), vars(fm)) == optimizer
+
+
+# ---- options of a layer ----
+
+LAYER_OPTIONS = {
+    "l1": {"l1": 0.01}, "l2": {"l2": 0.02}, "both": {"l1": 0.003, "l2": 0.02}, "max norm": {"max_norm": 0.8},
+    "frozen": {"trainable": False, "l2": 0.1, "max_norm": 0.1}, "rate": {"learning_rate_factor": 0.3},
+    "all": {"l1": 0.003, "l2": 0.02, "max_norm": 0.8, "learning_rate_factor": 2.0},
+}  # fmt: skip
+
+
+def stack_with(options):
+    return [fm.Dense(40, "tanh"), fm.Dense(19, "tanh", **options), fm.Dropout(0.1), fm.Dense(3, **options)]
+
+
+@pytest.mark.parametrize("optimizer", [
+    fm.Adam(0.01, epsilon=1e-3), fm.SGD(0.1, global_clipnorm=0.05, gradient_accumulation_steps=2, use_ema=True),
+    fm.Nadam(0.01, epsilon=1e-3, clipvalue=0.01),
+], ids=["adam", "sgd", "nadam"])  # fmt: skip
+@pytest.mark.parametrize("name", LAYER_OPTIONS)
+def test_training_with_options_of_layers_is_the_twins(name, optimizer):
+    X, y = data()
+    model = model_of(optimizer, stack_with(LAYER_OPTIONS[name]), n_threads=2)
+    twin = twin_of(model)
+    for _ in range(2):
+        history = model.fit(X, y, batch_size=13, verbose=0)
+        losses, _ = twin.fit(X, y, 13, np.full(5, optimizer.learning_rate), optimizer.hyper(), True, 3)
+        assert history["loss"] == pytest.approx([np.average(losses, weights=[13] * 4 + [8])], rel=1e-11)
+    compare(model.weights, [layer[:2] for layer in twin.layers])
+    if optimizer.use_ema:
+        compare(model.average_weights, twin.average)
+        twin.layers = [layer._replace(w=w, b=b) for layer, (w, b) in zip(twin.layers, twin.average, strict=True)]
+    assert model.evaluate(X, y)["loss"] == pytest.approx(twin.evaluate(X, y)[0], rel=1e-11)
+
+
+@pytest.mark.parametrize("name", LAYER_OPTIONS)
+def test_gradients_hold_the_penalties(name):
+    X, y = data()
+    model = fm.Model([fm.Dense(7, "tanh", **LAYER_OPTIONS[name]), fm.Dense(3)], "softmax_cross_entropy", n_inputs=21)
+    assert gradcheck.check(model, X, y)
+
+
+@pytest.mark.parametrize("options", [{"l1": 0.01}, {"l2": 0.02}])
+def test_a_penalty_is_part_of_every_loss(options):
+    X, y = data()
+    plain, model = (model_of("sgd", [*stack_with(o)[:2], fm.Dense(3)]) for o in ({}, options))
+    W = model.weights[1][0]
+    penalty = options.get("l1", 0) * np.abs(W).sum() + options.get("l2", 0) * (W**2).sum()
+    assert model.evaluate(X, y)["loss"] == pytest.approx(plain.evaluate(X, y)["loss"] + penalty)
+    assert model.loss_and_gradients(X, y)[0] == pytest.approx(plain.loss_and_gradients(X, y)[0] + penalty)
+    assert model.train_on_batch(X, y) == pytest.approx(plain.train_on_batch(X, y) + penalty)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_max_norm_holds_after_every_step(n_threads):
+    X, y = data()
+    model = model_of(fm.SGD(0.5, momentum=0.9), stack_with({"max_norm": 0.8}), n_threads=n_threads)
+    model.fit(X, y, batch_size=7, verbose=0)
+    for i, limited in enumerate((False, True, True)):
+        norms = np.linalg.norm(model.weights[i][0], axis=0)
+        assert (norms.max() < 0.8 * (1 + 1e-12)) == limited
+
+
+@pytest.mark.parametrize(
+    "optimizer", [fm.Adam(0.01), fm.Lion(weight_decay=0.1, l2=0.1), fm.SGD(0.1, global_clipnorm=0.1)], ids=str
+)
+def test_a_frozen_layer_keeps_weights_and_states(optimizer):
+    X, y = data()
+    stack = [fm.Dense(40, "tanh"), fm.Dense(19, "tanh", trainable=False), fm.Dense(3)]
+    model = model_of(optimizer, stack)
+    before = model.weights
+    model.fit(X, y, batch_size=13, verbose=0)
+    _, gradients = model.loss_and_gradients(X, y)
+    assert np.abs(gradients[1][0]).max() > 0
+    model.apply_gradients(gradients)
+    for i, frozen in enumerate((False, True, False)):
+        assert np.array_equal(model.weights[i][0], before[i][0]) == frozen
+        assert np.array_equal(model.weights[i][1], before[i][1]) == frozen
+    for pairs in model._network.get_state()["states"].values():
+        assert not any(a.any() for a in pairs[1])
+        assert all(a.any() for a in pairs[0])
+
+
+def test_a_file_keeps_the_options_of_layers(tmp_path):
+    model = model_of("adam", stack_with(LAYER_OPTIONS["all"]))
+    model.save(tmp_path / "net")
+    assert fm.load(tmp_path / "net").layers == model.layers
+
+
+@pytest.mark.parametrize("options", [
+    {"l1": -1}, {"l2": np.inf}, {"max_norm": 0}, {"max_norm": -1}, {"learning_rate_factor": -1}, {"l1": np.nan},
+])  # fmt: skip
+def test_bad_values_of_layers_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        fm.Dense(3, **options)
+
+
+@pytest.mark.parametrize("options", [{"l1": "1"}, {"max_norm": True}, {"trainable": 1}, {"learning_rate_factor": None}])
+def test_bad_types_of_layers_are_refused(options):
+    with pytest.raises(TypeError, match=next(iter(options))):
+        fm.Dense(3, **options)
