@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmlp._figures import COLOURS, MARKERS, colour_bar
-from fastmlp._validation import Array, numeric_array
+from fastmlp._validation import Array, bounded_integer, numeric_array
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -24,33 +24,46 @@ class Plane:
     y: Array | None
     sides: list[Array]
     found: Array
-    link: str
+    classes: bool
+    limits: tuple[float, float] | None  # of the colours; None: of the values
+    level: float | None  # between two classes; None: there are none, or more
 
 
-def of(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None) -> Plane:
+def of(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None, output: int) -> Plane:
     """Predictions around some samples; a ValueError where they cannot be drawn."""
-    n_inputs, link = model._built().n_inputs, model.loss.link
-    if n_inputs != 2 or (model.n_outputs > 1 and link != "softmax"):
-        raise ValueError(
-            f"a decision boundary is drawn of two inputs and one output, or classes of a softmax; this model has "
-            f"{n_inputs} inputs and {model.n_outputs} outputs, and its loss is {model.loss}"
-        )
+    n_inputs, loss = model._built().n_inputs, model.loss
+    if n_inputs != 2:
+        raise ValueError(f"a decision boundary is drawn of two inputs, but this model has {n_inputs}")
+    classes = loss.link == "softmax"
+    if classes and output:
+        raise ValueError(f"output={output} has no meaning for classes, of which all are drawn; leave it out")
+    output = bounded_integer("output", output, at_least=0, below=model.n_outputs)
     model.predict(X) if y is None else model.evaluate(X, y)  # checks them
     points = numeric_array("X", X).astype(np.float64).reshape(-1, 2)
     if y is not None:
-        array = numeric_array("y", y)
-        y = (array.argmax(1) if link == "softmax" and array.ndim == 2 else array.reshape(-1)).astype(np.float64)
+        array = numeric_array("y", y).reshape(len(points), -1)
+        y = array.argmax(1) if classes and array.shape[1] > 1 else array[:, output if array.shape[1] > 1 else 0]
+        y = y.astype(np.float64)
     low, high = points.min(0), points.max(0)
     margin = np.where(high > low, 0.08 * (high - low), 1.0)
     sides = [np.linspace(*ends, RESOLUTION) for ends in zip(low - margin, high + margin, strict=True)]
     grid = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
     found = model.predict(grid).astype(np.float64).reshape(RESOLUTION, RESOLUTION, -1)
-    return Plane(points, y, sides, found, link)
+    if classes:
+        return Plane(points, y, sides, found, True, None, None)
+    found = found[..., output]
+    if loss.link == "sigmoid":
+        return Plane(points, y, sides, found, False, (0.0, 1.0), 0.5)
+    if loss.has_accuracy:  # scores on both sides of zero
+        largest = float(np.abs(found).max()) or 1.0
+        return Plane(points, y, sides, found, False, (-largest, largest), 0.0)
+    every = found if y is None else np.concatenate([found.ravel(), y])
+    return Plane(points, y, sides, found, False, (float(every.min()), float(every.max())), None)
 
 
 def draw(plane: Plane, ax: Any) -> Any:
     """Draw into a matplotlib Axes, and return it."""
-    (_classes if plane.link == "softmax" else _values)(plane, ax)
+    (_classes if plane.classes else _values)(plane, ax)
     ax.set_xlim(plane.sides[0][0], plane.sides[0][-1])
     ax.set_ylim(plane.sides[1][0], plane.sides[1][-1])
     ax.set_xlabel("first input")
@@ -85,24 +98,26 @@ def _classes(plane: Plane, ax: Any) -> None:
 
 
 def _values(plane: Plane, ax: Any) -> None:
-    """Values of one output in colours; of a probability the line of 1/2."""
-    points, y, sides, found = plane.points, plane.y, plane.sides, plane.found[..., 0]
-    probability = plane.link == "sigmoid"
-    every = found if y is None else np.concatenate([found.ravel(), y])
-    low, high = (0.0, 1.0) if probability else (float(every.min()), float(every.max()))
-    colours = {"cmap": "RdBu_r" if probability else "cividis", "vmin": low, "vmax": high}
+    """Values of one output in colours; of two classes, the line between them."""
+    points, y, sides, found, level = plane.points, plane.y, plane.sides, plane.found, plane.level
+    assert plane.limits is not None
+    low, high = plane.limits
+    colours = {"cmap": "cividis" if level is None else "RdBu_r", "vmin": low, "vmax": high}
     place = {"extent": _extent(sides), "origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
     image = ax.imshow(found, **place, **colours)
-    colour_bar(ax, image, "probability" if probability else "prediction")
-    if probability and found.min() < 0.5 < found.max():
-        ax.contour(*sides, found, [0.5], colors="0.2", linewidths=0.8)
-    if y is not None:
-        parts = [("0", y <= 0.5), ("1", y > 0.5)] if probability else [("", np.isfinite(y))]
-        for (label, own), marker in zip(parts, MARKERS, strict=False):
-            look = {"marker": marker, "edgecolors": "black", "linewidths": 0.5, "label": label}
-            ax.scatter(points[own, 0], points[own, 1], c=y[own], s=28, **look, **colours)
-        if probability:
-            _legend_of_classes(ax)
+    colour_bar(ax, image, "probability" if level == 0.5 else "prediction")
+    if level is not None and found.min() < level < found.max():
+        ax.contour(*sides, found, [level], colors="0.2", linewidths=0.8)
+    look = {"s": 28, "edgecolors": "black", "linewidths": 0.5}
+    if y is None:
+        return
+    if level is None:
+        ax.scatter(points[:, 0], points[:, 1], c=y, **look, **colours)
+        return
+    for label, own, marker, value in (("0", y <= level, "o", low), ("1", y > level, "^", high)):
+        x = points[own]
+        ax.scatter(x[:, 0], x[:, 1], c=np.full(len(x), value), marker=marker, label=label, **look, **colours)
+    _legend_of_classes(ax)
 
 
 def _legend_of_classes(ax: Any) -> None:

@@ -389,11 +389,14 @@ def confusion_matrix(
     return ax
 
 
-def decision_boundary(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None = None, ax: Any = None) -> Any:
+def decision_boundary(
+    model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None = None, ax: Any = None, output: int = 0
+) -> Any:
     """Predictions of a model of two inputs around some samples.
 
-    For a softmax each class has its colour, deeper where it is more probable. For one output that is a probability,
-    the probability and the line of 1/2; for any other single output its value, and the samples in the same colours.
+    For a softmax each class has its colour, deeper where it is more probable. For an output that is a probability, the
+    probability and the line of 1/2, for the score of a hinge the line of 0; for any other output its value, and the
+    samples in the same colours.
 
     Parameters
     ----------
@@ -404,6 +407,8 @@ def decision_boundary(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None 
         Targets as for `Model.fit`; None: the samples are not drawn.
     ax : matplotlib Axes or None, default None
         None makes a new figure.
+    output : int, default 0
+        Which output of several that are not classes.
 
     Returns
     -------
@@ -412,7 +417,7 @@ def decision_boundary(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None 
     Raises
     ------
     ValueError, TypeError
-        Where the model has not two inputs, or several outputs that are no classes, or X or y do not fit it.
+        Where the model has not two inputs or not this output, or X or y do not fit it.
 
     Examples
     --------
@@ -423,5 +428,5 @@ def decision_boundary(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None 
     >>> history = model.fit(X, y, epochs=20, verbose=0)
     >>> ax = fm.plotting.decision_boundary(model, X, y)
     """
-    picture = _boundary.of(model, X, y)
+    picture = _boundary.of(model, X, y, output)
     return _boundary.draw(picture, _axes(ax, (5.6, 4.6)))

@@ -368,6 +368,17 @@ def test_decision_boundary_of_a_probability_and_of_a_value():
         assert all(c.norm.vmin == image.norm.vmin and c.norm.vmax == image.norm.vmax for c in samples)
 
 
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "mean_squared_error"])
+def test_decision_boundary_of_one_output_of_several(loss):
+    X = np.random.default_rng(0).standard_normal((30, 2))
+    Y = (X @ np.ones((2, 3)) > 0).astype(float) * [1, 0, 1]
+    model = fm.Model([fm.Dense(3)], loss, n_inputs=2)
+    ax = plotting.decision_boundary(model, X, Y, output=1)
+    np.testing.assert_array_equal(ax.images[0].get_array().ravel(), model.predict(grid_of(ax))[:, 1])
+    samples = [c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection)]
+    np.testing.assert_array_equal(np.concatenate([c.get_array() for c in samples]), np.zeros(30))
+
+
 def test_decision_boundary_without_targets_or_of_one_place():
     model, X, _ = classifier()
     assert plotting.decision_boundary(model, X).get_legend() is None
@@ -376,10 +387,12 @@ def test_decision_boundary_without_targets_or_of_one_place():
 
 def test_models_without_a_plane_are_refused():
     model, X, y = classifier()
-    with pytest.raises(ValueError, match="this model has 4 inputs and 3 outputs"):
+    with pytest.raises(ValueError, match="two inputs, but this model has 4"):
         plotting.decision_boundary(small(), X, y)
-    with pytest.raises(ValueError, match="2 inputs and 2 outputs"):
-        plotting.decision_boundary(fm.Model([fm.Dense(2)], n_inputs=2), X, X)
+    with pytest.raises(ValueError, match="output must be below 2, not 2"):
+        plotting.decision_boundary(fm.Model([fm.Dense(2)], n_inputs=2), X, X, output=2)
+    with pytest.raises(ValueError, match="output=1 has no meaning for classes"):
+        plotting.decision_boundary(model, X, y, output=1)
     with pytest.raises(ValueError, match="60 samples"):
         plotting.decision_boundary(model, X, y[:-1])
     with pytest.raises(ValueError, match="no weights"):
