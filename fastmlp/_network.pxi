@@ -154,7 +154,7 @@ cdef class Network:
                 for a in self.views(memory, i, running)))
         return found
 
-    cdef void pack(self, Memory memory, list pairs, bint running=False) except *:
+    cdef void pack(self, Memory memory, pairs, bint running=False) except *:
         cdef int i
         cdef ptrdiff_t panel, line = self.k.line
         remaining = iter(pairs)
@@ -168,6 +168,7 @@ cdef class Network:
                 for panel in range(self.layer[i].panels):  # padding stays zero
                     columns = array[:, panel * line:(panel + 1) * line]
                     view[panel, :, :columns.shape[1]] = columns
+            view = array = columns = None  # before those of the next layer are made
 
     @property
     def step(self):
@@ -232,7 +233,8 @@ cdef class Network:
         layer_norm: gamma, beta; batch_norm: these, running mean and variance; prelu: slopes."""
         return self.unpack(self.params, True)
 
-    def set_weights(self, list pairs):
+    def set_weights(self, pairs):
+        """Pairs as of `get_weights`, from any iterable."""
         self.pack(self.params, pairs, True)
         self.start_average()
 

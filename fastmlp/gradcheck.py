@@ -163,14 +163,15 @@ def check(
         max_entries = bounded_integer("max_entries", max_entries)
     seed = bounded_integer("seed", seed, at_least=0)
     copy = _in_float64(model)
-    loss, gradients = copy.loss_and_gradients(X, y, sample_weight)
+    data = (X, y) if sample_weight is None else (X, y, sample_weight)
+    loss, gradients = copy.loss_and_gradients(*data)
     if not math.isfinite(loss):
         raise ValueError(f"the loss is {loss}: there is nothing to differentiate; look at the weights and the data")
     weights = [tuple(array.copy() for array in pair) for pair in copy.weights]
 
     def loss_of_weights() -> float:
         copy.weights = weights
-        return copy.loss_and_gradients(X, y, sample_weight)[0]
+        return copy.loss_and_gradients(*data)[0]
 
     everything = np.concatenate([array.ravel() for pair in gradients for array in pair])
     small = _SMALL * float(np.abs(everything[np.isfinite(everything)]).max(initial=0))

@@ -444,7 +444,8 @@ def initialize(
     if not isinstance(found, np.ndarray) or found.shape != shape or found.dtype != dtype:
         what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
         raise ValueError(f"{chosen!r} draws {what}; it must be an array of {dtype} {shape}")
-    if not np.isfinite(found).all():
+    flat, some = found.reshape(-1), 1 << 16  # at a time: no temporary as large as a part of the weights
+    if not all(np.isfinite(flat[i : i + some]).all() for i in range(0, flat.size, some)):
         raise ValueError(f"{chosen!r} gives values that {dtype} cannot hold (beyond {LARGEST[dtype]:.3g})")
     return found
 

@@ -3,6 +3,7 @@ in _validation.py, before anything changes; C is only reached by arrays that it 
 
 from __future__ import annotations  # help() then shows npt.ArrayLike by name
 
+import itertools
 import math
 import numbers
 import os
@@ -238,12 +239,14 @@ class Model:
                 f"{n_inputs} inputs and the layers {self.layers!r} make more weights than memory can hold; use fewer"
             )
         network = _engine.Network(n_inputs, plan(self.layers, n_inputs), self.dtype, seed=self.seed)
-        if given is None:
-            given, drawn = [], 0
-            for layer, n_in in weighted:
-                given.append(tuple(layer.initial_weights(n_in or 0, self.dtype, self.seed, drawn)))
-                drawn += isinstance(layer, Dense)
-        network.set_weights(given)
+        if given is None:  # those of one layer at a time: they are as large as what the network holds
+            drawn = itertools.accumulate((isinstance(layer, Dense) for layer, _ in weighted), initial=0)
+            network.set_weights(
+                tuple(layer.initial_weights(n_in or 0, self.dtype, self.seed, position))
+                for (layer, n_in), position in zip(weighted, drawn, strict=False)
+            )
+        else:
+            network.set_weights(given)
         network.set_optimizer(self.optimizer.kernel, self.optimizer.kernel_states)
         self._network = network
         if self._statistics:  # of a copy
