@@ -203,6 +203,11 @@ def softmax(n, dtype, **options):
     return _kernels.softmax(numbers(n // 16, N_CLASSES, dtype=dtype), **options)
 
 
+@traffic("z", "y")
+def exp(n, dtype, **options):
+    return _kernels.exp(numbers(n, dtype=dtype), **options)
+
+
 @traffic("dscores", "dscores")
 def scale_rows(n, dtype, **options):
     ones = np.ones(n // ROW)  # repeated in place
@@ -285,7 +290,7 @@ def gather(name):
 # Functions of _kernels that run one kernel, and those that run each of a list.
 PRODUCTS = [dense_forward, dense_input_gradient, dense_weight_gradient]
 SINGLE = [
-    *PRODUCTS, dense_bias_gradient, transpose, scatter, multiply, add, sum, within, softmax, scale_rows, probe_fma,
+    *PRODUCTS, dense_bias_gradient, transpose, scatter, multiply, add, sum, within, softmax, exp, scale_rows, probe_fma,
     probe_triad,
     layer_norm, layer_norm_input_gradient, layer_norm_weight_gradient, batch_statistics, batch_norm,
     batch_norm_input_gradient, batch_norm_weight_gradient, running_average, prelu, prelu_input_gradient,

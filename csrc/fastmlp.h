@@ -17,7 +17,9 @@
     X(identity) X(relu) X(leaky_relu) X(elu) X(selu) X(gelu) X(gelu_tanh) X(silu) X(mish) X(tanh) X(sigmoid)           \
     X(softplus) X(hard_sigmoid) X(hard_tanh)
 #define FM_LOSSES(X)                                                                                                   \
-    X(softmax_cross_entropy) X(softmax_cross_entropy_labels) X(binary_cross_entropy) X(squared_error)
+    X(softmax_cross_entropy) X(softmax_cross_entropy_labels) X(binary_cross_entropy) X(focal) X(focal_labels)          \
+    X(binary_focal) X(hinge) X(squared_error) X(absolute_error) X(huber) X(log_cosh) X(quantile) X(poisson)            \
+    X(gaussian_nll)
 #define FM_OPTIMIZERS(X) /* and how many states each keeps */                                                          \
     X(sgd, 0) X(momentum, 1) X(nesterov, 1) X(rmsprop, 1) X(rmsprop_centered, 2) X(adagrad, 1) X(adam, 2) X(amsgrad, 3)    \
     X(nadam, 2) X(lion, 1)
@@ -50,10 +52,14 @@ typedef struct fm_hyper {
 } fm_hyper;
 
 /* Constants of a loss; each loss reads those that it knows. A vector is (n,) padded to a multiple of a line, one number
- * for each output; NULL means 1. */
+ * for each output; NULL where there is none. */
 typedef struct fm_loss_options {
     double label_smoothing;      /* cross-entropies: so much of each target is spread evenly over the classes */
-    const void *positive_weight; /* binary cross-entropy: factor of the loss of a positive target */
+    double gamma;                /* focal losses: exponent of the probability that is missing */
+    double delta;                /* Huber: where the square becomes a straight line */
+    const void *positive_weight; /* binary cross-entropy: factor of the loss of a positive target; 1 */
+    const void *alpha;           /* focal: weights of the classes, 1; binary: alpha and 1 - alpha of the two sides */
+    const void *levels;          /* quantile: which one, in (0, 1); 1/2 */
 } fm_loss_options;
 
 /* Rows of a batch in blocks: `rows` in all, `block_rows` in every block but the last; a matrix keeps its blocks
@@ -166,6 +172,7 @@ typedef struct fm_kernels {
     fm_dropout *dropout;
     fm_activation *activation[FM_N_ACTIVATIONS];
     fm_softmax *softmax;
+    fm_activation *exp; /* the link of a logarithm */
     fm_loss *loss[FM_N_LOSSES];
     fm_scale_rows *scale_rows;
     fm_update *update[FM_N_OPTIMIZERS];

@@ -11,8 +11,10 @@ cdef extern from "fastmlp.h" nogil:
         double weight_decay, gradient_scale, share, l1, l2, clip_value
 
     ctypedef struct fm_loss_options:
-        double label_smoothing
+        double label_smoothing, gamma, delta
         const void *positive_weight
+        const void *alpha
+        const void *levels
 
     ctypedef struct fm_blocks:
         const void *base
@@ -125,6 +127,7 @@ cdef extern from "fastmlp.h" nogil:
         fm_dropout *dropout
         fm_activation **activation
         fm_softmax *softmax
+        fm_activation *exp
         fm_loss **loss
         fm_scale_rows *scale_rows
         fm_update **update

@@ -160,13 +160,17 @@ cdef class Memory:
 
 
 cdef class LossOptions:
-    """Constants of a loss kernel as C reads them, from those of `fastmlp.losses.Loss.options`; what is not given has no
-    effect."""
+    """Constants of a loss kernel as C reads them, from those of `fastmlp.losses.Loss.options`. What is not given has no
+    effect; gamma is 2 and delta 1."""
 
     def __init__(self, str dtype, dict options):
         self.c.label_smoothing = options.get("label_smoothing", 0.0)
+        self.c.gamma = options.get("gamma", 2.0)
+        self.c.delta = options.get("delta", 1.0)
         self.vectors = []
         self.c.positive_weight = self.vector(dtype, options.get("positive_weight"))
+        self.c.alpha = self.vector(dtype, options.get("alpha"))
+        self.c.levels = self.vector(dtype, options.get("levels"))
 
     cdef const void *vector(self, str dtype, numbers) except? NULL:
         """A copy with one number for each output, padded with zeros to whole lines."""

@@ -472,6 +472,20 @@ def softmax(scores, isa=None, ptrdiff_t repeat=1):
     return from_panels(panels, rows, n)
 
 
+def exp(z, isa=None, ptrdiff_t repeat=1):
+    """e^z of a vector."""
+    cdef const fm_kernels *k = table_of(isa or _engine.isa, z.dtype.name)
+    zp = padded(z)
+    y = aligned(zp.shape, z.dtype)
+    cdef void *pz = pointer(zp)
+    cdef void *py = pointer(y)
+    cdef ptrdiff_t n = len(zp), _i
+    with stopwatch, nogil:
+        for _i in range(repeat):
+            k.exp(n, pz, py, NULL, 0)
+    return y[:len(z)].copy()
+
+
 def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1, isa=None, gradient=True,
          in_place=False, dict options=None, ptrdiff_t repeat=1):
     """(losses of the rows, right predictions, gradient or None)."""

@@ -415,7 +415,148 @@ def squared_error(scores: Array, targets: Array, row_scale: float = 1.0, gradien
     return row_scale * (error**2).sum(axis=1), 0, gradient_scale * 2.0 * error
 
 
-LOSSES = _by_name(softmax_cross_entropy, softmax_cross_entropy_labels, binary_cross_entropy, squared_error)
+@_in_float64
+def absolute_error(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
+    """|z - t|, summed over the outputs; the derivative at 0 is 0."""
+    error = scores - targets
+    return row_scale * np.abs(error).sum(axis=1), 0, gradient_scale * np.sign(error)
+
+
+@_in_float64
+def huber(
+    scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0, delta: float = 1.0
+) -> Loss:
+    """(z - t)^2 / 2 up to |z - t| = delta, then delta (|z - t| - delta / 2), summed over the outputs.  Huber 1964"""
+    error = scores - targets
+    near = np.minimum(np.abs(error), delta)
+    losses = (near * (np.abs(error) - near / 2)).sum(axis=1)
+    return row_scale * losses, 0, gradient_scale * np.clip(error, -delta, delta)
+
+
+@_in_float64
+def log_cosh(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
+    """log cosh(z - t), summed over the outputs; below 1 as log(1 + (cosh(z - t) - 1)), which does not cancel."""
+    error = scores - targets
+    near = np.log1p(2 * np.sinh(np.minimum(np.abs(error), 1.0) / 2) ** 2)
+    losses = np.where(np.abs(error) < 1, near, np.logaddexp(error, -error) - math.log(2))
+    return row_scale * losses.sum(axis=1), 0, gradient_scale * np.tanh(error)
+
+
+@_in_float64
+def quantile(
+    scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0, levels: Any = 0.5
+) -> Loss:
+    """max(q (t - z), (q - 1) (t - z)), summed over the outputs, with one level q or (n,); the derivative at 0 is 0.
+
+    Koenker, Bassett 1978, eq. 2.1
+    """
+    error, q = scores - targets, np.asarray(levels)
+    losses = np.maximum(-q * error, (1 - q) * error).sum(axis=1)
+    return row_scale * losses, 0, gradient_scale * np.where(error < 0, -q, np.where(error > 0, 1 - q, error))
+
+
+@_in_float64
+def poisson(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
+    """exp(z) - t z, summed over the outputs: -log of the Poisson probability of t at the rate exp(z), less log t!."""
+    losses = (np.exp(scores) - targets * scores).sum(axis=1)
+    return row_scale * losses, 0, gradient_scale * (np.exp(scores) - targets)
+
+
+@_in_float64
+def hinge(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
+    """max(0, 1 - t z), summed over the outputs, targets -1 or 1; the derivative at the kink is 0."""
+    margin = 1 - targets * scores
+    right = int(np.count_nonzero((scores > 0) == (targets > 0.5)))
+    dscores = np.where(margin > 0, -targets, 0 * margin)
+    return row_scale * np.maximum(margin, 0).sum(axis=1), right, gradient_scale * dscores
+
+
+@_in_float64
+def focal(
+    scores: Array,
+    targets: Array,
+    row_scale: float = 1.0,
+    gradient_scale: float = 1.0,
+    gamma: float = 2.0,
+    alpha: Any = 1.0,
+) -> Loss:
+    """-sum_j alpha_j t_j (1 - p_j)^gamma log p_j, p the softmax of z and t (rows, n).  Lin et al. 2017, eq. 5
+
+    With g_j its derivative by log p_j, that by z_k is g_k - p_k sum_j g_j.
+    """
+    right = int(np.count_nonzero(scores.argmax(axis=1) == targets.argmax(axis=1)))
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    largest = np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
+    rest = np.where(largest, 0.0, np.exp(shifted)).sum(axis=1, keepdims=True)  # of the sum that is 1 + rest
+    log_p, p = shifted - np.log1p(rest), np.exp(shifted) / (1 + rest)
+    missing = np.where(largest, rest / (1 + rest), 1 - p)  # 1 - p without cancellation
+    power = np.where(targets == 0, 0.0, np.asarray(alpha) * targets) * missing**gamma
+    g = -power * (1 - gamma * p * np.where(p == 0, 0.0, log_p) / np.where(missing == 0, 1.0, missing))
+    losses = -np.where(power == 0, 0.0, power * log_p).sum(axis=1)
+    return row_scale * losses, right, gradient_scale * (g - p * g.sum(axis=1, keepdims=True))
+
+
+def focal_labels(
+    scores: Array,
+    labels: Array,
+    row_scale: float = 1.0,
+    gradient_scale: float = 1.0,
+    gamma: float = 2.0,
+    alpha: Any = 1.0,
+) -> Loss:
+    """focal of integer labels (rows,) in 0 ... n-1."""
+    return focal(scores, np.eye(scores.shape[1])[labels], row_scale, gradient_scale, gamma, alpha)
+
+
+@_in_float64
+def binary_focal(
+    scores: Array,
+    targets: Array,
+    row_scale: float = 1.0,
+    gradient_scale: float = 1.0,
+    gamma: float = 2.0,
+    alpha: Any = None,
+) -> Loss:
+    """-a t (1 - s)^gamma log s - b (1 - t) s^gamma log(1 - s), s = sigmoid(z), summed over the outputs.
+
+    a = b = 1, or a = alpha and b = 1 - alpha, a number or (n,).  Lin et al. 2017, eq. 5
+    """
+    right = int(np.count_nonzero((scores > 0) == (targets > 0.5)))
+    yes, no = (
+        (targets, 1 - targets)
+        if alpha is None
+        else (np.asarray(alpha) * targets, (1 - np.asarray(alpha)) * (1 - targets))
+    )
+    s, not_s, up, down = _sigmoid(scores)[0], _sigmoid(-scores)[0], np.logaddexp(0, scores), np.logaddexp(0, -scores)
+    losses = yes * not_s**gamma * down + no * s**gamma * up
+    dscores = no * s**gamma * (gamma * not_s * up + s) - yes * not_s**gamma * (gamma * s * down + not_s)
+    return row_scale * losses.sum(axis=1), right, gradient_scale * dscores
+
+
+@_in_float64
+def gaussian_nll(scores: Array, targets: Array, row_scale: float = 1.0, gradient_scale: float = 1.0) -> Loss:
+    """(s + (z - t)^2 exp(-s)) / 2, summed over m targets; scores (rows, 2m) are the means z, then the log-variances s.
+
+    An odd last column takes no part.  Nix, Weigend 1994
+    """
+    m = scores.shape[1] // 2
+    error, s = scores[:, :m] - targets[:, :m], scores[:, m : 2 * m]
+    standard = np.where(error == 0, 0.0, error * np.exp(-s / 2))
+    dscores = np.zeros_like(scores)
+    dscores[:, :m], dscores[:, m : 2 * m] = np.where(error == 0, 0.0, standard * np.exp(-s / 2)), (1 - standard**2) / 2
+    return row_scale * ((s + standard**2) / 2).sum(axis=1), 0, gradient_scale * dscores
+
+
+def exp(z: Array) -> Array:
+    """e^z, the link of a logarithm: (n,)."""
+    with np.errstate(over="ignore"):
+        return np.exp(z)
+
+
+LOSSES = _by_name(
+    *(softmax_cross_entropy, softmax_cross_entropy_labels, binary_cross_entropy, focal, focal_labels, binary_focal),
+    *(hinge, squared_error, absolute_error, huber, log_cosh, quantile, poisson, gaussian_nll),
+)
 
 
 def scale_rows(weights: Array, losses: Array, dscores: Array | None = None) -> tuple[Array, Array | None]:
@@ -706,9 +847,11 @@ class Network:
         return add(x, inputs[layer.source + 1]) if layer.kind == "add" else x
 
     def predict(self, x: Array, link: str = "identity") -> Array:
-        """Link of the scores (rows, n_outputs); link: "softmax" or one of ACTIVATIONS."""
+        """Link of the scores (rows, n_outputs); link: "softmax", "exp" or one of ACTIVATIONS."""
         scores = self.forward(x)[0]
-        return softmax(scores) if link == "softmax" else cast(Array, ACTIVATIONS[link](scores)[0])
+        if link in ("softmax", "exp"):
+            return softmax(scores) if link == "softmax" else exp(scores)
+        return cast(Array, ACTIVATIONS[link](scores)[0])
 
     def evaluate(self, x: Array, targets: Array, weights: Array | None = None) -> tuple[float, int]:
         """Mean loss of the rows, times their weights where there are some, with the layers' penalties, and how many

@@ -348,10 +348,12 @@ cdef class Run:
 
     def predict(self, cnp.ndarray out, str link):
         """Scores of the bound rows into out, C-contiguous (n, n_outputs) of the network's dtype; link: identity,
-        softmax, or the name of an activation."""
+        softmax, exp, or the name of an activation."""
         cdef fm_activation *activation = NULL
         cdef bint softmax = link == "softmax"
-        if link not in ("identity", "softmax"):
+        if link == "exp":
+            activation = self.network.k.exp
+        elif link not in ("identity", "softmax"):
             activation = self.network.k.activation[position(activations, link)]
         self.inference(<char *>cnp.PyArray_DATA(out), softmax, activation, NULL, NULL)
 

@@ -1,11 +1,12 @@
-"""Losses, all on raw scores. Each says which targets it takes, which C kernel (csrc/kernels/losses.inc.h) computes it
-with its gradient, and which link turns scores into predictions.
+"""Losses, all on raw scores. Each says which targets it takes, which C kernel (csrc/kernels/losses.inc.h and
+output_losses.inc.h) computes it with its gradient, and which link turns scores into predictions.
 
 A model's loss is the mean over the samples of a batch of the loss of a sample, in nats for the cross-entropies.
 Targets of a sample may be given for every output, of shape (n, n_outputs); for one output also of shape (n,).
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,160 +14,27 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
-from fastmlp._validation import Array, all_finite, choice, engine_dtype, finite_number, numeric_array
+from fastmlp._loss import Loss as Loss  # mypy takes that for a name of this module, too
+from fastmlp._loss import Numbers, for_outputs, numbers_of, set_field
+from fastmlp._validation import Array, all_finite, choice, finite_number, numeric_array
 
 # How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
 _SUM_TOLERANCE = 1e-3
+# Constants must not vanish in float32.
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
-Numbers = float | tuple[float, ...]
-_set = object.__setattr__  # of a frozen dataclass, in its __post_init__
-
-
-def _numbers(name: str, value: Any, **bounds: float) -> Numbers:
-    """A number, or a tuple of some, within bounds."""
-    if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1 and len(value):
-        return tuple(finite_number(f"{name}[{i}]", number, **bounds) for i, number in enumerate(value))
-    return finite_number(name, value, **bounds)
-
-
-def _for_outputs(name: str, value: Numbers, n_outputs: int) -> tuple[float, ...]:
-    """One number for each output."""
-    numbers = value if isinstance(value, tuple) else (value,) * n_outputs
-    if len(numbers) != n_outputs:
-        raise ValueError(f"{name} holds {len(numbers)} numbers, but the model has {n_outputs} outputs; give one or all")
-    return numbers
+# ---- classes ----
 
 
 @dataclasses.dataclass(frozen=True)
-class Loss:
-    """Base of all losses.
-
-    To add one: a kernel and its line in csrc/fastmlp.h, its twin in _reference.py, and a subclass here with a line in
-    BY_NAME.
-    """
-
-    # Turns scores into predictions: "identity", "softmax", or an activation.
-    link: ClassVar[str] = "identity"
-    # Whether the kernel counts right predictions.
-    has_accuracy: ClassVar[bool] = False
-    # Where targets lie; None: any finite number.
-    bounds: ClassVar[tuple[float, float] | None] = None
-
-    def kernel(self, targets: Array) -> str:
-        """Name of the C kernel for such targets."""
-        raise NotImplementedError
-
-    def row_scale(self, n_outputs: int) -> float:
-        """Factor from the kernel's sum over outputs to the loss of a sample."""
-        return 1.0
-
-    def options(self, n_outputs: int) -> dict[str, Any]:
-        """Constants of the kernel, by the names of fm_loss_options in csrc/fastmlp.h."""
-        return {}
-
-    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
-        """Targets as the kernel reads them, checked; no copy where that can be."""
-        low, high = self.bounds or (-LARGEST[dtype], LARGEST[dtype])
-        if _engine.is_plain_matrix(y, n_outputs, low, high) and len(y) == n_samples:
-            plain: Array = y
-            return plain
-        array = numeric_array(name, y)
-        if array.ndim == 1 and n_outputs == 1:
-            array = array.reshape(-1, 1)
-        if array.shape[:1] != (n_samples,):
-            raise ValueError(f"{name} has shape {np.shape(y)}, but X holds {n_samples} samples")
-        if array.ndim != 2:
-            array = array.reshape(n_samples, -1)
-        if array.shape[1] != n_outputs:
-            labels = np.ndim(y) == 1 and array.dtype.kind in "iu"
-            raise ValueError(
-                f"{name} of shape {np.shape(y)} does not fit the model's {n_outputs} outputs: {type(self).__name__} "
-                f"wants shape ({n_samples}, {n_outputs})"
-                + (" (class labels belong to softmax_cross_entropy)" if labels else "")
-            )
-        all_finite(name, array, dtype)
-        array = engine_dtype(array, dtype)
-        if self.bounds is not None:
-            least, most = array.min(), array.max()
-            if least < low or most > high:
-                raise ValueError(
-                    f"{name} holds {least if least < low else most}, but {type(self).__name__} takes targets in "
-                    f"[{low:g}, {high:g}]"
-                )
-        return array
-
-    def classes(self, targets: Array, n_outputs: int) -> tuple[Array, int]:
-        """The class of each sample from its checked targets, and how many classes there are; for class_weight."""
-        raise ValueError(
-            f"class_weight needs one class for each sample, which {type(self).__name__} with {n_outputs} outputs has "
-            "not; give sample_weight"
-        )
-
-    def strata(self, targets: Array) -> Array:
-        """The class of each sample, by which a split is stratified; all the same where there are none."""
-        if targets.ndim == 1:
-            return targets
-        if self.link == "softmax":
-            return np.asarray(targets.argmax(axis=1))
-        if self.has_accuracy and targets.shape[1] == 1 and (targets == np.floor(targets)).all():
-            return targets[:, 0]
-        return np.zeros(len(targets), np.uint8)
-
-    def check_outputs(self, n_outputs: int, activation: str) -> None:
-        """Whether the last layer suits the loss."""
-        if self.link != "identity" and activation != "identity":
-            raise ValueError(
-                f"{type(self).__name__} takes raw scores: the last layer must have no activation, not {activation!r}; "
-                "predict returns probabilities all the same"
-            )
-
-    def accuracy(self, right: int, n_samples: int, n_outputs: int) -> float:
-        """Share of right predictions."""
-        return right / n_samples
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal loss."""
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class SoftmaxCrossEntropy(Loss):
-    """Softmax with cross-entropy for one class of several: ``log(sum_j exp(z_j)) - sum_j t_j z_j``.
-
-    Targets: integer labels of shape (n,) in [0, n_outputs), one-hot rows, or rows of probabilities that sum to 1.
-
-    Parameters
-    ----------
-    label_smoothing : float, default 0.0
-        In [0, 1): ``(1 - label_smoothing) * t + label_smoothing / n_outputs`` in place of t [1]_.
-
-    References
-    ----------
-    .. [1] Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception architecture for computer vision",
-       CVPR 2016, arXiv:1512.00567, section 7.
-
-    Examples
-    --------
-    >>> import fastmlp as fm
-    >>> fm.losses.SoftmaxCrossEntropy(label_smoothing=0.1).link
-    'softmax'
-    """
+class _OfClasses(Loss):
+    """One class of several, by the softmax of the scores."""
 
     link = "softmax"
     has_accuracy = True
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        _set(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
-
-    def options(self, n_outputs: int) -> dict[str, Any]:
-        """Constants of the kernel."""
-        return {"label_smoothing": self.label_smoothing}
-
-    def kernel(self, targets: Array) -> str:
-        """Labels and rows of probabilities have a kernel each."""
-        return "softmax_cross_entropy_labels" if targets.ndim == 1 else "softmax_cross_entropy"
+    # The loss for a single output.
+    of_two: ClassVar[str] = "binary_cross_entropy"
 
     def classes(self, targets: Array, n_outputs: int) -> tuple[Array, int]:
         """The label, or the first of the most probable classes."""
@@ -177,8 +45,8 @@ class SoftmaxCrossEntropy(Loss):
         super().check_outputs(n_outputs, activation)
         if n_outputs < 2:
             raise ValueError(
-                "softmax_cross_entropy needs at least 2 outputs, one for each class; for a single output use "
-                "loss='binary_cross_entropy'"
+                f"{type(self).__name__} needs at least 2 outputs, one for each class; for a single output use "
+                f"loss='{self.of_two}'"
             )
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
@@ -219,7 +87,62 @@ class SoftmaxCrossEntropy(Loss):
 
 
 @dataclasses.dataclass(frozen=True)
-class BinaryCrossEntropy(Loss):
+class SoftmaxCrossEntropy(_OfClasses):
+    """Softmax with cross-entropy for one class of several: ``log(sum_j exp(z_j)) - sum_j t_j z_j``.
+
+    Targets: integer labels of shape (n,) in [0, n_outputs), one-hot rows, or rows of probabilities that sum to 1.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0.0
+        In [0, 1): ``(1 - label_smoothing) * t + label_smoothing / n_outputs`` in place of t [1]_.
+
+    References
+    ----------
+    .. [1] Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception architecture for computer vision",
+       CVPR 2016, arXiv:1512.00567, section 7.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.SoftmaxCrossEntropy(label_smoothing=0.1).link
+    'softmax'
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        set_field(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
+
+    def options(self, n_outputs: int) -> dict[str, Any]:
+        """Constants of the kernel."""
+        return {"label_smoothing": self.label_smoothing}
+
+    def kernel(self, targets: Array) -> str:
+        """Labels and rows of probabilities have a kernel each."""
+        return "softmax_cross_entropy_labels" if targets.ndim == 1 else "softmax_cross_entropy"
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfSides(Loss):
+    """Every output on one of two sides by itself; of one output the accuracy is that of the samples."""
+
+    link = "sigmoid"
+    has_accuracy = True
+
+    def classes(self, targets: Array, n_outputs: int) -> tuple[Array, int]:
+        """Of a single output 0 or 1."""
+        if n_outputs > 1:
+            return super().classes(targets, n_outputs)
+        return (targets[:, 0] > 0.5).astype(np.int32), 2
+
+    def accuracy(self, right: int, n_samples: int, n_outputs: int) -> float:
+        """Share of right outputs."""
+        return right / (n_samples * n_outputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class BinaryCrossEntropy(_OfSides):
     """Sigmoid with cross-entropy for every output on its own: ``log(1 + exp(z)) - t z``.
 
     With a positive weight p it is ``-p * t * log(sigmoid(z)) - (1 - t) * log(1 - sigmoid(z))``.
@@ -245,8 +168,6 @@ class BinaryCrossEntropy(Loss):
     1.0
     """
 
-    link = "sigmoid"
-    has_accuracy = True
     bounds = (0.0, 1.0)
     outputs: str = "mean"
     label_smoothing: float = 0.0
@@ -254,23 +175,17 @@ class BinaryCrossEntropy(Loss):
 
     def __post_init__(self) -> None:
         choice("outputs", self.outputs, ("mean", "sum"))
-        _set(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
-        _set(self, "positive_weight", _numbers("positive_weight", self.positive_weight, above=0))
-
-    def classes(self, targets: Array, n_outputs: int) -> tuple[Array, int]:
-        """Of a single output 0 or 1."""
-        if n_outputs > 1:
-            return super().classes(targets, n_outputs)
-        return (targets[:, 0] > 0.5).astype(np.int32), 2
+        set_field(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
+        set_field(self, "positive_weight", numbers_of("positive_weight", self.positive_weight, above=0))
 
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """As many weights as outputs, no activation."""
         super().check_outputs(n_outputs, activation)
-        _for_outputs("positive_weight", self.positive_weight, n_outputs)
+        for_outputs("positive_weight", self.positive_weight, n_outputs)
 
     def options(self, n_outputs: int) -> dict[str, Any]:
         """Constants of the kernel."""
-        weight = None if self.positive_weight == 1 else _for_outputs("positive_weight", self.positive_weight, n_outputs)
+        weight = None if self.positive_weight == 1 else for_outputs("positive_weight", self.positive_weight, n_outputs)
         return {"label_smoothing": self.label_smoothing} | ({} if weight is None else {"positive_weight": weight})
 
     def kernel(self, targets: Array) -> str:
@@ -281,13 +196,177 @@ class BinaryCrossEntropy(Loss):
         """1, or 1 / n_outputs for the mean."""
         return 1.0 if self.outputs == "sum" else 1.0 / n_outputs
 
-    def accuracy(self, right: int, n_samples: int, n_outputs: int) -> float:
-        """Share of right outputs."""
-        return right / (n_samples * n_outputs)
+
+@dataclasses.dataclass(frozen=True)
+class Focal(_OfClasses):
+    """Focal loss of one class of several: ``-sum_j alpha_j t_j (1 - p_j)**gamma log(p_j)``.
+
+    p is the softmax of the scores. Samples that are classified well count little [1]_. Targets are those of
+    `SoftmaxCrossEntropy`.
+
+    Parameters
+    ----------
+    gamma : float, default 2.0
+        At least 0, which is the cross-entropy.
+    alpha : float, tuple of float or None, default None
+        Weights of the classes, at least 0; one number is that of all. None is 1.
+
+    References
+    ----------
+    .. [1] Lin, Goyal, Girshick, He, Dollár, "Focal loss for dense object detection", ICCV 2017, arXiv:1708.02002,
+       equation 5.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.Focal(alpha=(1, 2, 2)).alpha
+    (1.0, 2.0, 2.0)
+    """
+
+    of_two = "binary_focal"
+    gamma: float = 2.0
+    alpha: Numbers | None = None
+
+    def __post_init__(self) -> None:
+        set_field(self, "gamma", finite_number("gamma", self.gamma, at_least=0))
+        if self.alpha is not None:
+            set_field(self, "alpha", numbers_of("alpha", self.alpha, at_least=0))
+
+    def kernel(self, targets: Array) -> str:
+        """Labels and rows of probabilities have a kernel each."""
+        return "focal_labels" if targets.ndim == 1 else "focal"
+
+    def check_outputs(self, n_outputs: int, activation: str) -> None:
+        """At least two outputs, as many weights, no activation."""
+        super().check_outputs(n_outputs, activation)
+        for_outputs("alpha", self.alpha or 1.0, n_outputs)
+
+    def options(self, n_outputs: int) -> dict[str, Any]:
+        """Constants of the kernel."""
+        alpha = {} if self.alpha is None else {"alpha": for_outputs("alpha", self.alpha, n_outputs)}
+        return {"gamma": self.gamma, **alpha}
 
 
 @dataclasses.dataclass(frozen=True)
-class MeanSquaredError(Loss):
+class BinaryFocal(_OfSides):
+    """Focal loss of every output on its own: of a target 1 ``-alpha (1 - s)**gamma log(s)``.
+
+    s is the sigmoid of the score. Of a target 0 it is ``-(1 - alpha) s**gamma log(1 - s)`` [1]_; one between 0 and 1
+    mixes the two.
+
+    Parameters
+    ----------
+    gamma : float, default 2.0
+        At least 0, which is the binary cross-entropy.
+    alpha : float, tuple of float or None, default None
+        In (0, 1), the weight of positive targets, beside 1 - alpha of negative ones; a tuple has one for each output.
+        None weights both with 1.
+    outputs : {"mean", "sum"}, default "mean"
+        How the outputs of a sample make its loss.
+
+    Notes
+    -----
+    Targets lie in [0, 1]. The accuracy is the share of single outputs on the right side of 0.5.
+
+    References
+    ----------
+    .. [1] Lin, Goyal, Girshick, He, Dollár, "Focal loss for dense object detection", ICCV 2017, arXiv:1708.02002,
+       equation 5.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.BinaryFocal(alpha=0.25).gamma
+    2.0
+    """
+
+    bounds = (0.0, 1.0)
+    gamma: float = 2.0
+    alpha: Numbers | None = None
+    outputs: str = "mean"
+
+    def __post_init__(self) -> None:
+        choice("outputs", self.outputs, ("mean", "sum"))
+        set_field(self, "gamma", finite_number("gamma", self.gamma, at_least=0))
+        if self.alpha is not None:
+            set_field(self, "alpha", numbers_of("alpha", self.alpha, above=0, below=1))
+
+    def kernel(self, targets: Array) -> str:
+        """Name of the C kernel."""
+        return "binary_focal"
+
+    def row_scale(self, n_outputs: int) -> float:
+        """1, or 1 / n_outputs for the mean."""
+        return 1.0 if self.outputs == "sum" else 1.0 / n_outputs
+
+    def check_outputs(self, n_outputs: int, activation: str) -> None:
+        """As many weights as outputs, no activation."""
+        super().check_outputs(n_outputs, activation)
+        for_outputs("alpha", self.alpha or 0.5, n_outputs)
+
+    def options(self, n_outputs: int) -> dict[str, Any]:
+        """Constants of the kernel."""
+        alpha = {} if self.alpha is None else {"alpha": for_outputs("alpha", self.alpha, n_outputs)}
+        return {"gamma": self.gamma, **alpha}
+
+
+@dataclasses.dataclass(frozen=True)
+class Hinge(_OfSides):
+    """Hinge loss of every output on its own, mean over the outputs: ``max(0, 1 - t z)``.
+
+    Targets are -1 and 1; where all are 0 or 1, 0 stands for -1, as in Keras. `Model.predict` gives the scores, whose
+    sign is the prediction; the accuracy is the share of right signs, 0 counted as negative.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> model = fm.Model([fm.Dense(1)], loss="hinge")
+    """
+
+    link = "identity"
+    bounds = (-1.0, 1.0)
+
+    def kernel(self, targets: Array) -> str:
+        """Name of the C kernel."""
+        return "hinge"
+
+    def row_scale(self, n_outputs: int) -> float:
+        """1 / n_outputs."""
+        return 1.0 / n_outputs
+
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
+        """Targets -1 and 1."""
+        array = super().targets(y, n_samples, n_outputs, dtype, name)
+        upper, lower, zero = array == 1, array == -1, array == 0
+        if (upper | lower).all():
+            return array
+        if not (upper | zero).all():
+            wrong = array[~(upper | lower | zero)]
+            found = wrong[0] if len(wrong) else "-1 and 0"
+            raise ValueError(f"{name} holds {found}, but Hinge takes targets -1 and 1, or 0 and 1")
+        return np.where(upper, 1, -1).astype(dtype)
+
+
+# ---- numbers ----
+
+
+@dataclasses.dataclass(frozen=True)
+class _Regression(Loss):
+    """The mean over the outputs of what a kernel gives for each."""
+
+    kernel_name: ClassVar[str]
+
+    def kernel(self, targets: Array) -> str:
+        """Name of the C kernel."""
+        return self.kernel_name
+
+    def row_scale(self, n_outputs: int) -> float:
+        """1 / n_outputs."""
+        return 1.0 / n_outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanSquaredError(_Regression):
     """Squared error, mean over the outputs: ``mean_j (z_j - t_j)**2``.
 
     Examples
@@ -297,13 +376,7 @@ class MeanSquaredError(Loss):
     0.25
     """
 
-    def kernel(self, targets: Array) -> str:
-        """Name of the C kernel."""
-        return "squared_error"
-
-    def row_scale(self, n_outputs: int) -> float:
-        """1 / n_outputs."""
-        return 1.0 / n_outputs
+    kernel_name = "squared_error"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,6 +397,176 @@ class HalfSquaredError(Loss):
     def row_scale(self, n_outputs: int) -> float:
         """One half."""
         return 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanAbsoluteError(_Regression):
+    """Absolute error, mean over the outputs: ``mean_j abs(z_j - t_j)``; its derivative where they are equal is 0.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.MeanAbsoluteError().row_scale(4)
+    0.25
+    """
+
+    kernel_name = "absolute_error"
+
+
+@dataclasses.dataclass(frozen=True)
+class Huber(_Regression):
+    """Huber's loss [1]_ of ``e = z - t``, mean over the outputs: ``e**2 / 2`` up to delta, its tangent from there.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        Above 0: from ``abs(e) = delta`` on the loss is ``delta * (abs(e) - delta / 2)``.
+
+    References
+    ----------
+    .. [1] Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 35, 1964.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.Huber(0.5).delta
+    0.5
+    """
+
+    kernel_name = "huber"
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        set_field(self, "delta", finite_number("delta", self.delta, at_least=_SMALLEST, at_most=LARGEST["float32"]))
+
+    def options(self, n_outputs: int) -> dict[str, Any]:
+        """Constants of the kernel."""
+        return {"delta": self.delta}
+
+
+@dataclasses.dataclass(frozen=True)
+class LogCosh(_Regression):
+    """Logarithm of the hyperbolic cosine, mean over the outputs: ``log(cosh(z - t))``, a smooth Huber loss.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.LogCosh().kernel_name
+    'log_cosh'
+    """
+
+    kernel_name = "log_cosh"
+
+
+@dataclasses.dataclass(frozen=True)
+class Poisson(_Regression):
+    """Poisson regression on the logarithms z of rates, mean over the outputs: ``exp(z) - t z``.
+
+    The negative log-likelihood without its term ``log(t!)``, which no weight changes. `Model.predict` gives the rates
+    ``exp(z)``; targets are at least 0.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> fm.losses.Poisson().link
+    'exp'
+    """
+
+    link = "exp"
+    kernel_name = "poisson"
+    bounds = (0.0, math.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantile(_Regression):
+    """Quantile regression, mean over the outputs: ``max(q (t - z), (q - 1) (t - z))`` for the quantile q [1]_.
+
+    Parameters
+    ----------
+    levels : float or tuple of float, default 0.5
+        In (0, 1). A number: the quantile that every output predicts of a target of its own, so y has shape
+        (n, n_outputs). A tuple: the quantiles of a single target, one for each output of the model, and y has shape
+        (n,) or (n, 1).
+
+    References
+    ----------
+    .. [1] Koenker, Bassett, "Regression quantiles", Econometrica 46, 1978, equation 2.1.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> model = fm.Model([fm.Dense(16, "tanh"), fm.Dense(3)], loss=fm.losses.Quantile((0.1, 0.5, 0.9)))
+    """
+
+    kernel_name = "quantile"
+    levels: Numbers = 0.5
+
+    def __post_init__(self) -> None:
+        set_field(self, "levels", numbers_of("levels", self.levels, above=0, below=1))
+
+    def n_targets(self, n_outputs: int) -> int:
+        """One, of which there are several quantiles, or one for each output."""
+        return 1 if isinstance(self.levels, tuple) else n_outputs
+
+    def check_outputs(self, n_outputs: int, activation: str) -> None:
+        """An output for each level."""
+        super().check_outputs(n_outputs, activation)
+        for_outputs("levels", self.levels, n_outputs)
+
+    def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
+        """A single target is that of every level, without a copy."""
+        array = super().targets(y, n_samples, n_outputs, dtype, name)
+        return np.broadcast_to(array, (n_samples, n_outputs))
+
+    def options(self, n_outputs: int) -> dict[str, Any]:
+        """Constants of the kernel."""
+        return {"levels": for_outputs("levels", self.levels, n_outputs)}
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianNLL(Loss):
+    """Normal distribution with predicted variance: ``(s + (z - t)**2 * exp(-s)) / 2``, mean over the targets [1]_.
+
+    For m targets the model has 2m outputs: first the means z, then the logarithms s of the variances. `Model.predict`
+    gives both as they are, the variances as ``np.exp(out[:, m:])``. The constant ``log(2 pi) / 2`` is left out, as in
+    PyTorch. The loss has no lower bound where targets are hit exactly.
+
+    References
+    ----------
+    .. [1] Nix, Weigend, "Estimating the mean and variance of the target probability distribution", ICNN 1994.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> model = fm.Model([fm.Dense(16, "tanh"), fm.Dense(2)], loss="gaussian_nll", n_inputs=3)
+    """
+
+    def kernel(self, targets: Array) -> str:
+        """Name of the C kernel."""
+        return "gaussian_nll"
+
+    def row_scale(self, n_outputs: int) -> float:
+        """1 / m."""
+        return 2.0 / n_outputs
+
+    def n_targets(self, n_outputs: int) -> int:
+        """Half as many as outputs."""
+        return n_outputs // 2
+
+    def check_outputs(self, n_outputs: int, activation: str) -> None:
+        """Means and variances, of one activation: none."""
+        if n_outputs % 2:
+            raise ValueError(
+                f"GaussianNLL needs a mean and a variance for each target: an even number of outputs, not {n_outputs}"
+            )
+        if activation != "identity":
+            raise ValueError(
+                f"GaussianNLL takes means and logarithms of variances: the last layer must have no activation, not "
+                f"{activation!r}"
+            )
+
+
+# ---- others ----
 
 
 @dataclasses.dataclass(frozen=True)
@@ -398,8 +641,17 @@ class Custom(Loss):
 BY_NAME: dict[str, type[Loss]] = {
     "softmax_cross_entropy": SoftmaxCrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,
+    "focal": Focal,
+    "binary_focal": BinaryFocal,
+    "hinge": Hinge,
     "mean_squared_error": MeanSquaredError,
     "half_squared_error": HalfSquaredError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "huber": Huber,
+    "log_cosh": LogCosh,
+    "quantile": Quantile,
+    "poisson": Poisson,
+    "gaussian_nll": GaussianNLL,
 }
 
 
@@ -408,8 +660,8 @@ def get(loss: "str | Loss | Callable[..., Any]") -> Loss:
 
     Parameters
     ----------
-    loss : {"softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "half_squared_error"} or Loss
-        Or a function, for `Custom`.
+    loss : str or Loss
+        A name in `BY_NAME`, or an object; or a function, for `Custom`.
 
     Returns
     -------

@@ -61,8 +61,10 @@ class Model:
     layers : sequence of Layer
         From the first hidden layer to the output layer.
     loss : str or Loss, default "mean_squared_error"
-        {"softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "half_squared_error"} or an object
-        from `fastmlp.losses`. All take raw scores. A function of one's own too: see `fastmlp.losses.Custom`.
+        {"softmax_cross_entropy", "binary_cross_entropy", "focal", "binary_focal", "hinge", "mean_squared_error",
+        "half_squared_error", "mean_absolute_error", "huber", "log_cosh", "quantile", "poisson", "gaussian_nll"} or an
+        object from `fastmlp.losses`, which has their options. All take raw scores. A function of one's own too: see
+        `fastmlp.losses.Custom`.
     optimizer : str or Optimizer, default "sgd"
         {"sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam", "lion"} or an object such as ``fastmlp.Adam(1e-3)``.
     seed : int or None, default 0
@@ -723,7 +725,7 @@ class Model:
     # ---- prediction ----
 
     def predict(self, X: npt.ArrayLike) -> Array:
-        """Probabilities for a classification loss, values otherwise.
+        """Probabilities for a classification loss, rates for "poisson", values otherwise.
 
         Parameters
         ----------

@@ -422,6 +422,22 @@ CONSTRUCTORS = {
     "bias_correction of None": (lambda: fm.Adam(bias_correction=None), TypeError, ["bias_correction", "None"]),
     "negative decay": (lambda: fm.AdamW(weight_decay=-0.01), ValueError, ["weight_decay", "-0.01"]),
     "unknown outputs": (lambda: fm.losses.BinaryCrossEntropy(outputs="max"), ValueError, ["'max'", "'mean'", "'sum'"]),
+    "focal, negative gamma": (lambda: fm.losses.Focal(-1.0), ValueError, ["gamma", "-1.0"]),
+    "focal, too many weights": (
+        lambda: fm.Model([fm.Dense(3)], fm.losses.Focal(alpha=(1, 2))), ValueError, ["alpha", "2 numbers", "3 outp"]),
+    "focal of one output": (lambda: fm.Model([fm.Dense(1)], "focal"), ValueError, ["at least 2", "'binary_focal'"]),
+    "binary focal, alpha of 1": (lambda: fm.losses.BinaryFocal(alpha=1.0), ValueError, ["alpha", "1.0"]),
+    "binary focal, alpha as text": (lambda: fm.losses.BinaryFocal(alpha="no"), TypeError, ["alpha", "'no'"]),
+    "delta of 0": (lambda: fm.losses.Huber(0), ValueError, ["delta", "0"]),
+    "delta of infinity": (lambda: fm.losses.Huber(INF), ValueError, ["delta", "inf"]),
+    "a level of 1": (lambda: fm.losses.Quantile(1.0), ValueError, ["levels", "1.0"]),
+    "a level of 0 among others": (lambda: fm.losses.Quantile((0.5, 0)), ValueError, ["levels[1]", "0"]),
+    "levels for other outputs": (
+        lambda: fm.Model([fm.Dense(3)], fm.losses.Quantile((0.1, 0.9))), ValueError, ["levels", "2 numbers", "3 out"]),
+    "an odd number of outputs": (lambda: fm.Model([fm.Dense(3)], "gaussian_nll"), ValueError, ["even", "3"]),
+    "activated variances": (
+        lambda: fm.Model([fm.Dense(2, "relu")], "gaussian_nll"), ValueError, ["no activation", "'relu'"]),
+    "activated rates": (lambda: fm.Model([fm.Dense(2, "softplus")], "poisson"), ValueError, ["rates", "'softplus'"]),
     "outputs of None": (lambda: fm.losses.BinaryCrossEntropy(outputs=None), TypeError, ["None"]),
     "smoothing of 1": (lambda: fm.losses.SoftmaxCrossEntropy(1.0), ValueError, ["label_smoothing", "1.0"]),
     "negative smoothing": (
@@ -450,6 +466,28 @@ def test_wrong_models_are_refused(mistake):
 
 
 # ---- single cases ----
+
+
+@pytest.mark.parametrize(("loss", "n_outputs", "y", "shown"), [
+    ("poisson", 2, -np.ones((40, 2)), ["-1", "Poisson", "at least 0"]),
+    ("hinge", 1, np.linspace(-1, 1, 40), ["Hinge", "-1 and 1", "-0.9"]),
+    ("hinge", 1, np.arange(40), ["39", "Hinge"]),
+    ("hinge", 1, np.arange(40) % 3 - 1, ["-1", "Hinge"]),
+    ("gaussian_nll", 4, np.ones((40, 4)), ["(40, 4)", "(40, 2)", "GaussianNLL"]),
+    (fm.losses.Quantile((0.1, 0.5, 0.9)), 3, np.ones((40, 3)), ["(40, 3)", "(40, 1)", "Quantile"]),
+    (fm.losses.Quantile(0.1), 3, np.ones(40), ["(40,)", "(40, 3)", "Quantile"]),
+    ("focal", 3, np.full(40, 3), ["label 3", "0 to 2"]),
+    ("binary_focal", 1, np.full(40, 1.5), ["1.5", "[0, 1]"]),
+])  # fmt: skip
+def test_targets_that_a_loss_does_not_take(loss, n_outputs, y, shown, shared):
+    model = fm.Model([fm.Dense(n_outputs)], loss, n_inputs=5)
+    before = model.weights[0][0].tobytes()
+    for call in (lambda: model.fit(shared.X, y, verbose=0), lambda: model.evaluate(shared.X, y)):
+        with pytest.raises(ValueError, match=re.escape(shown[0])) as caught:
+            call()
+        for text in shown:
+            assert text in str(caught.value)
+    assert model.weights[0][0].tobytes() == before
 
 
 def test_class_weight_needs_classes(shared):

@@ -42,11 +42,11 @@ class Case:
         self.network.set_optimizer(optimizer)
         self.twin.set_optimizer(optimizer)
         self.x = rng.standard_normal((samples, n_inputs)).astype(dtype)
-        if loss == "softmax_cross_entropy_labels":
+        if loss.endswith("_labels"):
             self.targets = rng.integers(0, n_in, samples).astype(np.int32)
-        elif loss == "softmax_cross_entropy":
+        elif loss in ("softmax_cross_entropy", "focal"):
             self.targets = rng.dirichlet(np.ones(n_in), samples).astype(dtype)
-        elif loss == "binary_cross_entropy":
+        elif loss.startswith("binary") or loss == "poisson":
             self.targets = rng.integers(0, 2, (samples, n_in)).astype(dtype)
         else:
             self.targets = rng.standard_normal((samples, n_in)).astype(dtype)

@@ -18,6 +18,15 @@ from fastmlp import _engine, files
 LOSSES = {
     "softmax": ("softmax_cross_entropy", 3),
     "binary": (fm.losses.BinaryCrossEntropy("sum", label_smoothing=0.1, positive_weight=(2, 0.5)), 2),
+    "focal": (fm.losses.Focal(1.5, alpha=(1, 2, 0.5)), 3),
+    "binary focal": (fm.losses.BinaryFocal(alpha=0.25, outputs="sum"), 2),
+    "hinge": ("hinge", 2),
+    "mean absolute": ("mean_absolute_error", 2),
+    "huber": (fm.losses.Huber(0.3), 2),
+    "log cosh": ("log_cosh", 1),
+    "poisson": ("poisson", 2),
+    "quantile": (fm.losses.Quantile((0.1, 0.9)), 2),
+    "gaussian": ("gaussian_nll", 4),
     "mean squared": (fm.losses.MeanSquaredError(), 2),
     "half squared": ("half_squared_error", 1),
 }
@@ -39,9 +48,13 @@ OPTIMIZERS = {
 def data(loss="softmax", n=50, n_inputs=5):
     rng = np.random.default_rng(2)
     X = rng.standard_normal((n, n_inputs))
-    if loss == "softmax":
+    if loss in ("softmax", "focal"):
         return X, rng.integers(0, 3, n)
-    if loss == "binary":
+    if loss == "quantile":
+        return X, rng.standard_normal(n)
+    if loss == "gaussian":
+        return X, rng.standard_normal((n, 2))
+    if loss in ("binary", "binary focal", "hinge", "poisson"):
         return X, rng.integers(0, 2, (n, 2))
     return X, rng.standard_normal((n, LOSSES[loss][1]))
 

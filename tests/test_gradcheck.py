@@ -40,6 +40,15 @@ LOSSES = {
     "binary, weighted": (fm.losses.BinaryCrossEntropy(positive_weight=3.0, label_smoothing=0.1), probabilities),
     "binary, mean": (fm.losses.BinaryCrossEntropy(), probabilities),
     "binary, sum": (fm.losses.BinaryCrossEntropy(outputs="sum"), probabilities),
+    "focal, labels": (fm.losses.Focal(1.5, alpha=2.0), labels),
+    "focal, distributions": (fm.losses.Focal(), distributions),
+    "binary focal": (fm.losses.BinaryFocal(alpha=0.3), probabilities),
+    "hinge": (fm.losses.Hinge(), lambda rng, n, m: rng.integers(0, 2, (n, m))),
+    "mean absolute": (fm.losses.MeanAbsoluteError(), values),
+    "huber": (fm.losses.Huber(0.5), values),
+    "log cosh": (fm.losses.LogCosh(), values),
+    "poisson": (fm.losses.Poisson(), lambda rng, n, m: rng.poisson(2.0, (n, m))),
+    "quantile": (fm.losses.Quantile(0.8), values),
     "mean squared": (fm.losses.MeanSquaredError(), values),
     "half squared": (fm.losses.HalfSquaredError(), values),
 }
@@ -61,7 +70,22 @@ def network(n_inputs, widths, activation, loss, seed, last=None, use_bias=True, 
 
 
 def test_every_loss_is_here():
-    assert {type(loss) for loss, _ in LOSSES.values()} == set(fm.losses.BY_NAME.values())
+    alone = {fm.losses.GaussianNLL}
+    assert {type(loss) for loss, _ in LOSSES.values()} | alone == set(fm.losses.BY_NAME.values())
+
+
+@pytest.mark.parametrize("n_outputs", [2, 6, 34])
+def test_gaussian_nll_has_an_even_number_of_outputs(n_outputs):
+    model = network(5, (13, n_outputs), "tanh", "gaussian_nll", 0)
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((7, 5)), values(rng, 7, n_outputs // 2)
+    assert gradcheck.check(model, X, y, tolerance=TOLERANCE).n_kinks == 0
+
+
+def test_several_quantiles_of_one_target():
+    model = network(5, (13, 3), "tanh", fm.losses.Quantile((0.1, 0.5, 0.9)), 0)
+    rng = np.random.default_rng(1)
+    gradcheck.check(model, rng.standard_normal((7, 5)), rng.standard_normal(7), tolerance=TOLERANCE)
 
 
 @every_loss

@@ -13,6 +13,14 @@ VARIANTS = {
     "binary, weighted": ("binary_cross_entropy", lambda n: {"positive_weight": np.linspace(0.5, 3, n)}),
     "binary, both": (
         "binary_cross_entropy", lambda n: {"positive_weight": np.full(n, 2.5), "label_smoothing": 0.2}),
+    "focal, flat": ("focal", lambda n: {"gamma": 0.0}),
+    "focal, weighted": ("focal", lambda n: {"gamma": 0.5, "alpha": np.linspace(0.5, 3, n)}),
+    "focal labels, weighted": ("focal_labels", lambda n: {"gamma": 3.5, "alpha": np.linspace(0.5, 3, n)}),
+    "binary focal, flat": ("binary_focal", lambda n: {"gamma": 0.0}),
+    "binary focal, weighted": ("binary_focal", lambda n: {"gamma": 0.7, "alpha": np.linspace(0.1, 0.9, n)}),
+    "huber, narrow": ("huber", lambda n: {"delta": 0.3}),
+    "huber, wide": ("huber", lambda n: {"delta": 2.5}),
+    "quantile, several": ("quantile", lambda n: {"levels": np.linspace(0.05, 0.9, n)}),
 }  # fmt: skip
 every_loss = pytest.mark.parametrize("variant", VARIANTS)
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 37, 101]  # around registers and lines of both dtypes
@@ -25,20 +33,49 @@ def test_every_loss_has_a_twin_and_the_reverse():
 def case(rng, name, rows, n, dtype, spread=3.0):
     """Scores and targets that fit the loss."""
     scores = (rng.standard_normal((rows, n)) * spread).astype(dtype)
-    if name == "softmax_cross_entropy_labels":
+    if name.endswith("_labels"):
         return scores, rng.integers(0, n, rows)
-    if name == "softmax_cross_entropy":
+    if name in ("softmax_cross_entropy", "focal"):
         targets = rng.dirichlet(np.ones(n), rows)
         targets[::2] = np.eye(n)[rng.integers(0, n, len(targets[::2]))]
-    elif name == "binary_cross_entropy":
+    elif name == "hinge":
+        targets = np.sign(rng.standard_normal((rows, n)))
+    elif name == "poisson":
+        targets = rng.poisson(2.0, (rows, n))
+    elif name.startswith("binary"):
         targets = np.where(rng.random((rows, n)) < 0.7, rng.integers(0, 2, (rows, n)), rng.random((rows, n)))
     else:
         targets = rng.standard_normal((rows, n))
     return scores, targets.astype(dtype)
 
 
-def largest_weight(options):
-    return max(1.0, *options.get("positive_weight", [1.0]))
+def sizes_of(name, z, targets, options):
+    """What errors of a loss (rows,) and of its gradient (rows, n) are relative to: the numbers that it adds up."""
+    if "softmax" in name:
+        return np.log(z.shape[1]) + 1 + 2 * np.abs(z).max(axis=1), 1.0
+    weight = max(1.0, *options.get("positive_weight", [1.0]), *options.get("alpha", [1.0]))
+    if name.startswith("focal"):  # a power of an approximate base, which multiplies the loss
+        size = (4 + options.get("gamma", 2.0)) * weight * (np.log(z.shape[1]) + 1 + 2 * np.abs(z).max(axis=1))
+        return size, (4 + options.get("gamma", 2.0)) * weight
+    if name.startswith("binary"):
+        power = 1 + options.get("gamma", 0.0 if name == "binary_cross_entropy" else 2.0)
+        loss = _reference.binary_cross_entropy(z, targets)[0]
+        return power * weight * (loss + 1), power**2 * weight
+    error = np.abs(z - targets[:, : z.shape[1]])
+    if name == "poisson":
+        return (np.exp(z) + np.abs(targets * z)).sum(axis=1), np.exp(z) + targets
+    if name == "gaussian_nll":
+        m = z.shape[1] // 2
+        s = z[:, m : 2 * m]
+        square = error[:, :m] ** 2 * np.exp(-s)
+        both = np.zeros_like(z)
+        both[:, :m], both[:, m : 2 * m] = np.abs(error[:, :m]) * np.exp(-s), 1 + square
+        return (np.abs(s) + 8 * square).sum(axis=1), 4 * both
+    exact = _reference.LOSSES[name](z, targets, **options)
+    rounded = 2 if name == "quantile" else 1  # its level is, too
+    return rounded * np.abs(exact[0]) + (1 if name == "hinge" else 0), np.abs(exact[2]) + (
+        error if name == "huber" else 0
+    )
 
 
 def run(variant, scores, *arguments, **named):
@@ -51,15 +88,13 @@ def close(variant, scores, targets, found, dtype, tolerance, row_scale=1.0, grad
     losses, right, dscores = found
     z, (name, options) = scores.astype(np.float64), VARIANTS[variant]
     exact = _reference.LOSSES[name](z, targets, row_scale, gradient_scale, **options(z.shape[1]))
-    size = np.log(z.shape[1]) + 1 + 2 * np.abs(z).max(axis=1) if "softmax" in name else np.abs(exact[0]) / row_scale
+    size, gradient_size = sizes_of(name, z, targets, options(z.shape[1]))
     assert losses.dtype == dtype
     np.testing.assert_array_less(np.abs(losses - exact[0]), abs(row_scale) * tolerance("loss") * size + 1e-40)
     assert right == exact[1]
     if dscores is not None:
-        size = np.abs(z - targets) if name == "squared_error" else largest_weight(options(z.shape[1]))
-        np.testing.assert_array_less(
-            np.abs(dscores - exact[2]), abs(gradient_scale) * tolerance("loss gradient") * size + 1e-40
-        )
+        limit = abs(gradient_scale) * tolerance("loss gradient") * gradient_size + 1.01 * np.finfo(dtype).tiny
+        np.testing.assert_array_less(np.abs(dscores - exact[2]), np.broadcast_to(limit, dscores.shape))
 
 
 @every_loss
@@ -97,6 +132,15 @@ def test_a_row_does_not_depend_on_its_neighbours(variant, isa, dtype):
         assert one_gradient.tobytes() == gradient[r].tobytes()
 
 
+# Distances from the kinks of a loss, of the first or of the second derivative.
+KINKS = {
+    "absolute_error": lambda z, t, options: z - t,
+    "quantile": lambda z, t, options: z - t,
+    "huber": lambda z, t, options: np.abs(z - t) - options.get("delta", 1.0),
+    "hinge": lambda z, t, options: 1 - t * z,
+}
+
+
 @every_loss
 def test_gradient_is_that_of_the_loss(variant, isa):
     """Central differences of fourth order in float64."""
@@ -109,7 +153,10 @@ def test_gradient_is_that_of_the_loss(variant, isa):
             step = h * np.eye(5)[k]
             f = {i: run(variant, scores + i * step, targets, 0.5, isa=isa)[0] for i in (-2, -1, 1, 2)}
             slope = (8 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12 * h)
-            np.testing.assert_allclose(gradient[:, k], slope, atol=1e-9, rtol=0)
+            kinks = KINKS.get(VARIANTS[variant][0], lambda z, t, options: np.ones_like(z))
+            far = np.abs(kinks(scores, targets, VARIANTS[variant][1](5)))[:, k] > 2 * h
+            np.testing.assert_allclose(gradient[far, k], slope[far], atol=1e-8, rtol=0)
+            assert far.sum() >= 4
 
 
 @every_loss
@@ -117,6 +164,10 @@ def test_extreme_scores_are_stable(variant, isa, dtype, tolerance):
     rng = np.random.default_rng(4)
     for spread in (1e3, 1e6, 1e15):
         scores, targets = case(rng, VARIANTS[variant][0], 11, 13, dtype, spread)
+        if variant == "poisson":  # whose loss at a large score is infinite
+            scores = -np.abs(scores)
+        if variant == "gaussian_nll":  # or at a tiny variance
+            scores[:, 6:] = np.abs(scores[:, 6:])
         found = run(variant, scores, targets, isa=isa)
         assert np.isfinite(found[0]).all()
         assert np.isfinite(found[2]).all()
@@ -147,10 +198,71 @@ def test_smoothed_targets_and_the_largest_finite_scores(name, isa, dtype):
     np.testing.assert_allclose(gradient, [[0.2, -0.1, -0.1]] * 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("name", [
+    "binary_cross_entropy", "binary_focal", "hinge", "absolute_error", "huber", "log_cosh", "quantile", "poisson",
+])  # fmt: skip
+def test_means_over_outputs_and_the_largest_finite_scores(name, sign, isa, dtype):
+    """The sum of the outputs' losses overflows, their mean does not."""
+    largest = 0.99 * float(np.finfo(dtype).max)
+    if name == "poisson" and sign > 0:
+        return  # its loss is infinite
+    target = {"hinge": -sign, "poisson": 1}.get(name, sign < 0)
+    scores, targets = np.full((2, 20), sign * largest, dtype), np.full((2, 20), target, dtype)
+    scores[1, 10:] = 0
+    losses, _, gradient = _kernels.loss(name, scores, targets, 0.05, 0.05, isa=isa)
+    each = largest / 2 if name == "quantile" else largest
+    np.testing.assert_allclose(losses, [each, np.float64(0.5) * each], rtol=1e-5)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", ["focal", "focal_labels"])
+def test_focal_losses_of_the_largest_finite_scores(name, isa, dtype):
+    largest = float(np.finfo(dtype).max)
+    scores = np.array([[largest, -largest, 0], [0, largest, 0], [largest, largest, -largest]], dtype)
+    labels = np.array([0, 0, 1])
+    targets = labels if name.endswith("_labels") else np.eye(3)[labels]
+    for gamma in (0.0, 0.5, 2.0):
+        losses, right, gradient = _kernels.loss(name, scores, targets, isa=isa, options={"gamma": gamma})
+        np.testing.assert_allclose(losses, [0, largest, 0.5**gamma * np.log(2)], rtol=1e-5)
+        assert right == 1
+        np.testing.assert_allclose(gradient[:2], [[0, 0, 0], [-1, 1, 0]], atol=1e-5)
+        assert np.isfinite(gradient).all()
+
+
+def test_gaussian_nll_of_large_and_tiny_variances(isa, dtype):
+    """An error of 0 has no cost at any variance, and large errors none at a larger one."""
+    largest = float(np.finfo(dtype).max)
+    root = np.sqrt(largest) / 4
+    scores = np.array([[3, -largest], [3, largest], [root, 0], [0.5 * largest, 1.5 * np.log(largest)]], dtype)
+    losses, _, gradient = _kernels.loss("gaussian_nll", scores, np.full((4, 1), 3, dtype), isa=isa)
+    np.testing.assert_allclose(losses[:3], [-0.5 * largest, 0.5 * largest, 0.5 * (root - 3) ** 2], rtol=1e-5)
+    z, s = scores[3].astype(np.longdouble)
+    np.testing.assert_allclose(losses[3], float(0.5 * (s + z * np.exp(-s) * z)), rtol=1e-4)
+    np.testing.assert_allclose(gradient[:2], [[0, 0.5], [0, 0.5]])
+    assert np.isfinite(gradient).all()
+
+
+def test_gradients_keep_small_errors(isa, dtype, tolerance):
+    """Where the target is nearly reached nothing cancels: each loss and derivative has its own size."""
+    small = np.finfo(dtype).eps ** np.array([[0.5, 0.6, 0.7, 0.8]])
+    for name in ("log_cosh", "huber", "squared_error"):
+        losses, _, gradient = _kernels.loss(name, small.astype(dtype), np.zeros((1, 4)), isa=isa)
+        factor = 1 if name == "squared_error" else 0.5
+        np.testing.assert_allclose(losses, factor * (small**2).sum(axis=1), rtol=10 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(gradient, 2 * factor * small, rtol=4 * np.finfo(dtype).eps)
+    scores = -np.log(small.T[:, [0, 0]]) * [0.5, -0.5]  # p = 1 / (1 + small)
+    for gamma in (0.5, 2.0):
+        losses, _, _ = _kernels.loss(
+            "focal", scores.astype(dtype), np.eye(2)[[0] * 4], isa=isa, options={"gamma": gamma}
+        )
+        np.testing.assert_allclose(losses, small[0] ** (1 + gamma), rtol=1e-3)
+
+
 @every_loss
 def test_nan_stays_in_its_row(variant, isa, dtype):
     rng = np.random.default_rng(5)
-    for n in (1, 5, 16, 37):
+    for n in (2, 5, 16, 37):
         scores, targets = case(rng, VARIANTS[variant][0], 20, n, dtype)
         good = run(variant, scores, targets, isa=isa)
         scores[6, n // 2] = np.nan
@@ -198,6 +310,12 @@ def test_labels_and_one_hot_rows_agree(isa, dtype):
     np.testing.assert_allclose(by_label[0], by_row[0], rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
     assert by_label[1] == by_row[1]
     np.testing.assert_allclose(by_label[2], by_row[2], rtol=0, atol=4 * np.finfo(dtype).eps)
+
+
+def test_exp_is_the_twins(isa, dtype):
+    z = np.concatenate([np.linspace(-80, 80, 999), [0, 1e30, -1e30, np.nan, np.inf, -np.inf]]).astype(dtype)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(_kernels.exp(z, isa=isa), _reference.exp(z.astype(float)).astype(dtype), rtol=3e-7)
 
 
 def test_rows_are_scaled_by_their_weights(isa, dtype):

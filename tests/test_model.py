@@ -1037,3 +1037,63 @@ def test_show_config(capsys):
     assert f"{_engine.isa} " in out
     assert "active" in out
     assert "OpenMP" in out
+
+
+# ---- what the losses predict ----
+
+
+def test_poisson_predicts_rates(dtype):
+    rng = np.random.default_rng(1)
+    X = rng.uniform(-1, 1, (4000, 2))
+    rates = np.exp(0.5 + X @ [1.0, -0.5])
+    model = fm.Model([fm.Dense(1)], "poisson", fm.Adam(0.02), dtype=dtype)
+    model.fit(X, rng.poisson(rates), 100, 15, verbose=0)
+    np.testing.assert_allclose(model.predict(X)[:, 0], rates, rtol=0.15)
+    np.testing.assert_allclose(model.predict(X), np.exp(model.scores(X)), rtol=1e-6)
+
+
+def test_several_quantiles_of_one_target():
+    rng = np.random.default_rng(2)
+    X = rng.uniform(-1, 1, (4000, 1))
+    y = (2 + X[:, 0]) * rng.uniform(0, 1, 4000)  # whose quantile q is (2 + x) q
+    levels = (0.1, 0.5, 0.9)
+    model = fm.Model([fm.Dense(3)], fm.losses.Quantile(levels), fm.Adam(0.02))
+    model.fit(X, y, 100, 30, validation_data=(X[:9], y[:9, None]), verbose=0)
+    np.testing.assert_allclose(
+        model.predict([[0.0], [0.5]]), [np.multiply(levels, 2), np.multiply(levels, 2.5)], atol=0.15
+    )
+
+
+def test_gaussian_nll_finds_means_and_variances():
+    rng = np.random.default_rng(3)
+    X = rng.uniform(-1, 1, (6000, 1))
+    y = np.hstack([X + np.exp(0.5 * X) * rng.standard_normal(X.shape), 3 + 0.1 * rng.standard_normal(X.shape)])
+    model = fm.Model([fm.Dense(4)], "gaussian_nll", fm.Adam(0.02))
+    model.fit(X, y, 100, 40, verbose=0)
+    expected = [[-0.5, 3, -0.5, 2 * np.log(0.1)], [0.5, 3, 0.5, 2 * np.log(0.1)]]
+    np.testing.assert_allclose(model.predict([[-0.5], [0.5]]), expected, atol=0.25)
+
+
+@pytest.mark.parametrize(
+    "y", [np.array([0, 1, 1, 0]), np.array([-1, 1, 1, -1.0]), np.array([False, True, True, False])]
+)
+def test_hinge_takes_sides_of_either_kind(y):
+    X = np.array([[-2.0], [1.0], [0.5], [-0.5]])
+    model = fm.Model([fm.Dense(1)], "hinge", n_inputs=1)
+    model.weights = [([[2.0]], [-0.1])]
+    assert model.evaluate(X, y) == {"loss": pytest.approx((0.1 + 0) / 4, rel=1e-5), "accuracy": 1.0}
+    np.testing.assert_allclose(model.predict(X), 2 * X - 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["focal", "binary_focal"])
+def test_focal_losses_without_gamma_are_cross_entropies(loss):
+    rng = np.random.default_rng(4)
+    X, y = rng.standard_normal((50, 4)), rng.integers(0, 3, 50)
+    y = y if loss == "focal" else np.eye(3)[y]
+    kinds = {"focal": (fm.losses.Focal(0), "softmax_cross_entropy"),
+             "binary_focal": (fm.losses.BinaryFocal(0), "binary_cross_entropy")}[loss]  # fmt: skip
+    found = [fm.Model([fm.Dense(3)], kind, n_inputs=4, dtype="float64") for kind in kinds]
+    assert found[0].evaluate(X, y) == {k: pytest.approx(v, rel=1e-12) for k, v in found[1].evaluate(X, y).items()}
+    np.testing.assert_array_equal(found[0].predict(X), found[1].predict(X))
+    histories = [model.fit(X, y, 10, 3, verbose=0).history for model in found]
+    np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-10)

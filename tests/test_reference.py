@@ -73,7 +73,7 @@ def test_gradients_are_central_differences(loss):
                     a[place] = kept + h
                     f.append(net.evaluate(x, targets)[0])
                 a[place] = kept
-                assert gradient[place] == pytest.approx((f[0] - f[1]) / 2e-5, abs=1e-8)
+                assert gradient[place] == pytest.approx((f[0] - f[1]) / 2e-5, abs=1e-8, rel=1e-8)
 
 
 def test_everything_is_computed_in_the_dtype_of_the_weights(dtype):

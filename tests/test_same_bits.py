@@ -151,7 +151,10 @@ def losses(isa, dtype):
         for rows, n in [(1, 1), (5, 10), (33, 37), (17, 100)]:
             rng = np.random.default_rng(4)
             targets = rng.integers(0, n, rows) if name.endswith("_labels") else rng.dirichlet(np.ones(n), rows)
-            some = {"label_smoothing": 0.1, "positive_weight": np.linspace(0.3, 3, n)}
+            some = {
+                "label_smoothing": 0.1, "positive_weight": np.linspace(0.3, 3, n), "gamma": 0.7, "delta": 0.4,
+                "alpha": np.linspace(0.2, 0.9, n), "levels": np.linspace(0.1, 0.8, n),
+            }  # fmt: skip
             for spread, options in [(0.1, {}), (3, {}), (1e3, {}), (3, some)]:
                 scores = sample((rows, n), dtype) * np.dtype(dtype).type(spread)
                 row_losses, right, gradient = _kernels.loss(name, scores, targets, 0.3, 0.7, isa=isa, options=options)

@@ -35,6 +35,20 @@ ACTIVATIONS = {
 }
 ALPHA = {"leaky_relu": 0.2, "elu": 1.3}
 
+
+def focal(z, t, gamma, alpha):
+    """Lin et al. 2017, eq. 5, for many classes; by autograd."""
+    log_p = functional.log_softmax(z, dim=1)
+    return -(alpha * t * (1 - log_p.exp()) ** gamma * log_p).sum(dim=1).mean()
+
+
+def binary_focal(z, t, gamma, alpha):
+    """As in torchvision.ops.sigmoid_focal_loss: from the cross-entropy, for targets 0 and 1."""
+    p, cross_entropy = torch.sigmoid(z), functional.binary_cross_entropy_with_logits(z, t, reduction="none")
+    missing = 1 - (p * t + (1 - p) * (1 - t))
+    return (alpha * t + (1 - alpha) * (1 - t)) * cross_entropy * missing**gamma
+
+
 # loss -> (fastmlp's, torch's on scores and targets, how targets are drawn)
 LOSSES = {
     "labels": (
@@ -63,6 +77,40 @@ LOSSES = {
         fm.losses.BinaryCrossEntropy(label_smoothing=0.2),
         lambda z, t: functional.binary_cross_entropy_with_logits(z, 0.8 * t + 0.1),
         lambda rng, n, m: rng.integers(0, 2, (n, m)).astype(float)),
+    "focal, labels": (
+        fm.losses.Focal(2.0, (0.5, 1, 2, 3, 4)),
+        lambda z, t: focal(z, functional.one_hot(t, 5), 2.0, torch.tensor([0.5, 1, 2, 3, 4], dtype=z.dtype)),
+        lambda rng, n, m: rng.integers(0, m, n)),
+    "focal, distributions": (
+        fm.losses.Focal(0.5), lambda z, t: focal(z, t, 0.5, 1), lambda rng, n, m: rng.dirichlet(np.ones(m), n)),
+    "binary focal": (
+        fm.losses.BinaryFocal(2.0, 0.25), lambda z, t: binary_focal(z, t, 2.0, 0.25).mean(),
+        lambda rng, n, m: rng.integers(0, 2, (n, m)).astype(float)),
+    "binary focal, sum": (
+        fm.losses.BinaryFocal(0.5, outputs="sum"), lambda z, t: 2 * binary_focal(z, t, 0.5, 0.5).sum() / len(z),
+        lambda rng, n, m: rng.integers(0, 2, (n, m)).astype(float)),
+    "hinge": (
+        "hinge", lambda z, t: torch.clamp(1 - (2 * t - 1) * z, min=0).mean(),
+        lambda rng, n, m: rng.integers(0, 2, (n, m)).astype(float)),
+    "mean absolute": ("mean_absolute_error", functional.l1_loss, lambda rng, n, m: rng.standard_normal((n, m))),
+    "huber": (
+        fm.losses.Huber(0.7), lambda z, t: functional.huber_loss(z, t, delta=0.7),
+        lambda rng, n, m: rng.standard_normal((n, m))),
+    "log cosh": (
+        "log_cosh", lambda z, t: torch.log(torch.cosh(z - t)).mean(), lambda rng, n, m: rng.standard_normal((n, m))),
+    "poisson": ("poisson", functional.poisson_nll_loss, lambda rng, n, m: rng.poisson(2.0, (n, m)).astype(float)),
+    "quantile": (
+        fm.losses.Quantile(0.3), lambda z, t: torch.maximum(0.3 * (t - z), 0.7 * (z - t)).mean(),
+        lambda rng, n, m: rng.standard_normal((n, m))),
+    "quantiles": (
+        fm.losses.Quantile((0.1, 0.3, 0.5, 0.7, 0.9)),
+        lambda z, t: sum(torch.maximum(q * (t - z[:, i]), (1 - q) * (z[:, i] - t)).mean()
+                         for i, q in enumerate((0.1, 0.3, 0.5, 0.7, 0.9))) / 5,
+        lambda rng, n, m: rng.standard_normal(n)),
+    "gaussian": (
+        "gaussian_nll",
+        lambda z, t: functional.gaussian_nll_loss(z[:, : t.shape[1]], t, torch.exp(z[:, t.shape[1] :]), eps=0),
+        lambda rng, n, m: rng.standard_normal((n, m // 2))),
     "mean squared": (
         "mean_squared_error", functional.mse_loss, lambda rng, n, m: rng.standard_normal((n, m))),
     "half squared": (
@@ -167,8 +215,9 @@ def test_every_activation_loss_and_optimizer_is_here():
 def test_losses_and_gradients_are_torchs(activation, loss, dtype):
     kind, torchs, draw = LOSSES[loss]
     rng = np.random.default_rng(2)
-    X, y = rng.standard_normal((23, 11)), draw(rng, 23, 5)
-    model = network(activation, kind, dtype)
+    n_outputs = 6 if loss == "gaussian" else 5
+    X, y = rng.standard_normal((23, 11)), draw(rng, 23, n_outputs)
+    model = network(activation, kind, dtype, widths=(37, 16, n_outputs))
     net = Net(model)
     x, t = tensors(X, y, dtype)
     scores = net(x)

@@ -6,7 +6,7 @@
  *             where the row's loss is; may be the scores; NULL where no gradient is wanted             written
  * Return how many predictions are right: rows whose first largest score is the label's, or for the binary
  * cross-entropy single outputs on the target's side; 0 for a regression. Stable for any finite score; NaN in a score
- * makes the row's loss NaN. Twins of the same names. */
+ * makes the row's loss NaN. Those that are sums over outputs are in output_losses.inc.h. Twins of the same names. */
 #define REAL_MAX ((real)(FM_F64 ? __DBL_MAX__ : __FLT_MAX__))
 
 /* The helpers below work on one row of n elements. Where `one_line` (n <= LINE, a constant in each caller) the loop over
@@ -175,88 +175,100 @@ static ptrdiff_t FM(softmax_cross_entropy)(ptrdiff_t rows, ptrdiff_t n, const vo
                         options->label_smoothing, losses, dscores);
 }
 
-/* Options of a loss as registers; of its vectors, register v of line k / LINE. */
-typedef struct loss_constants {
-    vec keep, spread; /* a target t of one of two sides becomes keep t + spread */
-    const real *positive_weight;
-} loss_constants;
+/* A focal loss on the softmax p of the scores, targets t:  -sum_j alpha_j t_j (1 - p_j)^gamma log p_j,
+ * eq. 5 of Lin et al. 2017 for many classes. By log p_j its derivative is
+ *   g_j = -alpha_j t_j (1 - p_j)^gamma (1 - gamma p_j log p_j / (1 - p_j)),
+ * and by z_k then g_k - p_k sum_j g_j.
+ * Where p_j may be close to 1, which is so for the largest score alone, 1 - p_j is the sum of the other p, and log p_j
+ * follows from it: nothing cancels. Half of -log p_j is finite where the whole may overflow. */
+typedef struct focal_row {
+    vec half_max, half_log_sum, inverse, rest, gamma, max;
+    ptrdiff_t at; /* of the largest score */
+} focal_row;
 
-INLINE loss_constants loss_constants_of(const fm_loss_options *options) {
-    return (loss_constants){
-        .keep = v_set((real)(1 - options->label_smoothing)),
-        .spread = v_set((real)(options->label_smoothing / 2)),
-        .positive_weight = options->positive_weight,
-    };
+/* p, and g with t's weight alpha; `loss` becomes that of the register. All of it is 0 in the padding. */
+INLINE vec focal_(const focal_row *row, vec z, vec weight, ptrdiff_t k, int v, vmask inside, vec *p, vec *loss) {
+    const vec half = v_set((real)0.5), smallest = v_set(SMALLEST_NORMAL);
+    *p = v_select(inside, v_exp_nonpositive(z - row->max) * row->inverse, v_zero());
+    const vmask largest = v_eq(v_lane(v), v_set((real)(row->at - k)));
+    const vec missing = v_max(smallest, v_select(largest, row->rest * row->inverse, v_set(1) - *p));
+    const vec power = v_select(inside, weight, v_zero()) * v_exp_nonpositive(row->gamma * v_log(missing));
+    const vec half_log = v_select(inside, row->half_log_sum + (row->half_max - half * z), v_zero());
+    *loss = (power + power) * half_log;
+    return -power * v_fma((row->gamma + row->gamma) * *p, half_log / missing, v_set(1));
 }
 
-INLINE vec constant_of_outputs(const real *vector, ptrdiff_t at) { return vector ? v_load(vector + at) : v_set(1); }
-
-/* Losses that are sums over outputs: loss and derivative of a register, whose first output is number `at`. */
-
-/* With softplus(z) = log(1 + exp(z)) and the smoothed target t:  (1 - t) softplus(z) + t p softplus(-z). No cancellation
- * where sigmoid(z) is close to a hard target, in neither loss nor derivative. */
-INLINE vec binary_cross_entropy_(const loss_constants *c, ptrdiff_t at, vec z, vec t, vec *d) {
-    const vec zero = v_zero(), one = v_set(1), e = v_exp_nonpositive(-v_abs(z)), far = one / (one + e), near = e * far;
-    const vec smooth = v_fma(t, c->keep, c->spread), log_far = v_log1p_unit(e);
-    const vec yes = smooth * constant_of_outputs(c->positive_weight, at), no = one - smooth;
-    const vmask negative = v_lt(z, zero);
-    *d = no * v_select(negative, near, far) - yes * v_select(negative, far, near);
-    return no * (v_max(z, zero) + log_far) + yes * (v_max(-z, zero) + log_far);
-}
-
-INLINE vec squared_error_(const loss_constants *c, ptrdiff_t at, vec z, vec t, vec *d) {
-    (void)c, (void)at;
-    const vec error = z - t;
-    *d = error + error;
-    return error * error;
-}
-
-/* Predictions on the target's side: a score of 0 and a target of 1/2 say no. */
-INLINE ptrdiff_t right_sides(vec z, vec t, vmask inside) {
-    const vec one = v_set(1), zero = v_zero();
-    const vec said = v_select(v_lt(zero, z), one, zero), truth = v_select(v_lt(v_set((real)0.5), t), one, zero);
-    return __builtin_popcount(v_bits(v_eq(said, truth)) & v_bits(inside));
-}
-INLINE ptrdiff_t none_right(vec z, vec t, vmask inside) {
-    (void)z, (void)t, (void)inside;
-    return 0;
-}
-
-#define ELEMENTWISE_LOSS(name, count_right)                                                                            \
-    static ptrdiff_t FM(name)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,  \
-                              ptrdiff_t target_stride, double row_scale, double gradient_scale,                        \
-                              const fm_loss_options *options, void *losses, void *dscores) {                           \
-        const loss_constants c = loss_constants_of(options);                                                           \
-        const vec scale = v_set((real)row_scale), d_scale = v_set((real)gradient_scale);                               \
-        ptrdiff_t right = 0;                                                                                           \
-        for (ptrdiff_t r = 0; r < rows; r++) {                                                                         \
-            vec sum[VECS];                                                                                             \
-            UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();                                                       \
-            for (ptrdiff_t k = 0; k < n; k += LINE)                                                                    \
-                UNROLL (int v = 0; v < VECS; v++) {                                                                    \
-                    const ptrdiff_t at = k / LINE * stride + r * LINE + v * LANES;                                     \
-                    const vec z = v_load((const real *)scores + at);                                                   \
-                    const vec t = v_load((const real *)targets + k / LINE * target_stride + r * LINE + v * LANES);     \
-                    const vmask inside = v_before(v, n - k);                                                           \
-                    vec d;                                                                                             \
-                    /* scaled before it is summed: a mean of large losses is finite where their sum is not */          \
-                    sum[v] += v_select(inside, scale * name##_(&c, k + v * LANES, z, t, &d), v_zero());                \
-                    right += count_right(z, t, inside);                                                                \
-                    if (dscores) v_store((real *)dscores + at, v_select(inside, d * d_scale, v_zero()));               \
-                }                                                                                                      \
-            ((real *)losses)[r] = v_line_sum(sum);                                                                     \
-        }                                                                                                              \
-        return right;                                                                                                  \
+INLINE ptrdiff_t focal_rows(const int labels, ptrdiff_t rows, ptrdiff_t n, const real *scores, ptrdiff_t stride,
+                            const void *targets, ptrdiff_t target_stride, real row_scale, real gradient_scale,
+                            const fm_loss_options *options, real *losses, real *dscores) {
+    const real *alpha = options->alpha;
+    ptrdiff_t right = 0;
+    for (ptrdiff_t r = 0; r < rows; r++, scores += LINE) {
+        const real max = row_max(0, scores, stride, n);
+        const ptrdiff_t at = first_equal(0, scores, stride, n, max);
+        right += at == (labels ? *(const int32_t *)targets
+                               : first_equal(0, targets, target_stride, n, row_max(0, targets, target_stride, n)));
+        vec sum[VECS], total[VECS];
+        UNROLL (int v = 0; v < VECS; v++) sum[v] = total[v] = v_zero();
+        for (ptrdiff_t k = 0; k < n; k += LINE)
+            UNROLL (int v = 0; v < VECS; v++) {
+                const vec e = v_exp_nonpositive(v_load(scores + k / LINE * stride + v * LANES) - v_set(max));
+                const vec other = v_select(v_eq(v_lane(v), v_set((real)(at - k))), v_zero(), e);
+                sum[v] += v_select(v_before(v, n - k), other, v_zero());
+            }
+        const vec rest = v_set(v_line_sum(sum)), half = v_set((real)0.5);
+        const focal_row row = {.half_max = half * v_set(max),
+                               .half_log_sum = half * v_log1p(rest),
+                               .inverse = v_set(1) / (v_set(1) + rest),
+                               .rest = rest,
+                               .gamma = v_set((real)options->gamma),
+                               .max = v_set(max),
+                               .at = at};
+        UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();
+        vec p, loss;
+        for (ptrdiff_t k = 0; k < n; k += LINE)
+            UNROLL (int v = 0; v < VECS; v++) {
+                const vec t = target_(labels, targets, target_stride, k, v);
+                const vec weight = alpha ? t * v_load(alpha + k + v * LANES) : t;
+                const vec z = v_load(scores + k / LINE * stride + v * LANES);
+                total[v] += focal_(&row, z, weight, k, v, v_before(v, n - k), &p, &loss);
+                sum[v] += loss;
+            }
+        losses[r] = row_scale * v_line_sum(sum);
+        if (dscores) {
+            const vec all = v_set(v_line_sum(total));
+            for (ptrdiff_t k = 0; k < n; k += LINE)
+                UNROLL (int v = 0; v < VECS; v++) {
+                    const vec t = target_(labels, targets, target_stride, k, v);
+                    const vec weight = alpha ? t * v_load(alpha + k + v * LANES) : t;
+                    const vec z = v_load(scores + k / LINE * stride + v * LANES);
+                    const vec g = focal_(&row, z, weight, k, v, v_before(v, n - k), &p, &loss);
+                    v_store(dscores + k / LINE * stride + v * LANES, v_set(gradient_scale) * (g - p * all));
+                }
+            dscores += LINE;
+        }
+        targets = labels ? (const void *)((const int32_t *)targets + 1) : (const real *)targets + LINE;
     }
+    return right;
+}
 
-/* Sigmoid with binary cross-entropy, targets in [0, 1]:  log(1 + exp(z)) - t z where there are no options */
-ELEMENTWISE_LOSS(binary_cross_entropy, right_sides)
-/* (z - t)^2 */
-ELEMENTWISE_LOSS(squared_error, none_right)
-#undef ELEMENTWISE_LOSS
+static ptrdiff_t FM(focal)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride, const void *targets,
+                           ptrdiff_t target_stride, double row_scale, double gradient_scale,
+                           const fm_loss_options *options, void *losses, void *dscores) {
+    return focal_rows(0, rows, n, scores, stride, targets, target_stride, (real)row_scale, (real)gradient_scale,
+                      options, losses, dscores);
+}
 
-/* Weights of the samples, after a loss:  losses[r] *= weights[r], dscores[r, :] *= weights[r]. Where the weight is 0 both
- * become 0, whatever they were: such a sample takes no part.
+/* The same with integer labels: t is 1 at the label. */
+static ptrdiff_t FM(focal_labels)(ptrdiff_t rows, ptrdiff_t n, const void *scores, ptrdiff_t stride,
+                                  const void *targets, ptrdiff_t target_stride, double row_scale, double gradient_scale,
+                                  const fm_loss_options *options, void *losses, void *dscores) {
+    return focal_rows(1, rows, n, scores, stride, targets, target_stride, (real)row_scale, (real)gradient_scale,
+                      options, losses, dscores);
+}
+
+/* Weights of the samples, after a loss:  losses[r] *= weights[r], dscores[r, :] *= weights[r]. Where the weight is 0
+ * both become 0, whatever they were: such a sample takes no part.
  *   weights  panels (1, rows), of which the first column counts; at least 0      read
  *   losses   (rows,)                                                            updated
  *   dscores  panels (n, rows), stride apart, or NULL                            updated

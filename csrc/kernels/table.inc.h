@@ -11,6 +11,7 @@
 #include "dense.inc.h"
 #include "layers.inc.h"
 #include "losses.inc.h"
+#include "output_losses.inc.h"
 #include "optimizers.inc.h"
 #include "probe.inc.h"
 #include "rows.inc.h"
@@ -50,6 +51,7 @@ const fm_kernels FM(kernels) = {
     .penalty = FM(penalty),
     .max_norm = FM(max_norm),
     .softmax = FM(softmax),
+    .exp = FM(exp),
     .scale_rows = FM(scale_rows),
     .sum = FM(sum),
     .probe_fma = FM(probe_fma),
