@@ -148,11 +148,20 @@ cdef class Network:
         for i in range(self.n_layers):
             if self.layer[i].lines == 0:
                 continue
-            n_out, width = self.layer[i].n_out, self.layer[i].panels * self.k.line
-            found.append(tuple(
-                np.array((a.transpose(1, 0, 2).reshape(-1, width) if a.ndim == 3 else a)[..., :n_out], order="C")
-                for a in self.views(memory, i, running)))
+            arrays = self.views(memory, i, running)
+            if self.layer[i].kind == DENSE:
+                arrays[0] = self.unpanelled(memory, i)
+            found.append(tuple(a if a.ndim == 2 else a[:self.layer[i].n_out].copy() for a in arrays))
         return found
+
+    cdef cnp.ndarray unpanelled(self, Memory memory, int i):
+        """W of a dense layer, row by row."""
+        cdef Layer *layer = &self.layer[i]
+        cdef cnp.ndarray W = np.empty((layer.n_in, layer.n_out), self.dtype)
+        cdef char *to = <char *>cnp.PyArray_DATA(W)
+        with nogil:
+            self.k.scatter(layer.n_in, layer.n_out, memory.data + layer.w, layer.n_in * self.k.line, to, layer.n_out)
+        return W
 
     cdef void pack(self, Memory memory, pairs, bint running=False) except *:
         cdef int i

@@ -39,7 +39,7 @@ cdef class Run:
     cdef readonly int n_threads
     cdef readonly bint training, exact_threads
     cdef Plan plan
-    cdef Memory layer_memory, buffers, index_memory, barrier, weight_memory
+    cdef Memory layer_memory, buffers, index_memory, barrier, gradient_memory, weight_memory
     cdef ptrdiff_t n_blocks
     cdef LossOptions loss_options
     cdef object x, targets, weights, subset
@@ -279,10 +279,12 @@ cdef class Run:
     def gradients(self):
         """Loss and gradients of all bound rows as one batch, the layers' penalties included: (loss, right, [(dW, db),
         ...])."""
-        cdef Memory memory = Memory(self.network.n_bytes)
         cdef Plan *p = &self.plan
         cdef double rate = 0, loss = 0
         cdef ptrdiff_t right = 0
+        if self.gradient_memory is None:  # kept: all of it is written each time, but for what stays zero
+            self.gradient_memory = Memory(self.network.n_bytes)
+        cdef Memory memory = self.gradient_memory
         cdef Progress kept = self.network.progress
         self.prepare(None)
         p.shuffle, p.gradients = False, memory.data
