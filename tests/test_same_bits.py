@@ -47,8 +47,9 @@ def trained(
     assert run.n_threads == n_threads or not _engine.has_openmp
     run.bind(x, targets, weights)
     n_steps = 2 * -(-samples // batch_rows) + 1
+    rate = 1e-4 if loss == "poisson" else 0.01  # whose steps are large where rates are
     hyper = HYPER | ({"momentum_schedule": True, "bias_correction": False} if optimizer == "nadam" else {})
-    losses, right = run.train(np.full(n_steps, 0.01), hyper, True, 3)
+    losses, right = run.train(np.full(n_steps, rate), hyper, True, 3)
     assert np.isfinite(losses).all()
     found = {"losses": losses.tobytes(), "hits": right.tobytes()}
     whole = _engine.Run(network, samples, n_threads, True, True, loss)
