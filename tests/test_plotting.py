@@ -379,6 +379,21 @@ def test_decision_boundary_of_one_output_of_several(loss):
     np.testing.assert_array_equal(np.concatenate([c.get_array() for c in samples]), np.zeros(30))
 
 
+@pytest.mark.parametrize("signs", [False, True])
+def test_decision_boundary_of_a_hinge_is_zero(signs):
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    right = X[:, 0] > 0.2
+    model = fm.Model([fm.Dense(1)], "hinge", fm.Adam(0.05))
+    model.fit(X, np.where(right, 1, -1) if signs else right, epochs=20, verbose=0)
+    ax = plotting.decision_boundary(model, X, np.where(right, 1, -1) if signs else right)
+    zero, one = (c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection))
+    np.testing.assert_array_equal(zero.get_offsets(), X[~right])
+    np.testing.assert_array_equal(one.get_offsets(), X[right])
+    assert ax.images[0].norm.vmin == -ax.images[0].norm.vmax
+    line = next(c for c in ax.collections if isinstance(c, matplotlib.contour.ContourSet))
+    np.testing.assert_allclose(model.predict(line.get_paths()[0].vertices), 0, atol=1e-4)
+
+
 def test_decision_boundary_without_targets_or_of_one_place():
     model, X, _ = classifier()
     assert plotting.decision_boundary(model, X).get_legend() is None
