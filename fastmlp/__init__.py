@@ -37,13 +37,14 @@ from fastmlp.config import show_config
 from fastmlp.history import DivergedError, History
 from fastmlp.layers import Activation, BatchNorm, Dense, Dropout, Flatten, LayerNorm, PReLU, Residual
 from fastmlp.model import Model, load
-from fastmlp.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
+from fastmlp.optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
 from fastmlp.preprocessing import Standardize
 
 if TYPE_CHECKING:
     from fastmlp import autograd, datasets, gradcheck, initializers, losses, metrics, optimizers, plotting, schedules
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Activation",
     "Adagrad",

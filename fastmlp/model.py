@@ -66,7 +66,8 @@ class Model:
         object from `fastmlp.losses`, which has their options. All take raw scores. A function of one's own too: see
         `fastmlp.losses.Custom`.
     optimizer : str or Optimizer, default "sgd"
-        {"sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam", "lion"} or an object such as ``fastmlp.Adam(1e-3)``.
+        {"sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam", "lion", "lbfgs"} or an object such as
+        ``fastmlp.Adam(1e-3)``.
     seed : int or None, default 0
         In [0, 2**64). Same seed and same data give the same bits for any number of threads and on every instruction
         set with fused multiply-add. None draws one; it is then in ``model.seed``.
@@ -496,6 +497,13 @@ class Model:
         if validation_split and (y is None or validation_data is not None):
             other = "validation_data" if y is None else "not both validation_data and validation_split"
             raise ValueError(f"validation_split={validation_split} takes its share of arrays X and y; give {other}")
+        minimiser = self._optimizer if isinstance(self._optimizer, optimizers_module.LBFGS) else None
+        if minimiser is not None:
+            from fastmlp import lbfgs
+
+            lbfgs.check(self, epochs)
+            if y is None:
+                raise ValueError("LBFGS needs all samples at once: give fit arrays X and y, not an iterable of batches")
         validation: Any
         recorded: training.Steps
         if initial_epoch == epochs:
@@ -536,10 +544,12 @@ class Model:
             self._build(X.shape[1])
             if statistics is not self._statistics:
                 self._adapt(statistics)
-            batch_size = min(batch_size, n_samples)
+            batch_size = n_samples if minimiser is not None else min(batch_size, n_samples)
             recorded = training.Steps(n_samples, batch_size)
 
             def train(run: Any) -> History:
+                if minimiser is not None:
+                    return lbfgs.fit(self, run, n_samples, validation, hooks, minimiser)
                 return training.fit(
                     self, run, recorded, batch_size, epochs, validation, bool(shuffle), hooks, initial_epoch
                 )

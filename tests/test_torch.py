@@ -207,7 +207,7 @@ def test_every_activation_loss_and_optimizer_is_here():
     assert list(ACTIVATIONS) == _engine.activations
     assert {type(fm.losses.get(loss)) for loss, _, _ in LOSSES.values()} == set(fm.losses.BY_NAME.values())
     kinds = {type(optimizer) for optimizer, _ in OPTIMIZERS.values()}
-    assert kinds | {fm.Lion} == set(fm.optimizers.BY_NAME.values())  # torch has no Lion: test_keras.py
+    assert kinds | {fm.Lion, fm.LBFGS} == set(fm.optimizers.BY_NAME.values())  # test_keras.py, test_lbfgs.py
 
 
 @pytest.mark.parametrize("loss", LOSSES)
