@@ -38,7 +38,7 @@ from fastmlp.history import DivergedError, History
 from fastmlp.layers import Activation, BatchNorm, Dense, Dropout, Flatten, LayerNorm, PReLU, Residual
 from fastmlp.model import Model, load
 from fastmlp.optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
-from fastmlp.preprocessing import Standardize
+from fastmlp.preprocessing import Standardize, Whiten
 
 if TYPE_CHECKING:
     from fastmlp import autograd, datasets, gradcheck, initializers, losses, metrics, optimizers, plotting, schedules
@@ -71,6 +71,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "Residual",
     "Standardize",
+    "Whiten",
     "__version__",
     "autograd",
     "datasets",

@@ -106,3 +106,60 @@ def covariance(x, mean, subset=None):
         PyErr_CheckSignals()
     found = total.owner.view(np.float64).reshape(panels, n, line).transpose(1, 0, 2).reshape(n, panels * line)[:, :n]
     return found / columns.n_rows
+
+
+def eigh(matrix):
+    """Eigenvalues, descending, of a symmetric matrix, and its eigenvectors as rows, each with its largest entry (the
+    first of equals) positive.
+
+    The cyclic Jacobi method (Golub, Van Loan, Matrix Computations, section 8.5) in float64, without a fused operation:
+    the same bits on every machine, where LAPACK's differ. About 12 n^3 operations in each of some 6 to 10 sweeps.
+    """
+    cdef ptrdiff_t n = len(matrix), p, q, r
+    a_array, v_array = np.array(matrix, np.float64, order="C"), np.eye(n)
+    cdef double[:, ::1] a = a_array, v = v_array
+    cdef double app, aqq, apq, theta, t, c, s
+    cdef ptrdiff_t rotated = 1
+    cdef int sweep = 0
+    while rotated > 0 and sweep < JACOBI_SWEEPS:
+        rotated, sweep = 0, sweep + 1
+        for p in range(n - 1):
+            with nogil:
+                for q in range(p + 1, n):
+                    app, aqq, apq = a[p, p], a[q, q], a[p, q]
+                    if fabs(apq) <= JACOBI_SMALL * sqrt(fabs(app)) * sqrt(fabs(aqq)):
+                        continue
+                    rotated += 1
+                    theta = (aqq - app) / (2 * apq)
+                    t = 1 / (fabs(theta) + sqrt(theta * theta + 1))
+                    if theta < 0:
+                        t = -t
+                    c = 1 / sqrt(t * t + 1)
+                    s = t * c
+                    rotate(n, &a[p, 0], &a[q, 0], c, s)
+                    rotate(n, &v[p, 0], &v[q, 0], c, s)
+                    a[p, p], a[q, q], a[p, q], a[q, p] = app - t * apq, aqq + t * apq, 0, 0
+                    for r in range(n):
+                        a[r, p] = a[p, r]
+                        a[r, q] = a[q, r]
+            PyErr_CheckSignals()
+    values = a_array.diagonal()
+    order = np.argsort(-values, kind="stable")
+    v_array = v_array[order]
+    largest = np.abs(v_array).argmax(axis=1)
+    return values[order], v_array * np.where(v_array[np.arange(n), largest] < 0, -1.0, 1.0)[:, None]
+
+
+# An entry off the diagonal that is smaller than this part of the geometric mean of its two diagonal ones is zero.
+cdef double JACOBI_SMALL = 1e-15
+# By then what is left is rounding.
+cdef int JACOBI_SWEEPS = 30
+
+cdef inline void rotate(ptrdiff_t n, double *x, double *y, double c, double s) noexcept nogil:
+    """(x, y) = (c x - s y, s x + c y), element by element."""
+    cdef ptrdiff_t i
+    cdef double e
+    for i in range(n):
+        e = x[i]
+        x[i] = c * e - s * y[i]
+        y[i] = s * e + c * y[i]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fastmlp import _engine, losses
 from fastmlp._validation import Array, all_finite, engine_dtype, numeric_array, samples
+from fastmlp.preprocessing import product
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -95,7 +96,7 @@ def _pulled(model: "Model", dx: Array) -> Array:
         return dx
     scale, _, matrix = model._preprocessing.scaling(model._statistics)
     if matrix is not None:
-        dx = _product(dx, matrix.T, model.dtype)
+        dx = product(dx, matrix.T, model.dtype)
     return np.asarray(dx * scale.astype(model.dtype))
 
 
@@ -105,16 +106,7 @@ def _pushed(model: "Model", dx: Array) -> Array:
         return dx
     scale, _, matrix = model._preprocessing.scaling(model._statistics)
     dx = dx.astype(model.dtype) * scale.astype(model.dtype)
-    return dx if matrix is None else _product(dx, matrix, model.dtype)
-
-
-def _product(x: Array, w: Array, dtype: str) -> Array:
-    """x @ w on the last axis by the engine's kernel: NumPy's bits differ between machines."""
-    from fastmlp import _kernels
-
-    rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
-    found = _kernels.dense_forward(rows, np.ascontiguousarray(w, dtype), np.zeros(w.shape[1], dtype))
-    return np.asarray(found.reshape(x.shape))
+    return dx if matrix is None else product(dx, matrix, model.dtype)
 
 
 def _like(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:

@@ -51,7 +51,7 @@ def save(model: Model, path: Any) -> None:
     tensors = _named("weights", model, state["weights"])
     for name, arrays in training["states"].items():
         tensors |= _named(name, model, arrays)
-    tensors |= {f"preprocessing.{name}": array for name, array in model._statistics.items()}
+    tensors |= {f"preprocessing.{name}": np.ascontiguousarray(array) for name, array in model._statistics.items()}
     described = {
         "format": FORMAT,
         "fastmlp": __version__,

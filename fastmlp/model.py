@@ -78,7 +78,7 @@ class Model:
     n_threads : int or None, default None
         None: what the work deserves, up to the cores that this process may use. A number: exactly so many.
     preprocessing : str, Preprocessing or None, default None
-        {"standardize"} or an object such as ``fastmlp.Standardize()``: how inputs are read, see
+        {"standardize", "whiten"} or an object such as ``fastmlp.Standardize()``: how inputs are read, see
         `fastmlp.preprocessing`. Fitted to the training samples by the first `fit`, or by `adapt`.
     metrics : sequence of str, callable or Metric, default ()
         What `evaluate` reports besides the loss (and the accuracy of a classification), and `fit` of its validation
@@ -265,8 +265,8 @@ class Model:
 
     @property
     def statistics(self) -> dict[str, Array]:
-        """What the preprocessing has learned, float64 arrays by name: of `Standardize` "mean" and "scale". Empty where
-        it has seen no data yet. Copies."""
+        """What the preprocessing has learned, float64 arrays by name: of `Standardize` "mean" and "scale", of
+        `Whiten` "mean" and "matrix". Empty where it has seen no data yet. Copies."""
         return {name: array.copy() for name, array in self._statistics.items()}
 
     def adapt(self, X: npt.ArrayLike) -> Model:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp._validation import Array
+from fastmlp._validation import Array, choice, finite_number
 
 Statistics = dict[str, Array]
 
@@ -78,6 +78,70 @@ class Standardize(Preprocessing):
         return 1 / statistics["scale"], -statistics["mean"] / statistics["scale"], None
 
 
+@dataclasses.dataclass(frozen=True)
+class Whiten(Preprocessing):
+    """All columns with mean 0, variance 1, and no correlation: ``(x - mean) @ matrix``.
+
+    With the covariance of the training samples ``V diag(v) V.T``, its eigenvalues v descending, the matrix is
+    ``V diag(1 / sqrt(v + epsilon))`` for "pca", whose columns are the principal components, and that ``@ V.T`` for
+    "zca", which stays as close to the inputs as whitening can: of an image an image remains [1]_.
+
+    Parameters
+    ----------
+    method : {"pca", "zca"}, default "zca"
+    epsilon : float, default 1e-6
+        Added to the eigenvalues, in squared units of the data; above 0. Directions of much less variance fade out
+        instead of being blown up.
+
+    Notes
+    -----
+    A product of (n_inputs, n_inputs) for each sample, in training and prediction; the fit takes about
+    ``n_samples * n_inputs**2 + 100 * n_inputs**3`` multiply-adds, once: seconds for 784 inputs. Sums and eigenvectors
+    have a fixed order: the same bits for any number of threads and on every instruction set with fused multiply-add.
+
+    References
+    ----------
+    .. [1] Bell, Sejnowski, "The independent components of natural scenes are edge filters", Vision Research 37, 1997.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X, y = fm.datasets.load_digits()
+    >>> whiten = fm.Whiten("zca", epsilon=0.1)
+    >>> model = fm.Model([fm.Dense(10)], "softmax_cross_entropy", "adam", preprocessing=whiten)
+    >>> history = model.fit(X, y, epochs=5, verbose=0)
+    >>> model.statistics["matrix"].shape
+    (64, 64)
+    """
+
+    method: str = "zca"
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        choice("method", self.method, ("pca", "zca"))
+        finite_number("epsilon", self.epsilon, above=0)
+
+    def fitted(self, X: Array, subset: Array | None, dtype: str) -> Statistics:
+        """Mean of each column, and the matrix."""
+        mean, _ = _moments(X, subset)
+        values, vectors = _engine.eigh(_engine.covariance(X, mean, subset))
+        matrix = vectors.T / np.sqrt(np.maximum(values, 0) + self.epsilon)
+        if self.method == "zca":
+            matrix = product(matrix, vectors, "float64")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(matrix.astype(dtype)).all():
+                raise ValueError(f"epsilon={self.epsilon!r} makes a matrix that {dtype} cannot hold; use a larger one")
+        return {"mean": mean, "matrix": matrix}
+
+    def shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
+        """A mean for each column, and a square matrix."""
+        return {"mean": (n_inputs,), "matrix": (n_inputs, n_inputs)}
+
+    def scaling(self, statistics: Statistics) -> tuple[Array, Array, Array | None]:
+        """The mean is taken off in the gather; the product follows."""
+        return np.ones_like(statistics["mean"]), -statistics["mean"], statistics["matrix"]
+
+
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -89,7 +153,16 @@ def _moments(X: Array, subset: Array | None) -> tuple[Array, Array]:
     return mean, variance
 
 
-BY_NAME: dict[str, type[Preprocessing]] = {"standardize": Standardize}
+def product(x: Array, w: Array, dtype: str) -> Array:
+    """``x @ w`` by the engine's kernel, of x on the last axis; NumPy's bits differ between machines."""
+    from fastmlp import _kernels
+
+    rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]), dtype)
+    found = _kernels.dense_forward(rows, np.ascontiguousarray(w, dtype), np.zeros(w.shape[1], dtype))
+    return np.asarray(found.reshape(*x.shape[:-1], w.shape[1]))
+
+
+BY_NAME: dict[str, type[Preprocessing]] = {"standardize": Standardize, "whiten": Whiten}
 
 
 def get(preprocessing: "str | Preprocessing | None") -> Preprocessing | None:
@@ -97,7 +170,7 @@ def get(preprocessing: "str | Preprocessing | None") -> Preprocessing | None:
 
     Parameters
     ----------
-    preprocessing : {"standardize"} or Preprocessing or None
+    preprocessing : {"standardize", "whiten"} or Preprocessing or None
 
     Returns
     -------

@@ -124,10 +124,32 @@ def test_training_is_that_on_standardised_data():
     assert model.evaluate(X, Y)["loss"] == pytest.approx(other.evaluate(data, Y)["loss"], rel=1e-10)
 
 
-def test_threads_do_not_change_a_bit():
-    one = bits(trained(1))
+ALL = pytest.mark.parametrize(
+    "preprocessing", [fm.Standardize(), fm.Whiten("pca", 1e-3), fm.Whiten("zca")], ids=["standardize", "pca", "zca"]
+)
+
+
+@ALL
+def test_threads_do_not_change_a_bit(preprocessing):
+    one = bits(trained(1, preprocessing=preprocessing))
     for n_threads in (2, 3, None):
-        assert bits(trained(n_threads)) == one
+        assert bits(trained(n_threads, preprocessing=preprocessing)) == one
+
+
+@ALL
+@pytest.mark.parametrize("batch_rows", [20, 400])  # shared by panels, by rows
+def test_instruction_sets_do_not_change_a_bit(preprocessing, batch_rows, dtype, fused_isas):
+    scaling = preprocessing.scaling(preprocessing.fitted(X, None, dtype))
+    found = []
+    for n_threads, isa in zip((1, 2), fused_isas, strict=True):
+        network = _engine.Network(37, [(3, "identity", 0.0, True)], dtype, isa=isa)
+        network.set_weights([(np.full((37, 3), 0.1, dtype), np.zeros(3, dtype))])
+        network.set_scaling(*(None if array is None else array.astype(dtype) for array in scaling))
+        run = _engine.Run(network, batch_rows, n_threads, True, True, "squared_error")
+        run.bind(X, np.ones((700, 3), dtype))
+        losses, _ = run.train(np.full(40, 0.01), {}, True, 3)
+        found.append((losses.tobytes(), network.get_weights()[0][0].tobytes()))
+    assert found[0] == found[1]
 
 
 def test_layouts_and_dtypes_of_the_same_numbers_give_the_same_bits():
@@ -144,9 +166,10 @@ def test_the_data_are_not_changed():
     np.testing.assert_array_equal(data, X)
 
 
+@ALL
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_copies_keep_it(copied):
-    model = trained()
+def test_copies_keep_it(copied, preprocessing):
+    model = trained(preprocessing=preprocessing)
     again = copied(model)
     assert bits(again) == bits(model)
     for each in (model, again):
@@ -154,19 +177,21 @@ def test_copies_keep_it(copied):
     assert bits(again) == bits(model)
 
 
-def test_it_is_saved_with_the_model(tmp_path):
-    model = trained()
+@ALL
+def test_it_is_saved_with_the_model(preprocessing, tmp_path):
+    model = trained(preprocessing=preprocessing)
     model.save(tmp_path / "net")
     again = fm.load(tmp_path / "net")
-    assert again.preprocessing == fm.Standardize()
+    assert again.preprocessing == preprocessing
     assert bits(again) == bits(model)
     fresh = fm.Model([fm.Dense(3)], n_inputs=37, preprocessing="standardize")
     fresh.save(tmp_path / "fresh")
     assert fm.load(tmp_path / "fresh").statistics == {}
 
 
-def test_its_derivatives_are_those_by_the_data():
-    model = trained(dtype="float64")
+@ALL
+def test_its_derivatives_are_those_by_the_data(preprocessing):
+    model = trained(dtype="float64", preprocessing=preprocessing)
     x, y, step = X[:5], Y[:5], 1e-6
     moved = np.random.default_rng(3).standard_normal(x.shape) * X.std(0)
     forward, backward = (model.scores(x + sign * step * moved) for sign in (1, -1))
@@ -180,9 +205,82 @@ def test_its_derivatives_are_those_by_the_data():
     assert (model.input_gradients(x, y) * moved).sum() == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-5)
 
 
-def test_gradients_of_the_weights_are_right():
-    model = trained(dtype="float64")
+@ALL
+def test_gradients_of_the_weights_are_right(preprocessing):
+    model = trained(dtype="float64", preprocessing=preprocessing)
     fm.gradcheck.check(model, X[:20], Y[:20])
+
+
+# ---- Whiten ----
+
+
+def matrices():
+    rng = np.random.default_rng(8)
+    for n in (1, 2, 3, 17, 40):
+        x = rng.standard_normal((3 * n, n)) * 10.0 ** rng.uniform(-3, 3, n)
+        yield x.T @ x
+        yield x[: n // 2].T @ x[: n // 2]  # of half the rank
+        yield np.zeros((n, n))
+        yield np.eye(n)
+        yield np.diag(np.arange(n) % 3.0)
+        yield np.ones((n, n))
+        yield x[:n] + x[:n].T  # indefinite
+
+
+def test_eigenvectors_are_those_of_lapack():
+    for matrix in matrices():
+        values, vectors = _engine.eigh(matrix)
+        size, n = np.abs(matrix).max() + 1e-300, len(matrix)
+        np.testing.assert_allclose(values, np.linalg.eigvalsh(matrix)[::-1], rtol=0, atol=1e-13 * n * size)
+        np.testing.assert_allclose((vectors.T * values) @ vectors, matrix, rtol=0, atol=1e-13 * n * size)
+        np.testing.assert_allclose(vectors @ vectors.T, np.eye(n), rtol=0, atol=1e-13)
+        assert np.all(np.diff(values) <= 0)
+        assert np.all(vectors[np.arange(n), np.abs(vectors).argmax(axis=1)] > 0)
+
+
+def test_small_variances_beside_large_ones_are_exact():
+    """Where LAPACK has an error of epsilon times the largest eigenvalue."""
+    scale = 10.0 ** np.arange(-6, 6)
+    correlated = np.full((12, 12), 0.3) + 0.7 * np.eye(12)
+    values, _ = _engine.eigh(correlated * np.outer(scale, scale))
+    values_back, _ = _engine.eigh((correlated * np.outer(scale, scale))[::-1, ::-1])
+    np.testing.assert_allclose(values, values_back, rtol=1e-13)
+    assert values[-1] == pytest.approx(np.linalg.det(correlated) * np.prod(scale**2) / np.prod(values[:-1]), rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["pca", "zca"])
+@pytest.mark.parametrize("rows", [700, 20])
+def test_whitened_data_have_no_correlation(method, rows, dtype):
+    mixed = np.random.default_rng(9).standard_normal((rows, 24)) @ np.random.default_rng(1).standard_normal((24, 24))
+    epsilon = 0.01
+    model = reader(mixed, fm.Whiten(method, epsilon), dtype).adapt(mixed + 3)
+    found = model.predict(mixed + 3)
+    values = np.linalg.eigvalsh(np.cov(mixed, rowvar=False, bias=True))[::-1].clip(0)
+    expected = np.sort(values / (values + epsilon))
+    limit = 1e-4 if dtype == "float32" else 1e-10
+    np.testing.assert_allclose(np.linalg.eigvalsh(np.cov(found, rowvar=False, bias=True)), expected, atol=limit)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=limit)
+    matrix = model.statistics["matrix"]
+    np.testing.assert_allclose(found, (mixed + 3 - model.statistics["mean"]) @ matrix, rtol=0, atol=limit)
+    if method == "zca":
+        np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=1e-12 * np.abs(matrix).max())
+
+
+def test_pca_is_scikit_learns():
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    mixed = np.random.default_rng(9).standard_normal((300, 8)) @ np.random.default_rng(1).standard_normal((8, 8))
+    expected = decomposition.PCA(whiten=True).fit_transform(mixed) * np.sqrt(300 / 299)  # variances by n - 1
+    found = reader(mixed, fm.Whiten("pca", 1e-14)).adapt(mixed).predict(mixed)
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=0, atol=1e-10)
+
+
+def test_whitening_keeps_images_images():
+    """Near the inputs: of all whitenings zca changes a standardised image least."""
+    images, _ = fm.datasets.load_digits()
+    images = images[:, images.std(axis=0) > 0.5]
+    found = reader(images, fm.Whiten("zca", 1e-3)).adapt(images).predict(images)
+    for a, b in zip(images.T, found.T, strict=True):
+        assert np.corrcoef(a, b)[0, 1] > 0.5
 
 
 # ---- mistakes ----
@@ -199,8 +297,14 @@ def test_statistics_are_wanted_first(call):
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="'minmax' is unknown; choose 'standardize'"):
+    with pytest.raises(ValueError, match="'minmax' is unknown; choose 'standardize', 'whiten'"):
         fm.Model([fm.Dense(3)], preprocessing="minmax")
+    with pytest.raises(ValueError, match="method must be one of 'pca', 'zca'"):
+        fm.Whiten("ica")
+    with pytest.raises(ValueError, match="epsilon must be a finite number above 0"):
+        fm.Whiten(epsilon=0)
+    with pytest.raises(ValueError, match="matrix that float32 cannot hold"):
+        fm.Model([fm.Dense(3)], preprocessing=fm.Whiten(epsilon=1e-80)).adapt(np.ones((5, 2)))
     with pytest.raises(TypeError, match="not 3"):
         fm.Model([fm.Dense(3)], preprocessing=3)
     with pytest.raises(ValueError, match="no preprocessing"):
