@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,7 +61,11 @@ def test_orthogonal_is_the_same_for_other_blas_kernels():
     old = {"OPENBLAS_CORETYPE": "Nehalem", "OPENBLAS_NUM_THREADS": "1", "NPY_DISABLE_CPU_FEATURES": features}
     found = [
         subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], env={**os.environ, **extra}, capture_output=True, check=True
+            [sys.executable, "-W", "ignore", "-c", code],
+            env={**os.environ, **extra},
+            capture_output=True,
+            check=True,
+            cwd=Path(fm.__file__).parents[1],
         ).stdout
         for extra in ({}, old)
     ]

@@ -100,6 +100,7 @@ def test_threads_and_instruction_sets_do_not_change_a_bit(name, dtype, fused_isa
             monkeypatch.setattr(_engine, "isa", isa)
         model = fm.Model(stack, "softmax_cross_entropy", fm.Adam(**OPTIONS[name]), n_threads=n_threads, dtype=dtype)
         history = model.fit(X.astype(dtype), y, batch_size=batch_size, epochs=3, verbose=0)
+        assert model._network.isa == (isa or _engine.isa)
         found.append((bits(model), history["loss"], model.predict(X).tobytes()))
     assert all(each == found[0] for each in found[1:])
 

@@ -17,6 +17,7 @@ plt = plotting.pyplot()
 
 @pytest.fixture(autouse=True)
 def _figures():
+    plt.close("all")  # those of other tests, too
     yield
     plt.close("all")
 

@@ -265,7 +265,9 @@ print("done", flush=True)
 
 def run_script(path, seconds):
     """Epochs done at its start, and whether it came to its end before it was killed."""
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(fm.__file__).parents[1]
+    )
     first = process.stdout.readline()
     if seconds is not None:
         time.sleep(seconds)
