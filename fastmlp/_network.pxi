@@ -197,9 +197,10 @@ cdef class Network:
         return found
 
     def snapshot(self, bint states):
-        """A copy of the weights, and with `states` of the optimizer's, for `restore`, until the next snapshot."""
+        """A copy of the weights and of their average, and with `states` of all of the optimizer's, for `restore`, until
+        the next snapshot."""
         cdef dict kept = {}
-        buffers = {"params": self.params, "running": self.running}
+        buffers = {"params": self.params, "running": self.running, "average": self.states.get("average")}
         for name, buffer in (buffers | self.states if states else buffers).items():
             if buffer is not None:
                 kept[name] = self.kept.get(name) if self.kept else None
@@ -218,6 +219,8 @@ cdef class Network:
             self.running.owner[...] = self.kept["running"]
         if not states:
             self.set_optimizer(self.optimizer, self.states)
+            if "average" in self.states:
+                (<Memory>self.states["average"]).owner[...] = self.kept["average"]
             return
         self.progress = progress
         for name, memory in self.states.items():

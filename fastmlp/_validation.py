@@ -1,5 +1,6 @@
 """Checks of what users pass in. Every error names the value and the remedy; nothing has changed when one is raised."""
 
+import dataclasses
 import math
 import numbers
 import reprlib
@@ -62,6 +63,14 @@ def finite_number(
     if not inside:
         raise ValueError(f"{name} must be {' '.join(['a finite number', ' and '.join(bounds)]).strip()}, not {value!r}")
     return number
+
+
+def plain_fields(options: Any) -> None:
+    """Make Python's numbers of the NumPy scalars among the fields of a frozen dataclass, as a file wants them."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(options, field.name, value.item())
 
 
 def bounded_integer(name: str, value: Any, *, at_least: int = 1, below: int = 2**62) -> int:

@@ -25,10 +25,13 @@ def flat_weights(model: "Model") -> Array:
     Returns
     -------
     ndarray of shape (n_parameters,), of the model's dtype
-        The arrays of ``model.weights`` one after the other, running statistics left out.
+        The arrays of ``model.weights``, or of ``model.average_weights`` where the optimizer keeps an average, which
+        then predicts: one after the other, running statistics left out.
     """
     shapes = model._built().shapes(running=False)
-    arrays = (a for arrays, kept in zip(model.weights, shapes, strict=True) for a in arrays[: len(kept)])
+    average = model.average_weights
+    weights = model.weights if average is None else average
+    arrays = (a for arrays, kept in zip(weights, shapes, strict=True) for a in arrays[: len(kept)])
     return np.concatenate([a.ravel() for a in arrays])
 
 

@@ -52,7 +52,7 @@ class Callback:
         """After the last epoch, also where an error or Ctrl-C ended the training; logs is that of the last epoch."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Before an epoch, counted from 0 in this fit; logs is empty."""
+        """Before an epoch, counted from ``initial_epoch`` of `fit`; logs is empty."""
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """After an epoch; logs holds its losses and metrics, of validation data with the prefix "val_".
@@ -459,7 +459,7 @@ class LearningRateScheduler(Callback):
     Parameters
     ----------
     schedule : callable
-        ``schedule(epoch, learning_rate)`` returns the new rate; the epoch is counted from 0 in this fit.
+        ``schedule(epoch, learning_rate)`` returns the new rate; epochs count from ``initial_epoch`` of `fit`.
 
     Examples
     --------

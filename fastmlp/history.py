@@ -45,6 +45,12 @@ class History:
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
+    def amend(self, logs: dict[str, float]) -> None:
+        """Add to the last epoch, or replace in it, what came later."""
+        for name, value in logs.items():
+            values = self.history.setdefault(name, [])
+            values[len(self.epoch) - 1 :] = [value]
+
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.history:
             raise KeyError(f"{name!r} was not recorded; there are {', '.join(self.history) or 'no entries'}")

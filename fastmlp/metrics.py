@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp._validation import Array, bounded_integer, choice, numeric_array
+from fastmlp._validation import Array, bounded_integer, choice, numeric_array, plain_fields
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
@@ -454,6 +454,7 @@ class Metric:
     name: str | None = None
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         known = self.function if isinstance(self.function, str) else None
         if known is not None and known not in BY_NAME:
             raise ValueError(f"metric {known!r} is unknown; choose {', '.join(map(repr, BY_NAME))}, or give a function")

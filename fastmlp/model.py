@@ -430,7 +430,7 @@ class Model:
             is nothing to do. See `Checkpoint`.
         sample_weight : array_like of shape (n_samples,) or None, default None
             At least 0. The loss of a batch is ``sum(w_i * loss_i) / n_samples``, as in Keras: not divided by the sum of
-            the weights. A sample of weight 0 takes no part.
+            the weights. The loss of a sample of weight 0 takes no part; batch normalisation and accuracies see it.
         class_weight : dict of int to float or None, default None
             Weights by class, multiplied with `sample_weight`; 1 for classes that it does not name. For
             softmax_cross_entropy, where the class of a row of probabilities is the most probable one, and for losses of

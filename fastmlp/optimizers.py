@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._validation import Array, OtherNames, bounded_integer, finite_number
+from fastmlp._validation import Array, OtherNames, bounded_integer, finite_number, plain_fields
 from fastmlp.schedules import Schedule
 
 # Names of the states that each kernel keeps; those that begin with v are never negative.
@@ -82,6 +82,7 @@ class Optimizer(OtherNames):
     ema_momentum: float = 0.99
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         if not isinstance(self.learning_rate, Schedule) or type(self.learning_rate) is Schedule:
             finite_number("learning_rate", self.learning_rate, at_least=0)
         finite_number("weight_decay", self.weight_decay, at_least=0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp._validation import Array, choice, finite_number
+from fastmlp._validation import Array, choice, finite_number, plain_fields
 
 Statistics = dict[str, Array]
 
@@ -118,6 +118,7 @@ class Whiten(Preprocessing):
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
+        plain_fields(self)
         choice("method", self.method, ("pca", "zca"))
         finite_number("epsilon", self.epsilon, above=0)
 

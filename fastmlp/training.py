@@ -86,10 +86,11 @@ def fit(
                     logs["learning_rate"] = model.optimizer.rate(max(0, run.network.step - 1 - behind))
                 if validation is not None:
                     logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
+                history.append(epoch, logs)  # a model that a callback saves has it
                 try:
                     hooks.call("on_epoch_end", epoch, logs)
                 finally:
-                    history.append(epoch, logs)
+                    history.amend(logs)
                 epoch += 1
                 if epoch < epochs and not model.stop_training:
                     hooks.keep(epoch)

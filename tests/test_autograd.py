@@ -76,3 +76,14 @@ def test_without_the_library(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "autograd.extend", None)
     with pytest.raises(ImportError, match=r"pip install 'fastmlp\[autograd\]'"):
         fm.autograd.primitive(model)
+
+
+def test_a_moving_average_is_what_predicts():
+    X, y = data(20)
+    model = fm.Model([fm.Dense(9, "tanh"), fm.Dense(3)], "softmax_cross_entropy", fm.Adam(0.01, use_ema=True),
+                     dtype="float64")  # fmt: skip
+    model.fit(X, y, epochs=3, verbose=0)
+    scores = fm.autograd.primitive(model)
+    np.testing.assert_array_equal(scores(X), model.scores(X))
+    gradient = autograd.grad(lambda x: anp.sum(scores(x)))(X)
+    np.testing.assert_array_equal(gradient, model.vjp(X)[1](np.ones((20, 3)), weights=False)[0])

@@ -263,3 +263,32 @@ def test_a_callback_changes_the_threads_of_the_next_call():
     model.train_on_batch(X, y)
     assert all(run.n_threads == 1 for key, run in model._runs.items() if key[-1] == 1)
     assert any(key[-1] == 1 for key in model._runs)
+
+
+def test_a_divergence_leaves_the_moving_average():
+    X, y = np.random.default_rng(0).standard_normal((60, 5)), np.zeros((60, 3))
+    model = fm.Model([fm.Dense(8, "tanh"), fm.Dense(3)], optimizer=fm.SGD(1e-2, use_ema=True), dtype="float64")
+    model.fit(X, y, epochs=5, verbose=0)
+    before = model.predict(X)
+    model.optimizer = fm.SGD(1e200, use_ema=True)
+    with pytest.raises(fm.DivergedError):
+        model.fit(X, y, epochs=5, verbose=0)
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_numpy_scalars_as_options_are_saved(tmp_path):
+    X = np.random.default_rng(0).standard_normal((20, 5))
+    model = fm.Model(
+        [fm.Dense(3)], "softmax_cross_entropy", fm.Adam(np.float32(0.01), use_ema=np.True_),
+        metrics=[fm.metrics.Metric("top_k_accuracy", k=np.int64(2))], preprocessing=fm.Whiten(epsilon=np.float32(0.1)),
+    )  # fmt: skip
+    model.fit(X, np.arange(20) % 3, verbose=0)
+    model.save(tmp_path / "a")
+    assert fm.load(tmp_path / "a").optimizer == model.optimizer
+
+
+def test_what_a_checkpoint_saves_knows_its_own_epoch(tmp_path):
+    X = np.random.default_rng(0).standard_normal((20, 5))
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy")
+    model.fit(X, np.arange(20) % 3, epochs=3, callbacks=[fm.ModelCheckpoint(str(tmp_path / "n-{epoch}"))], verbose=0)
+    assert fm.load(tmp_path / "n-3").history.epoch == [0, 1, 2]
