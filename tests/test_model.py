@@ -961,6 +961,15 @@ print(json.dumps(sorted({".".join(name.split(".")[:2]) for name in set(sys.modul
     assert brought.isdisjoint(heavy), brought & heavy
 
 
+def test_import_alone_makes_no_classes():
+    program = """
+import json, sys
+import fastmlp
+print(json.dumps(sorted(name for name in sys.modules if name.startswith("fastmlp."))))
+"""
+    assert json.loads(python(program).stdout) == ["fastmlp._engine", "fastmlp._version"]
+
+
 def test_lazy_modules_are_there():
     program = "import fastmlp; print(fastmlp.gradcheck.check, fastmlp.datasets.load_digits, dir(fastmlp))"
     out = python(program).stdout
