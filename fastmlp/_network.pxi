@@ -91,7 +91,8 @@ cdef class Network:
         self.set_optimizer("sgd")
 
     def set_optimizer(self, str name, names=None):
-        """Start afresh with an optimizer whose states have these names: zero states, step 0. The shuffles go on.
+        """Start afresh with an optimizer whose states have these names: zero states, step 0. The shuffles go on, and an
+        average that was there.
 
         After the states of the kernel may come "average", the moving average of the parameters, and "accumulated", the
         sum of gradients that wait for an update.
@@ -100,12 +101,16 @@ cdef class Network:
         names = tuple(names) if names is not None else tuple(map(str, range(n_states[name])))
         if len(names) - len({"average", "accumulated"} & set(names)) != n_states[name]:
             raise ValueError(f"{name} keeps {n_states[name]} states, not {names}")
-        states = {state: Memory(self.n_bytes) for state in names}
-        self.optimizer, self.update, self.states = name, update, states
+        average = self.states.get("average") if self.states else None  # it is not the optimizer's, and goes on
+        states = {state: Memory(self.n_bytes) for state in names if state != "average"}
+        if "average" in names:
+            states["average"] = Memory(self.n_bytes) if average is None else average
+        self.optimizer, self.update, self.states = name, update, {state: states[state] for state in names}
         self.progress.step = self.progress.updates = self.progress.pending = 0
         self.progress.momentum_power = self.progress.beta_2_power = 1
         self.progress.schedule_power = self.progress.schedule_product = 1
-        self.start_average()
+        if average is None:
+            self.start_average()
 
     def keep_optimizer(self, names):
         """Go on with the same kernel, with or without "average" and "accumulated"."""

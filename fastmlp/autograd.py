@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastmlp import _flat
 from fastmlp._validation import Array, all_finite, numeric_array
 
 if TYPE_CHECKING:
@@ -28,11 +29,8 @@ def flat_weights(model: "Model") -> Array:
         The arrays of ``model.weights``, or of ``model.average_weights`` where the optimizer keeps an average, which
         then predicts: one after the other, running statistics left out.
     """
-    shapes = model._built().shapes(running=False)
     average = model.average_weights
-    weights = model.weights if average is None else average
-    arrays = (a for arrays, kept in zip(weights, shapes, strict=True) for a in arrays[: len(kept)])
-    return np.concatenate([a.ravel() for a in arrays])
+    return _flat.vector(model.weights if average is None else average, _moved(model))
 
 
 def set_flat_weights(model: "Model", theta: npt.ArrayLike) -> None:
@@ -55,14 +53,12 @@ def set_flat_weights(model: "Model", theta: npt.ArrayLike) -> None:
     if vector.shape != (wanted,):
         raise ValueError(f"theta has shape {vector.shape}, but the model has {wanted} parameters")
     all_finite("theta", vector, model.dtype)
-    weights, first = [], 0
-    for arrays, kept in zip(model.weights, shapes, strict=True):
-        found = []
-        for shape in kept:
-            found.append(vector[first : first + math.prod(shape)].reshape(shape))
-            first += math.prod(shape)
-        weights.append((*found, *arrays[len(kept) :]))
-    model.weights = weights
+    model.weights = _flat.replaced(model.weights, _moved(model), vector)
+
+
+def _moved(model: "Model") -> list[list[bool]]:
+    """All arrays that have a gradient."""
+    return [[True] * len(shapes) for shapes in model._built().shapes(running=False)]
 
 
 def primitive(model: "Model") -> Callable[..., Any]:
@@ -84,6 +80,8 @@ def primitive(model: "Model") -> Callable[..., Any]:
     ------
     ImportError
         Without the library autograd.
+    NotImplementedError
+        By autograd, where it is asked for a derivative of a derivative.
 
     Examples
     --------
@@ -100,6 +98,7 @@ def primitive(model: "Model") -> Callable[..., Any]:
     try:
         from autograd.extend import defjvp, defvjp
         from autograd.extend import primitive as make_primitive
+        from autograd.tracer import isbox
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "autograd":
             raise
@@ -112,28 +111,40 @@ def primitive(model: "Model") -> Callable[..., Any]:
         return mine
 
     def as_vector(gradients: Any) -> Array:
-        return np.concatenate([a.ravel() for arrays in gradients for a in arrays])
+        return _flat.vector(gradients, _moved(mine))
 
     def as_weights(vector: Any) -> Any:
-        other = copy.deepcopy(mine)
-        set_flat_weights(other, vector)
-        shapes = other._network.shapes(running=False)
-        return [arrays[: len(kept)] for arrays, kept in zip(other.weights, shapes, strict=True)]
+        zeros = [tuple(np.zeros(shape) for shape in shapes) for shapes in mine._built().shapes(running=False)]
+        return _flat.replaced(zeros, _moved(mine), vector)
 
-    @make_primitive  # type: ignore[untyped-decorator]
+    def first_order(g: Any, X: Any, theta: Any) -> None:
+        if any(map(isbox, (g, X, theta))):
+            raise NotImplementedError("a model has first derivatives only: no hessian, no derivative of a derivative")
+
+    @make_primitive  # type: ignore[untyped-decorator]  # autograd has no types
     def scores_at(X: Any, theta: Any) -> Array:
         return at(theta).scores(X)
 
     def vjp_of_inputs(_: Any, X: Any, theta: Any) -> Callable[[Any], Any]:
-        return lambda g: at(theta).vjp(X)[1](g, weights=False)[0]
+        def pull(g: Any) -> Any:
+            first_order(g, X, theta)
+            return at(theta).vjp(X)[1](g, weights=False)[0]
+
+        return pull
 
     def vjp_of_weights(_: Any, X: Any, theta: Any) -> Callable[[Any], Any]:
-        return lambda g: as_vector(at(theta).vjp(X)[1](g, inputs=False)[1])
+        def pull(g: Any) -> Array:
+            first_order(g, X, theta)
+            return as_vector(at(theta).vjp(X)[1](g, inputs=False)[1])
+
+        return pull
 
     def jvp_of_inputs(g: Any, _: Any, X: Any, theta: Any) -> Array:
+        first_order(g, X, theta)
         return at(theta).jvp(X, g)[1]
 
     def jvp_of_weights(g: Any, _: Any, X: Any, theta: Any) -> Array:
+        first_order(g, X, theta)
         return at(theta).jvp(X, dweights=as_weights(g))[1]
 
     defvjp(scores_at, vjp_of_inputs, vjp_of_weights)

@@ -674,7 +674,7 @@ class CSVLogger(Callback):
         """Open the file, and read its columns where it is added to."""
         import csv
 
-        self.file = open(self.path, "a+" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
+        self.file = open(self.path, "a+" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115  (until on_train_end)
         self.file.seek(0)
         self.columns = next(csv.reader(self.file, delimiter=self.separator), []) if self.append else []
 

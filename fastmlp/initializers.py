@@ -399,7 +399,8 @@ def checked(name: str, initializer: Any, units: int, bias: bool) -> str | Initia
     if bias and isinstance(chosen, Orthogonal):
         raise ValueError(f"{name} may not be Orthogonal, which makes matrices; choose another, 'zeros' for example")
     if isinstance(chosen, Initializer) and type(chosen) is not Initializer:
-        return initializer  # type: ignore[no-any-return]
+        named: str | Initializer = initializer
+        return named
     raise TypeError(
         f"{name} must be a name such as 'he_uniform', an array, or an object such as "
         f"fastmlp.initializers.Normal(0.05), not {initializer!r}"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp import layers, training
+from fastmlp import _flat, layers, training
 from fastmlp._validation import Array
 from fastmlp.callbacks import Hooks
 from fastmlp.history import History
@@ -39,7 +39,7 @@ def check(model: "Model", epochs: int) -> None:
         if isinstance(layer, layers.Dense) and (layer.max_norm is not None or layer.learning_rate_factor != 1):
             raise ValueError(f"LBFGS knows neither max_norm nor learning_rate_factor, but a layer is {layer!r}")
     try:
-        import scipy.optimize  # noqa: F401
+        import scipy.optimize  # noqa: F401  (only whether it is there)
     except ImportError as error:
         raise ImportError("LBFGS needs scipy: pip install 'fastmlp[lbfgs]'") from error
 
@@ -70,23 +70,11 @@ class Objective:
 
     def vector(self, pairs: Any) -> Array:
         """What is trained of some weights or gradients."""
-        return np.concatenate([
-            a.ravel().astype(np.float64)
-            for arrays, kept in zip(pairs, self.trained, strict=True) for a, wanted in zip(arrays, kept, strict=False)
-            if wanted
-        ])  # fmt: skip
+        return _flat.vector(pairs, self.trained).astype(np.float64)
 
     def set(self, theta: Array) -> None:
         """Give the network these weights."""
-        pairs, first = [], 0
-        for arrays, kept in zip(self.network.get_weights(), self.trained, strict=True):
-            found = list(arrays)
-            for i, wanted in enumerate(kept):
-                if wanted:
-                    found[i] = theta[first : first + arrays[i].size].reshape(arrays[i].shape)
-                    first += arrays[i].size
-            pairs.append(tuple(found))
-        self.network.set_weights(pairs)
+        self.network.set_weights(_flat.replaced(self.network.get_weights(), self.trained, theta))
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Loss and gradient; _StopError where the loss is not finite."""
@@ -128,11 +116,13 @@ def fit(
         logs = model._logs(loss, objective.right, n_samples)
         if validation is not None:
             logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
+        history.append(epoch, logs)
         try:
             hooks.call("on_epoch_begin", epoch, {})
             hooks.call("on_epoch_end", epoch, logs)
         finally:
-            history.append(epoch, logs)
+            history.amend(logs)
+        hooks.keep(epoch + 1)
         if model.stop_training:
             history.stopped = str(model.stop_reason)
             raise _StopError
@@ -156,4 +146,6 @@ def fit(
     finally:
         objective.set(objective.best)
         hooks.call("on_train_end", logs)
+    if history.stopped != "interrupted":
+        hooks.keep(len(history.epoch), finished=True)
     return history

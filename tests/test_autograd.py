@@ -87,3 +87,9 @@ def test_a_moving_average_is_what_predicts():
     np.testing.assert_array_equal(scores(X), model.scores(X))
     gradient = autograd.grad(lambda x: anp.sum(scores(x)))(X)
     np.testing.assert_array_equal(gradient, model.vjp(X)[1](np.ones((20, 3)), weights=False)[0])
+
+
+def test_second_derivatives_are_refused(model):
+    scores = fm.autograd.primitive(model)
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        autograd.hessian(lambda x: anp.sum(scores(x) ** 2))(np.ones((2, 11)))

@@ -292,3 +292,22 @@ def test_what_a_checkpoint_saves_knows_its_own_epoch(tmp_path):
     model = fm.Model([fm.Dense(3)], "softmax_cross_entropy")
     model.fit(X, np.arange(20) % 3, epochs=3, callbacks=[fm.ModelCheckpoint(str(tmp_path / "n-{epoch}"))], verbose=0)
     assert fm.load(tmp_path / "n-3").history.epoch == [0, 1, 2]
+
+
+def test_another_optimizer_goes_on_with_the_average():
+    X, y = np.random.default_rng(0).standard_normal((60, 5)), np.zeros((60, 3))
+    model = fm.Model([fm.Dense(3)], optimizer=fm.SGD(0.1, use_ema=True), dtype="float64")
+    model.fit(X, y, epochs=2, verbose=0)
+    before = model.predict(X)
+    model.optimizer = fm.SGD(0.1, momentum=0.9, use_ema=True)
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_a_checkpoint_of_lbfgs_is_written(tmp_path):
+    pytest.importorskip("scipy", reason="scipy is not installed: pip install '.[test]'")
+    X = np.random.default_rng(0).standard_normal((60, 5))
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy", fm.LBFGS(20))
+    history = model.fit(X, np.arange(60) % 3, callbacks=[fm.Checkpoint(tmp_path / "k")], verbose=0)
+    loaded = fm.load(tmp_path / "k")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.history.epoch == history.epoch
