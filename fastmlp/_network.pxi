@@ -303,6 +303,7 @@ cdef class Network:
         """Multiply-adds of one training step, or of one prediction, of so many rows."""
         cdef double found = 0 if self.whitening is None else <double>self.n_inputs * self.n_inputs
         cdef int i
+        cdef ptrdiff_t inputs
         for i in range(self.n_layers):
             inputs = self.layer[i].n_in if self.layer[i].kind == DENSE else 2
             found += <double>inputs * self.layer[i].panels * self.k.line * (1 if not training else 2 if i == 0 else 3)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _flat, layers, training
+from fastmlp._hooks import Hooks
 from fastmlp._validation import Array
-from fastmlp.callbacks import Hooks
 from fastmlp.history import History
 
 if TYPE_CHECKING:

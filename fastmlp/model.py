@@ -18,6 +18,7 @@ from fastmlp import losses as losses_module
 from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp import preprocessing as preprocessing_module
+from fastmlp._hooks import Hooks
 from fastmlp._split import split
 from fastmlp._turn import Turn
 from fastmlp._validation import (
@@ -30,7 +31,7 @@ from fastmlp._validation import (
     sample_weights,
     samples,
 )
-from fastmlp.callbacks import Callback, Hooks, ProgressBar
+from fastmlp.callbacks import Callback, ProgressBar
 from fastmlp.config import cores
 from fastmlp.history import History
 from fastmlp.layers import Activation, Dense, Layer, checked, flat, plan, widths

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._hooks import Hooks
 from fastmlp._validation import Array
-from fastmlp.callbacks import Hooks, Logs
+from fastmlp.callbacks import Logs
 from fastmlp.history import DivergedError, History
 from fastmlp.schedules import Schedule
 
