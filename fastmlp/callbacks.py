@@ -531,7 +531,8 @@ class Checkpoint(Callback):
 
     Examples
     --------
-    The same lines begin a training and go on with it:
+    The same lines begin a training and go on with it, to its last epoch; where early stopping ended it,
+    ``model.history.stopped`` says so:
 
     >>> import os
     >>> import fastmlp as fm

@@ -443,7 +443,8 @@ class Model:
             Of this call: "loss" and for a classification "accuracy", means over the steps of an epoch while the
             weights moved; "val_loss", "val_accuracy" and the model's metrics, "val_f1" for example, at its end;
             "learning_rate" of its last step where that follows a schedule. Losses are weighted, "val_loss" by the
-            weights in validation_data alone; accuracies and metrics are not. Why the training ended is in
+            weights in validation_data, or by the held-out part of sample_weight, and never by class_weight; accuracies
+            and metrics are not. Why the training ended is in
             `History.stopped`: Ctrl-C ends it with the epochs so far, and the model stays as it is then.
 
         Raises
@@ -930,6 +931,9 @@ class Model:
 
     def save(self, path: Any) -> None:
         """Write the model, its optimizer's state included, to one safetensors file, by an atomic rename.
+
+        A file holds no code: functions among the metrics are left out (assign ``model.metrics`` again), and a loss of
+        one's own is asked for by `fastmlp.load`.
 
         Parameters
         ----------
