@@ -70,10 +70,12 @@ def test_probe_triad_works_in_place_where_it_is_told(isa, dtype):
 
 
 def test_peaks_are_plausible(isa, dtype):
+    """The best of some: what other work on the machine takes is not the probe's."""
     for threads in (1, 2):
-        # From below any rate may be, on a machine where others compute; above it the compiler has left out the work.
-        assert 0 < machine.peak_fma(isa, dtype, threads, seconds=0.005) < 1e13
-        assert 0 < machine.bandwidth(threads, 0.5, seconds=0.005, isa=isa, dtype=dtype) < 1e13
+        rates = [machine.peak_fma(isa, dtype, threads, seconds=0.005) for _ in range(10)]
+        assert 1e8 < max(rates) < 1e13
+        rates = [machine.bandwidth(threads, 0.5, seconds=0.005, isa=isa, dtype=dtype) for _ in range(10)]
+        assert 1e7 < max(rates) < 1e13
 
 
 def test_repeats_reach_the_time():
