@@ -54,11 +54,9 @@ cdef void push(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, const char
                                       at(layer.statistics, block * p.block_rows, p),
                                       at(layer.statistics + layer.statistics_bytes, block * p.block_rows, p), False, to,
                                       layer.stride)
-        for panel in range(layer.panels):
-            more = at(to, panel * layer.stride, p)
-            p.k.batch_norm_input_gradient(rows, 1, more, more, p.zeros, p.zeros, 1, w + panel * 64, p.zeros, p.zeros,
-                                          False, more)
-        more = at(layer.spare, block * layer.block, p)
+        for panel in range(layer.panels):  # gamma (t - 0) / sqrt(0 + 1) + 0
+            t = at(to, panel * layer.stride, p)
+            p.k.batch_norm(rows, t, p.zeros, p.zeros, 1, w + panel * 64, p.zeros, t)
     else:
         for panel in range(layer.panels):
             map_panel_backward(p, layer, panel, rows, 1, at(t, panel * t_stride, p), at(x, panel * x_stride, p), False,
@@ -138,7 +136,7 @@ cdef void derive_blocks(const Plan *p, const Derivation *wanted, ptrdiff_t first
         if wanted.scores != NULL:
             p.k.scatter(rows, layer.n_out, y, layer.stride, at(wanted.scores, first * layer.n_out, p), layer.n_out)
         if wanted.what == PULL:
-            gather(p, &p.targets, first, rows, p.target_block + thread * p.target_bytes, p.target_stride)
+            gather_targets(p, first, rows, thread, 0)
             loss(p, thread, 0, rows, p.row_scale / p.n_samples, True)
             for i in range(p.n_layers - 1, -1, -1):
                 backward(p, i, thread, 0, rows, 0, input_panels(p, i), 1, thread)

@@ -106,7 +106,9 @@ cdef class Network:
         if "average" in names:
             states["average"] = Memory(self.n_bytes) if average is None else average
         self.optimizer, self.update, self.states = name, update, {state: states[state] for state in names}
-        self.progress.step = self.progress.updates = self.progress.pending = 0
+        self.progress.step = self.progress.pending = 0
+        if average is None:
+            self.progress.updates = 0
         self.progress.momentum_power = self.progress.beta_2_power = 1
         self.progress.schedule_power = self.progress.schedule_product = 1
         if average is None:
@@ -213,19 +215,20 @@ cdef class Network:
                     kept[name] = np.empty_like((<Memory>buffer).owner)
                 np.copyto(kept[name], (<Memory>buffer).owner)
         self.kept = kept
-        return self.progress, bool(states)
+        return self.progress, self.optimizer if states else None
 
     def restore(self, tuple snapshot):
         """Go back to a snapshot. With its states also in the order of the epochs; without them, which spares a copy of
-        them, the optimizer starts afresh: its present states may be what diverged."""
-        progress, states = snapshot
+        them, or where a callback has chosen another optimizer, that starts afresh: its present states may be what
+        diverged."""
+        progress, optimizer = snapshot
         self.params.owner[...] = self.kept["params"]
         if self.running is not None:
             self.running.owner[...] = self.kept["running"]
-        if not states:
+        if optimizer != self.optimizer or not self.states.keys() <= self.kept.keys():
             self.set_optimizer(self.optimizer, self.states)
             if "average" in self.states:
-                (<Memory>self.states["average"]).owner[...] = self.kept["average"]
+                (<Memory>self.states["average"]).owner[...] = self.kept.get("average", self.kept["params"])
             return
         self.progress = progress
         for name, memory in self.states.items():
@@ -299,6 +302,10 @@ cdef class Network:
         p.has_penalty, p.has_max_norm, p.penalised = self.has_penalty, self.has_max_norm, True
         p.update = self.update
 
+    cdef tuple buffers(self):
+        """What a pass reads beside the weights, and `model.optimizer` or `model.adapt` may replace."""
+        return self.scaling, self.whitening, self.states
+
     def work(self, ptrdiff_t rows, bint training):
         """Multiply-adds of one training step, or of one prediction, of so many rows."""
         cdef double found = 0 if self.whitening is None else <double>self.n_inputs * self.n_inputs
@@ -361,9 +368,11 @@ cdef class Network:
         cdef Plan p
         if not self.has_penalty:
             return 0.0
+        cdef Memory sums = Memory(self.n_chunks * sizeof(double))  # another thread may train, or ask for the same
+        held = self.buffers()
         memset(&p, 0, sizeof(Plan))
         self.bind(&p)
-        p.layers = self.layer
+        p.layers, p.chunk_sums = self.layer, <double *>sums.data
         if p.average != NULL:
             p.params = p.average
         with nogil:
@@ -378,6 +387,8 @@ cdef class Network:
         memset(&p, 0, sizeof(Plan))
         self.bind(&p)
         set_constants(&p, {})
+        cdef Memory sums = Memory(self.n_chunks * sizeof(double))
+        p.chunk_sums = <double *>sums.data
         p.layers, p.gradients, p.prepares, p.by_array = self.layer, gradients.data, True, True
         with nogil:
             over_chunks(&p, MEASURE, &p.hyper, 0, 1)

@@ -196,7 +196,8 @@ cdef class Run:
                 self.index_memory = Memory(p.n_samples * sizeof(int64_t))
             p.index = <int64_t *>self.index_memory.data
         p.deadline = fm_clock() + seconds
-        self.network.progress = self.run(n_steps, &rates[0], &losses_view[0], &right_view[0], most_threads)
+        self.network.progress = self.run(self.network.progress, n_steps, &rates[0], &losses_view[0], &right_view[0],
+                                         most_threads)
         self.check_loss()
         cdef ptrdiff_t begun = self.network.progress.begun
         return losses[:begun], right[:begun]
@@ -208,7 +209,7 @@ cdef class Run:
         self.start_epoch()
         self.prepare(hyper)
         self.plan.shuffle = False
-        self.network.progress = self.run(1, &rate, &loss, &right, MAX_THREADS)
+        self.network.progress = self.run(self.network.progress, 1, &rate, &loss, &right, MAX_THREADS)
         self.check_loss()
         return loss
 
@@ -217,6 +218,10 @@ cdef class Run:
         self.network.bind(p)
         p.index, p.deadline, p.last_step = p.subset, INFINITY, -1
         p.steps_per_clock = max(1, <ptrdiff_t>(WORK_PER_CLOCK / self.network.work(self.batch_rows, True)))
+        p.lowest = 1
+        while hyper is not None and p.lowest < p.n_layers and (
+                p.layers[p.lowest - 1].lines == 0 or p.layers[p.lowest - 1].frozen):
+            p.lowest += 1
         if hyper is None:
             p.update, p.gradients, p.adds, p.deferred, p.accumulation = NULL, NULL, False, False, 1
             if p.inference and p.average != NULL:
@@ -228,10 +233,10 @@ cdef class Run:
         """Threads of a call with so many multiply-adds."""
         return 1 if forked or (work < WORK_PER_REGION and not self.exact_threads) else self.n_threads
 
-    cdef Progress run(self, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right,
+    cdef Progress run(self, Progress now, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right,
                       int most_threads) noexcept:
         cdef Plan *p = &self.plan
-        cdef Progress now = self.network.progress, after
+        cdef Progress after
         cdef int n_threads = min(most_threads, self.team(n_steps * self.network.work(self.batch_rows, True)))
         cdef Progress *result = &after
         with nogil:
@@ -285,15 +290,14 @@ cdef class Run:
         if self.gradient_memory is None:  # kept: all of it is written each time, but for what stays zero
             self.gradient_memory = Memory(self.network.n_bytes)
         cdef Memory memory = self.gradient_memory
-        cdef Progress kept = self.network.progress
+        cdef Progress now = self.network.progress
+        held = self.network.buffers()
         self.prepare(None)
+        now.batch = 0
         p.shuffle, p.gradients = False, memory.data
-        self.network.progress.batch = 0
-        try:
-            self.run(1, &rate, &loss, &right, MAX_THREADS)
-        finally:
-            p.gradients = NULL
-            self.network.progress = kept
+        p.has_penalty = p.has_penalty and (p.loss != NULL or p.custom != NULL)
+        self.run(now, 1, &rate, &loss, &right, MAX_THREADS)
+        p.gradients = NULL
         self.check_loss()
         if p.loss != NULL or p.custom != NULL:
             self.network.add_penalties(memory)
@@ -320,6 +324,7 @@ cdef class Run:
     cdef void derive(self, int what, cnp.ndarray out, cnp.ndarray scores, cnp.ndarray dx, Memory memory) except *:
         """All blocks of rows, some tens of milliseconds of them between two looks at Ctrl-C."""
         cdef Plan *p = &self.plan
+        held = self.network.buffers()  # while the GIL is away another thread may give the network others
         cdef Derivation wanted
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
         cdef double times = 2 * self.network.n_outputs if what == JACOBIAN else 3
@@ -378,6 +383,7 @@ cdef class Run:
         cdef Plan *p = &self.plan
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
         cdef int n_threads = self.team(self.network.work(p.n_samples, False))
+        held = self.network.buffers()  # while the GIL is away another thread may give the network others
         cdef ptrdiff_t at_a_time = max(n_threads, <ptrdiff_t>(WORK_PER_VISIT / self.network.work(p.block_rows, False)))
         self.network.bind(p)
         if p.average != NULL:

@@ -62,6 +62,7 @@ cdef struct CustomLoss:
     CallLoss call
     void *run                   # the Run
     bint failed                 # it raised
+    unsigned long long mode     # for subnormals, of the calling thread
     double loss                 # mean of the batch
 
 cdef struct Plan:
@@ -110,6 +111,7 @@ cdef struct Plan:
     fm_loss_options loss_options
     bint inference              # masks and statistics are those of a prediction
     bint has_batch_norm, has_add
+    int lowest                  # layer whose input gradient is the last that is wanted; all below are frozen
     double row_scale
     bint share_panels
     fm_barrier *barrier         # of each thread
@@ -460,6 +462,8 @@ cdef void over_chunks(const Plan *p, int what, const fm_hyper *hyper, int thread
                 if what != APPLY:
                     p.chunk_sums[first + chunk] = 0
                 if layer.frozen:
+                    if what == APPLY and p.adds:
+                        memset(p.gradients + offset, 0, n * p.k.itemsize_bytes)
                     continue
                 if what == PENALTY:
                     if not is_bias and (layer.l1 > 0 or layer.l2 > 0):
@@ -514,7 +518,7 @@ cdef void finish_update(const Plan *p, const fm_hyper *hyper, bint due, bint fir
         begin, end = part(layer.panels, n_threads, thread), part(layer.panels, n_threads, thread + 1)
         offset = layer.w + begin * layer.lines * 64
         if layer.max_norm > 0:
-            p.k.max_norm(layer.n_in, end - begin, layer.max_norm, p.params + offset)
+            p.k.max_norm(layer.lines, end - begin, layer.max_norm, p.params + offset)
         if p.average != NULL:
             follow_average(p, offset, (end - begin) * layer.lines, first)
             if layer.use_bias:
@@ -553,15 +557,13 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
     hyper = hyper_of_array(p, layer, False, hyper, &own)
     if layer.frozen and p.update != NULL:
         return
-    x.base = layer_input(p, i, 0, &x.stride)
-    x.block = p.input_block if i == 0 else p.layers[i - 1].block
-    dz.block, dz.stride = layer.block, layer.stride
+    x = panel_inputs(p, i, 0)
     for item in range(part(n_items, n_threads, thread), part(n_items, n_threads, thread + 1)):
         group = item // n_tiles
         first, last = part(layer.panels, n_groups, group), part(layer.panels, n_groups, group + 1)
         first_in = item % n_tiles * TILE_LINES
         n_in = min(<ptrdiff_t>TILE_LINES, layer.n_in - first_in)
-        dz.base = at(output_gradient(p, i), first * layer.stride, p)
+        dz = panel_gradients(p, i, first)
         offset = layer.w + (first * layer.n_in + first_in) * bytes_per_line
         dw, dw_stride = scratch, TILE_LINES * line
         if p.gradients != NULL and not p.adds:
@@ -580,9 +582,10 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
             if p.update != NULL:
                 take(p, offset, (last - first) * line, dw, hyper_of_bias)
 
-cdef void column_gradients(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyper, int thread,
+cdef void column_gradients(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyper, bint follow, int thread,
                            int n_threads) noexcept nogil:
-    """This thread's share of the panels of a layer with a line of weights in each: gradient over the batch, update."""
+    """This thread's share of the panels of a layer with a line of weights in each: gradient over the batch, update;
+    running statistics where they are to follow."""
     cdef const Layer *layer = &p.layers[i]
     cdef ptrdiff_t panel, line = p.k.line, next = layer.panels * 64
     cdef char *dw = p.scratch + thread * p.scratch_bytes
@@ -603,7 +606,7 @@ cdef void column_gradients(const Plan *p, int i, ptrdiff_t rows, const fm_hyper 
         else:
             dw = layer.statistics + panel * 64 + 2 * next
             db = dw + next
-            if not p.inference and (p.update != NULL or p.gradients != NULL):
+            if follow and not p.inference and (p.update != NULL or p.gradients != NULL):
                 p.k.running_average(line, layer.momentum, layer.statistics + panel * 64,
                                     p.running + layer.running + panel * 64)
                 p.k.running_average(line, layer.momentum, layer.statistics + next + panel * 64,
@@ -629,11 +632,20 @@ cdef inline int last_batch_norm(const Plan *p, int i) noexcept nogil:
         i -= 1
     return i
 
+cdef void descend(const Plan *p, int top, int stop, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t batch_rows,
+                  int thread) noexcept nogil:
+    """The gradients of one block from dz of layer `top` down to that of layer `stop`, or as far as any is wanted."""
+    cdef int i
+    for i in range(top, max(stop, p.lowest - 1), -1):
+        backward(p, i, block, 0, rows, 0, input_panels(p, i), batch_rows, thread)
+
 cdef bint call_loss(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, int thread, int n_threads) noexcept nogil:
-    """A loss in Python, between two barriers; whether it succeeded."""
+    """A loss in Python, between two barriers, in the caller's mode for subnormals; whether it succeeded."""
     fm_barrier_wait(p.barrier, thread, n_threads)
     if thread == 0:
+        fm_restore_subnormals(p.custom.mode)
         p.custom.call(p.custom.run, first_row, rows)
+        p.custom.mode = fm_flush_subnormals()
     fm_barrier_wait(p.barrier, thread, n_threads)
     return not p.custom.failed
 
@@ -645,7 +657,6 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
     cdef ptrdiff_t first_block = part(n_blocks, n_threads, thread), last_block = part(n_blocks, n_threads, thread + 1)
     cdef double gradient_scale = p.row_scale / rows
     cdef int i, begin = 0, end = next_batch_norm(p, 0) if p.has_batch_norm else p.n_layers
-    cdef int lowest = 0 if p.input_gradients != NULL else 1  # layer whose input gradient is wanted
     cdef int stop = last_batch_norm(p, p.n_layers - 1) if p.has_batch_norm else -1
     cdef bint gathered = False
     cdef ptrdiff_t panels, first, last
@@ -659,8 +670,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
                 forward(p, i, block, 0, n, 0, p.layers[i].panels, mode)
             if end == p.n_layers and p.custom == NULL:
                 right += loss(p, block, 0, n, gradient_scale, True)
-                for i in range(p.n_layers - 1, max(stop, lowest - 1), -1):
-                    backward(p, i, block, 0, n, 0, input_panels(p, i), rows, thread)
+                descend(p, p.n_layers - 1, stop, block, n, rows, thread)
         gathered = True
         if end == p.n_layers:
             break
@@ -674,8 +684,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
             return 0
         for block in range(first_block, last_block):
             n = min(p.block_rows, rows - block * p.block_rows)
-            for i in range(p.n_layers - 1, max(stop, lowest - 1), -1):
-                backward(p, i, block, 0, n, 0, input_panels(p, i), rows, thread)
+            descend(p, p.n_layers - 1, stop, block, n, rows, thread)
     while stop >= 0:
         first, last = part(p.layers[stop].panels, n_threads, thread), part(p.layers[stop].panels, n_threads, thread + 1)
         fm_barrier_wait(p.barrier, thread, n_threads)
@@ -684,8 +693,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
         end, stop = stop, last_batch_norm(p, stop - 1)
         for block in range(first_block, last_block):
             n = min(p.block_rows, rows - block * p.block_rows)
-            for i in range(end, max(stop, lowest - 1), -1):
-                backward(p, i, block, 0, n, 0, input_panels(p, i), rows, thread)
+            descend(p, end, stop, block, n, rows, thread)
     return right
 
 cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const Mode *mode, int thread,
@@ -694,7 +702,7 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
     layer normalisation, which wants whole rows, by rows."""
     cdef ptrdiff_t first = part(rows, n_threads, thread), n = part(rows, n_threads, thread + 1) - first, right
     cdef ptrdiff_t line = p.k.line, panels, begin, end
-    cdef int i, lowest = 0 if p.input_gradients != NULL else 1
+    cdef int i
     gather_inputs(p, first_row + first, n, at(p.inputs, first * line, p), thread)
     gather_targets(p, first_row + first, n, 0, first)
     fm_barrier_wait(p.barrier, thread, n_threads)
@@ -719,7 +727,7 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
         if p.layers[i].kind == BATCH_NORM:  # as many panels below as above: a thread needs its own sums only
             panels = p.layers[i].panels
             batch_sums(p, i, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1))
-        if i < lowest:
+        if i < p.lowest:
             break
         panels = input_panels(p, i)
         if p.layers[i].kind == LAYER_NORM:
@@ -727,7 +735,7 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
         else:
             backward(p, i, 0, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), rows,
                      thread)
-        if i > 1 or (i > 0 and lowest == 0) or p.has_batch_norm:
+        if i > p.lowest or p.has_batch_norm:
             fm_barrier_wait(p.barrier, thread, n_threads)
     return right
 
@@ -783,6 +791,8 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
     cdef int i
     cdef Mode how
     how.derivative, how.training = True, not p.inference
+    if thread == 0 and p.custom != NULL:
+        p.custom.mode = mode
     now.begun = 0
     for step in range(n_steps):
         if now.batch == 0 and p.shuffle:
@@ -832,7 +842,7 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
             if p.layers[i].kind == DENSE:
                 weight_tiles(p, i, rows, &hyper, thread, n_threads)
             else:
-                column_gradients(p, i, rows, &hyper, thread, n_threads)
+                column_gradients(p, i, rows, &hyper, isfinite(mean_loss), thread, n_threads)
         if p.update != NULL and (p.deferred or p.has_max_norm or p.average != NULL):
             finish_update(p, &hyper, due, now.updates == 0, thread, n_threads)
         now = ahead

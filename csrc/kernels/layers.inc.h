@@ -47,8 +47,9 @@ static void FM(layer_norm)(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t
 
 /* Its input gradient:  g = dz gamma,  dx = scale (g - sum g / n - hat sum (g hat) / n),  hat = (x - mean) scale
  *   dz, x        panels (n, rows)                        read
+ *   gamma        (n,)                                    read
  *   mean, scale  (rows,), as layer_norm left them        read
- *   dx           panels (n, rows), dx_stride apart       written
+ *   dx           panels (n, rows), dx_stride apart       written, or updated; padding becomes 0
  * Twin: layer_norm_input_gradient */
 static void FM(layer_norm_input_gradient)(ptrdiff_t rows, ptrdiff_t n, const void *dz, ptrdiff_t dz_stride,
                                           const void *x, ptrdiff_t x_stride, const void *gamma, const void *mean,
@@ -140,7 +141,7 @@ INLINE vec scale_of(const void *variance, double epsilon, int v) {
 /* Batch normalisation of one panel:  y = gamma (x - mean) / sqrt(variance + epsilon) + beta
  *   x                            a panel of rows         read
  *   mean, variance, gamma, beta  a line each             read
- *   y                            a panel of rows         written
+ *   y                            a panel of rows         written; may be x
  * Ioffe, Szegedy 2015, algorithm 1.  Twin: batch_norm */
 static void FM(batch_norm)(ptrdiff_t rows, const void *x, const void *mean, const void *variance, double epsilon,
                            const void *gamma, const void *beta, void *y) {
@@ -153,7 +154,10 @@ static void FM(batch_norm)(ptrdiff_t rows, const void *x, const void *mean, cons
 }
 
 /* Its input gradient, where mean and variance are those of the batch of batch_rows:
- * dx = gamma / sqrt(variance + epsilon) (dz - dbeta / batch_rows - hat dgamma / batch_rows).  dx may be dz.
+ * dx = gamma / sqrt(variance + epsilon) (dz - dbeta / batch_rows - hat dgamma / batch_rows)
+ *   dz, x                                       a panel of rows    read
+ *   mean, variance, gamma, dgamma, dbeta        a line each        read
+ *   dx                                          a panel of rows    written, or updated; may be dz
  * Twin: batch_norm_input_gradient */
 static void FM(batch_norm_input_gradient)(ptrdiff_t rows, ptrdiff_t batch_rows, const void *dz, const void *x,
                                           const void *mean, const void *variance, double epsilon, const void *gamma,
@@ -199,14 +203,18 @@ static void FM(batch_norm_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows,
     }
 }
 
-/* Running statistics:  average = momentum average + (1 - momentum) now, a line.  Twin: running_average */
+/* average = momentum average + (1 - momentum) now, n elements, a multiple of LINE.  Twin: running_average */
 static void FM(running_average)(ptrdiff_t n, double momentum, const void *now, void *average) {
     const vec keep = v_set((real)momentum), rest = v_set((real)(1 - momentum));
     for (ptrdiff_t i = 0; i < n; i += LANES)
         v_store((real *)average + i, v_fma(keep, v_load((real *)average + i), rest * v_load((const real *)now + i)));
 }
 
-/* PReLU of one panel:  y = x above 0, slope x elsewhere; slope a line.  He et al. 2015, eq. 1.  Twin: prelu */
+/* PReLU of one panel:  y = x above 0, slope x elsewhere
+ *   x      a panel of rows    read
+ *   slope  a line             read
+ *   y      a panel of rows    written
+ * He et al. 2015, eq. 1.  Twin: prelu */
 static void FM(prelu)(ptrdiff_t rows, const void *x, const void *slope, void *y) {
     UNROLL (int v = 0; v < VECS; v++) {
         const vec a = v_load((const real *)slope + v * LANES);
@@ -217,7 +225,11 @@ static void FM(prelu)(ptrdiff_t rows, const void *x, const void *slope, void *y)
     }
 }
 
-/* Its input gradient:  dx = dz above 0, slope dz elsewhere.  Twin: prelu_input_gradient */
+/* Its input gradient:  dx = dz above 0, slope dz elsewhere
+ *   dz, x  a panel of rows    read
+ *   slope  a line             read
+ *   dx     a panel of rows    written, or updated
+ * Twin: prelu_input_gradient */
 static void FM(prelu_input_gradient)(ptrdiff_t rows, const void *dz, const void *x, const void *slope, int multiply,
                                      void *dx) {
     UNROLL (int v = 0; v < VECS; v++) {

@@ -277,7 +277,7 @@ static void FM(scale_rows)(ptrdiff_t rows, ptrdiff_t n, const void *weights, voi
                            ptrdiff_t stride) {
     for (ptrdiff_t r = 0; r < rows; r++) {
         const real weight = ((const real *)weights)[r * LINE];
-        real *loss = (real *)losses + r, *row = (real *)dscores + r * LINE;
+        real *loss = (real *)losses + r, *row = dscores ? (real *)dscores + r * LINE : NULL;
         *loss = weight > 0 ? weight * *loss : 0;
         const vmask counts = v_lt(v_zero(), v_set(weight));
         for (ptrdiff_t k = 0; dscores && k < n; k += LINE, row += stride)

@@ -20,7 +20,7 @@ INLINE loss_constants loss_constants_of(const fm_loss_options *options) {
     };
 }
 
-/* Losses that are sums over outputs: loss and derivative of a register, whose first output is number `at`. */
+/* `at` is the number of a register's first output. */
 
 /* With softplus(z) = log(1 + exp(z)) and the smoothed target t:  (1 - t) softplus(z) + t p softplus(-z). No
  * cancellation where sigmoid(z) is close to a hard target, in neither loss nor derivative. */
@@ -173,7 +173,7 @@ static ptrdiff_t FM(gaussian_nll)(ptrdiff_t rows, ptrdiff_t n, const void *score
     const ptrdiff_t m = n / 2;
     for (ptrdiff_t r = 0; r < rows; r++) {
         const real *row = (const real *)scores + r * LINE, *target = (const real *)targets + r * LINE;
-        real *to = (real *)dscores + r * LINE;
+        real *to = dscores ? (real *)dscores + r * LINE : NULL;
         vec sum[VECS];
         UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();
         for (ptrdiff_t k = 0; k < m; k += LINE) {
@@ -203,7 +203,8 @@ static ptrdiff_t FM(gaussian_nll)(ptrdiff_t rows, ptrdiff_t n, const void *score
     return 0;
 }
 
-/* e^z, elementwise: makes rates of their logarithms. An activation without derivative.  Twin: exp */
+/* e^z of n elements, a multiple of LINE; y may be z. Makes rates of their logarithms: an activation without
+ * derivative.  Twin: exp */
 static void FM(exp)(ptrdiff_t n, const void *z, void *y, void *d, double alpha) {
     (void)d, (void)alpha;
     for (ptrdiff_t i = 0; i < n; i += LANES) v_store((real *)y + i, v_exp(v_load((const real *)z + i)));
