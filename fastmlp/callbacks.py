@@ -185,7 +185,7 @@ class Monitor(Callback):
         """The quantity."""
         if self.monitor not in logs:
             raise ValueError(f"monitor={self.monitor!r} is not in the logs; there are {', '.join(logs)}")
-        return logs[self.monitor]
+        return float(logs[self.monitor])
 
     def is_better(self, value: float, than: float | None) -> bool:
         """Whether a value is better than another by more than min_delta, and any number than None."""
@@ -512,8 +512,9 @@ class Checkpoint(Callback):
     Weights, the optimizer's states, step and epoch, with them the position in a schedule and the order of the samples,
     the preprocessing, the history, and the states of the other callbacks: what ``model.save`` writes, at the end of an
     epoch, by an atomic rename. `fastmlp.load` and ``fit(..., initial_epoch=...)`` on the same data end with the bits of
-    a training that nobody killed. When the training ends by itself the file holds the model that `fit` leaves, and
-    ``history.stopped`` says why; after Ctrl-C or an error it stays what it was.
+    a training that nobody killed; of `LBFGS` it keeps weights and history, and a new fit begins a new minimisation.
+    When the training ends by itself the file holds the model that `fit` leaves, and ``history.stopped`` says why; after
+    Ctrl-C or an error it stays what it was.
 
     Parameters
     ----------

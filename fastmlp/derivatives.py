@@ -87,6 +87,7 @@ def input_gradients(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike) -> Array
 
 def _inputs(model: "Model", X: npt.ArrayLike) -> tuple[Array, tuple[int, ...]]:
     """Samples as the engine reads them, and the shape in which they came."""
+    model._ready()
     return samples("X", X, model._built().n_inputs, model.dtype), np.shape(X)
 
 

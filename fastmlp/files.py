@@ -24,7 +24,8 @@ from fastmlp.model import Model
 # Raised when a file of today could not be read by yesterday's code.
 FORMAT = 2
 
-LAYERS = {kind.__name__: kind for kind in layers.Layer.__subclasses__()}
+# Those of fastmlp, none that a user has derived.
+LAYERS = {kind.__name__: kind for kind in layers.Layer.__subclasses__() if kind.__module__ == layers.__name__}
 INITIALIZERS = {kind.__name__: kind for kind in {type(initializer) for initializer in initializers.BY_NAME.values()}}
 
 
@@ -146,7 +147,7 @@ def load(path: Any, loss: Any = None) -> Model:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path}: the description of the model is damaged: {error!r}") from None
     if type(version) is not int or version != FORMAT:
-        raise ValueError(f"{path} has format {version!r}; this fastmlp {__version__} reads format {FORMAT}: update it")
+        raise ValueError(f"{path} has format {version!r}; this fastmlp {__version__} reads format {FORMAT} alone")
     try:
         return _model(described, tensors, loss)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
@@ -208,6 +209,8 @@ def _made_history(described: dict[str, Any]) -> History:
     history = History()
     history.epoch = [bounded_integer("epoch", epoch, at_least=0) for epoch in described["epoch"]]
     history.history = {str(name): [float(value) for value in found] for name, found in described["history"].items()}
+    if any(len(values) != len(history.epoch) for values in history.history.values()):
+        raise ValueError(f"the history has {len(history.epoch)} epochs, but not as many values of each quantity")
     history.stopped = str(described["stopped"])
     return history
 

@@ -13,7 +13,8 @@ class History:
     epoch : list of int
         From 0.
     history : dict of str to list of float
-        "loss", "accuracy", "val_loss", "val_accuracy", as far as there are; also as ``history["loss"]``.
+        "loss", "accuracy", "val_loss", "val_accuracy", as far as there are, each with a value for every epoch, NaN
+        where it was not recorded; also as ``history["loss"]``.
     stopped : str
         Why the training ended: "epochs done", "patience" or "target reached" (`EarlyStopping`), "callback" (another one
         that set ``model.stop_training``; or what it gave to `Callback.stop`), "interrupted" (Ctrl-C), "diverged" (in
@@ -33,23 +34,21 @@ class History:
         """A copy of the epochs before one, to go on from."""
         kept = History()
         kept.epoch = [number for number in self.epoch if number < epoch]
-        dropped = len(self.epoch) - len(kept.epoch)
-        for name, values in self.history.items():
-            if len(values) > dropped:
-                kept.history[name] = values[: len(values) - dropped]
+        n = len(kept.epoch)
+        kept.history = {name: values[:n] for name, values in self.history.items() if n}
         return kept
 
     def append(self, epoch: int, logs: dict[str, float]) -> None:
-        """Add an epoch."""
+        """Add an epoch; NaN to what it does not tell, and to the epochs before of what is new."""
         self.epoch.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+        for values in self.history.values():
+            values.append(math.nan)
+        self.amend(logs)
 
     def amend(self, logs: dict[str, float]) -> None:
         """Add to the last epoch, or replace in it, what came later."""
         for name, value in logs.items():
-            values = self.history.setdefault(name, [])
-            values[len(self.epoch) - 1 :] = [value]
+            self.history.setdefault(name, [math.nan] * len(self.epoch))[-1] = value
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.history:

@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 
 class _StopError(Exception):
-    """Ends the minimisation from within."""
+    """Ends the minimisation from within: a callback wants it, or the loss is not finite."""
+
+    def __init__(self, diverged: bool) -> None:
+        self.diverged = diverged
 
 
-def check(model: "Model", epochs: int) -> None:
+def check(model: "Model", epochs: int, initial_epoch: int) -> None:
     """What a fit by L-BFGS cannot do, before it begins.
 
     Parameters
     ----------
     model : Model
-    epochs : int
+    epochs, initial_epoch : int
 
     Raises
     ------
@@ -35,6 +38,8 @@ def check(model: "Model", epochs: int) -> None:
         raise ValueError(
             f"LBFGS makes max_iterations iterations over all samples in one epoch; leave out epochs={epochs}"
         )
+    if initial_epoch != 0:
+        raise ValueError(f"LBFGS goes on from the weights that there are; leave out initial_epoch={initial_epoch}")
     for layer in layers.flat(model.layers):
         if isinstance(layer, layers.Dense) and (layer.max_norm is not None or layer.learning_rate_factor != 1):
             raise ValueError(f"LBFGS knows neither max_norm nor learning_rate_factor, but a layer is {layer!r}")
@@ -58,7 +63,8 @@ class Objective:
     def __init__(self, model: "Model", run: Any) -> None:
         self.network, self.run, self.right = run.network, run, 0
         self.trained = [self.names(layer) for layer in model._weighted]
-        self.best = self.vector(self.network.get_weights())  # of the last iteration
+        self.best = self.network.get_weights()  # of the last iteration, with its running statistics
+        self.last: tuple[Array, float] | None = None  # where it was evaluated
 
     @staticmethod
     def names(layer: layers.Layer) -> list[bool]:
@@ -82,8 +88,17 @@ class Objective:
             self.set(theta)
         loss, self.right, gradients = self.run.gradients()
         if not np.isfinite(loss):
-            raise _StopError
+            raise _StopError(diverged=True)
+        self.last = theta.copy(), float(loss)
         return float(loss), self.vector(gradients)
+
+    def accept(self, theta: Array) -> float:
+        """The loss at the end of an iteration, most often where it was evaluated last."""
+        if self.last is None or not np.array_equal(theta, self.last[0]):
+            self(theta)
+        assert self.last is not None
+        self.best = self.network.get_weights()
+        return self.last[1]
 
 
 def fit(
@@ -99,52 +114,37 @@ def fit(
 
     history = model.history = History()
     objective = Objective(model, run)
-    model.stop_training, model.stop_reason = False, "callback"
-    names = [*model._logs(0.0, 0, 1)]
-    if validation is not None:
-        names += [f"val_{name}" for name in [*names, *(metric.name for metric in model.metrics)]]
-    for callback in hooks.callbacks:
-        callback.model = model
-        callback.params = {"epochs": optimizer.max_iterations, "steps": 1, "metrics": names}
+    training.prepare(model, hooks, optimizer.max_iterations, 1, validation)
+    model._kept = None
     logs: dict[str, float] = {}
 
     def after_iteration(theta: Array) -> None:
         nonlocal logs
-        loss, _ = objective(theta)
-        objective.best = theta.copy()
+        logs = model._logs(objective.accept(theta), objective.right, n_samples)
         epoch = len(history.epoch)
-        logs = model._logs(loss, objective.right, n_samples)
-        if validation is not None:
-            logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
-        history.append(epoch, logs)
-        try:
-            hooks.call("on_epoch_begin", epoch, {})
-            hooks.call("on_epoch_end", epoch, logs)
-        finally:
-            history.amend(logs)
+        hooks.call("on_epoch_begin", epoch, {})
+        training.end_epoch(model, hooks, history, epoch, logs, validation)
         hooks.keep(epoch + 1)
         if model.stop_training:
-            history.stopped = str(model.stop_reason)
-            raise _StopError
+            raise _StopError(diverged=False)
 
     options = {
         "maxiter": optimizer.max_iterations, "maxfun": 20 * optimizer.max_iterations, "maxcor": optimizer.memory,
         "gtol": optimizer.tolerance, "ftol": 64 * np.finfo(float).eps,
     }  # fmt: skip
-    hooks.call("on_train_begin", {})
     try:
-        done = minimize(
-            objective, objective.best, jac=True, method="L-BFGS-B", callback=after_iteration, options=options
-        )
+        hooks.call("on_train_begin", {})
+        start = objective.vector(objective.best)
+        done = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after_iteration, options=options)
         history.stopped = "epochs done" if done.status == 1 else "converged"
-    except _StopError:
-        if not history.stopped:  # the loss is not finite
-            history.stopped = "diverged"
+    except _StopError as stop:
+        history.stopped = "diverged" if stop.diverged else str(model.stop_reason)
+        if stop.diverged:
             raise training.diverged(model, len(history.epoch) + 1, 1.0, history) from None
     except KeyboardInterrupt:
         history.stopped = "interrupted"
     finally:
-        objective.set(objective.best)
+        objective.network.set_weights(objective.best)
         hooks.call("on_train_end", logs)
     if history.stopped != "interrupted":
         hooks.keep(len(history.epoch), finished=True)

@@ -71,7 +71,8 @@ class Model:
         ``fastmlp.Adam(1e-3)``.
     seed : int or None, default 0
         In [0, 2**64). Same seed and same data give the same bits for any number of threads and on every instruction
-        set with fused multiply-add. None draws one; it is then in ``model.seed``.
+        set with fused multiply-add; but for what scipy computes for `LBFGS`, and for a loss of one's own. None draws
+        one; it is then in ``model.seed``.
     n_inputs : int or None, default None
         Columns of X. None: `build` or the first `fit` tells.
     dtype : {"float32", "float64"}, default "float32"
@@ -340,7 +341,7 @@ class Model:
             if isinstance(layer, Dense) and not layer.use_bias and found[1].any():
                 value = found[1][found[1] != 0][0]
                 raise ValueError(f"weights[{i}][1] holds {value}, but layer {i} has use_bias=False; give zeros")
-            if len(found) == 4 and (found[3] < 0).any():
+            if "variance" in layer.weight_shapes(1) and (found[3] < 0).any():
                 raise ValueError(f"weights[{i}][3] holds {found[3].min()}, but a variance is never negative")
         with self._turn.of_callback():
             self._built().set_weights(arrays)
@@ -351,6 +352,11 @@ class Model:
         copies; None where there is none."""
         pairs: Pairs | None = self._built().get_average()
         return pairs
+
+    def _ready(self) -> None:
+        """Whether the preprocessing knows what to do."""
+        if self._preprocessing is not None and not self._statistics:
+            raise ValueError("this model's preprocessing has seen no data yet; call adapt(X), or fit on arrays first")
 
     def _built(self) -> Any:
         if self._network is None:
@@ -503,7 +509,7 @@ class Model:
         if minimiser is not None:
             from fastmlp import lbfgs
 
-            lbfgs.check(self, epochs)
+            lbfgs.check(self, epochs, initial_epoch)
             if y is None:
                 raise ValueError("LBFGS needs all samples at once: give fit arrays X and y, not an iterable of batches")
         validation: Any
@@ -521,8 +527,7 @@ class Model:
                 raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
             with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs - initial_epoch, class_weight) as source:
                 first = source.first()[0]
-                if self._preprocessing is not None and not self._statistics:
-                    raise ValueError("the preprocessing has seen no data yet: call adapt(X) with some before batches")
+                self._ready()
                 validation = self._validation(validation_data, first.shape[1])
                 self._build(first.shape[1])
                 recorded = batches.BatchSteps(source)
@@ -599,8 +604,10 @@ class Model:
         X, targets = self._data(X, y)
         weights = None if sample_weight is None else self._sample_weights(sample_weight, targets)
         with self._turn:
+            self._ready()
+            hyper = self._optimizer.hyper()
             self._build(X.shape[1])
-            rate, hyper = self._optimizer.rate(self._network.step), self._optimizer.hyper()
+            rate = self._optimizer.rate(self._network.step)
             loss: float = self._with_run(lambda run: run.step(rate, hyper), len(X), "training", X, targets, weights)
             if not math.isfinite(loss):
                 raise training.diverged(self, self._network.step + 1, rate, History())
@@ -631,6 +638,7 @@ class Model:
         X, targets = self._data(X, y)
         weights = self._sample_weights(sample_weight, targets)
         with self._turn:
+            self._ready()
             self._build(X.shape[1])
             loss, _, pairs = self._with_run(_engine.Run.gradients, len(X), "training", X, targets, weights)
             return float(loss), pairs
@@ -864,8 +872,7 @@ class Model:
         call. A second thread that predicts at the same time finds none and makes its own. Mode: "training",
         "prediction", "derivatives" of the network as it predicts, or "weight derivatives" of that; without a loss the
         targets are the gradient of the scores. Of the data the rows that subset names, or all."""
-        if self._preprocessing is not None and not self._statistics:
-            raise ValueError("this model's preprocessing has seen no data yet; call adapt(X) or fit first")
+        self._ready()
         training = mode in ("training", "weight derivatives")
         if not training:
             rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers

@@ -54,13 +54,7 @@ def fit(
     steps = recorded.steps
     by_epoch = bool(hooks.callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
     run.start_epoch()
-    model.stop_training, model.stop_reason = False, "callback"
-    names = [*model._logs(0.0, 0, 1)]
-    if validation is not None:
-        names += [f"val_{name}" for name in [*names, *(metric.name for metric in model.metrics)]]
-    for callback in hooks.callbacks:
-        callback.model = model
-        callback.params = {"epochs": epochs, "steps": steps, "metrics": names}
+    prepare(model, hooks, epochs, steps, validation)
     logs: Logs = {}
     epoch = initial_epoch
     try:
@@ -85,13 +79,7 @@ def fit(
                 if isinstance(model.optimizer.learning_rate, Schedule):
                     behind = recorded.n - (epoch - first + 1) * length  # steps done since this epoch
                     logs["learning_rate"] = model.optimizer.rate(max(0, run.network.step - 1 - behind))
-                if validation is not None:
-                    logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
-                history.append(epoch, logs)  # a model that a callback saves has it
-                try:
-                    hooks.call("on_epoch_end", epoch, logs)
-                finally:
-                    history.amend(logs)
+                end_epoch(model, hooks, history, epoch, logs, validation)
                 epoch += 1
                 if epoch < epochs and not model.stop_training:
                     hooks.keep(epoch)
@@ -103,6 +91,30 @@ def fit(
     if history.stopped != "interrupted":
         hooks.keep(epoch, finished=True)
     return history
+
+
+def prepare(model: "Model", hooks: Hooks, epochs: int, steps: int | None, validation: tuple[Array, ...] | None) -> None:
+    """Tell the callbacks of a training that begins."""
+    model.stop_training, model.stop_reason = False, "callback"
+    names = [*model._logs(0.0, 0, 1)]
+    if validation is not None:
+        names += [f"val_{name}" for name in [*names, *(metric.name for metric in model.metrics)]]
+    for callback in hooks.callbacks:
+        callback.model = model
+        callback.params = {"epochs": epochs, "steps": steps, "metrics": names}
+
+
+def end_epoch(
+    model: "Model", hooks: Hooks, history: History, epoch: int, logs: Logs, validation: tuple[Array, ...] | None
+) -> None:
+    """Validate, record, and tell the callbacks, which may add to the logs."""
+    if validation is not None:
+        logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
+    history.append(epoch, logs)  # a model that a callback saves has it
+    try:
+        hooks.call("on_epoch_end", epoch, logs)
+    finally:
+        history.amend(logs)
 
 
 def train_epochs(

@@ -311,3 +311,55 @@ def test_a_checkpoint_of_lbfgs_is_written(tmp_path):
     loaded = fm.load(tmp_path / "k")
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     assert loaded.history.epoch == history.epoch
+
+
+def test_a_history_has_a_value_for_every_epoch():
+    X, y = np.random.default_rng(0).standard_normal((20, 5)), np.arange(20) % 3
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy")
+    model.fit(X, y, epochs=2, verbose=0)
+    history = model.fit(X, y, epochs=4, initial_epoch=2, validation_data=(X, y), verbose=0)
+    assert history.epoch == [0, 1, 2, 3]
+    assert [np.isnan(value) for value in history["val_loss"]] == [True, True, False, False]
+    assert len(history["loss"]) == 4
+    last = model.fit(X, y, epochs=5, initial_epoch=3, verbose=0)
+    assert [len(last[name]) for name in ("loss", "val_loss")] == [5, 5]
+
+
+def test_an_average_that_goes_on_is_not_thrown_away():
+    X, y = np.random.default_rng(0).standard_normal((60, 5)), np.zeros((60, 3))
+    model = fm.Model([fm.Dense(3)], optimizer=fm.SGD(0.1, use_ema=True), dtype="float64")
+    model.fit(X, y, epochs=2, verbose=0)
+    (before, _), (raw, _) = model.average_weights[0], model.weights[0]
+    model.optimizer = fm.SGD(0.0, momentum=0.9, use_ema=True)
+    model.train_on_batch(X, y)
+    np.testing.assert_allclose(model.average_weights[0][0], 0.99 * before + 0.01 * raw, rtol=1e-12)
+
+
+def test_gradients_of_an_infinite_loss_leave_the_running_statistics():
+    model = fm.Model([fm.BatchNorm(), fm.Dense(3)], n_inputs=5)
+    before = model.weights[0][2]
+    loss, _ = model.loss_and_gradients(np.ones((4, 5)), np.full((4, 3), 1e30))
+    assert not np.isfinite(loss)
+    np.testing.assert_array_equal(model.weights[0][2], before)
+
+
+def test_what_is_not_ready_builds_nothing():
+    X, y = np.ones((4, 5)), np.zeros((4, 1))
+    for model in (fm.Model([fm.Dense(1)], preprocessing="standardize"), fm.Model([fm.Dense(1)], optimizer=fm.LBFGS())):
+        with pytest.raises(ValueError, match=r"has seen no data|no steps on batches"):
+            model.train_on_batch(X, y)
+        assert not model.built
+
+
+def test_frozen_layers_at_the_bottom_change_nothing_above():
+    X, y = np.random.default_rng(0).standard_normal((40, 5)), np.arange(40) % 3
+    for n_threads in (1, 2):
+        stack = [fm.Dense(40, "tanh", trainable=False), fm.Dropout(0.5), fm.Dense(40, "tanh", trainable=False)]
+        model = fm.Model([*stack, fm.BatchNorm(), fm.Dense(20, "tanh"), fm.Dense(3)], "softmax_cross_entropy",
+                         n_inputs=5, dtype="float64", n_threads=n_threads)  # fmt: skip
+        _, gradients = model.loss_and_gradients(X, y)
+        before = model.weights
+        model.train_on_batch(X, y)
+        for i, (old, new, gradient) in enumerate(zip(before, model.weights, gradients, strict=True)):
+            for a, b, g in zip(old, new, gradient, strict=False):
+                np.testing.assert_allclose(b, a - 0.01 * g * (i > 1), rtol=1e-12, atol=1e-15)
