@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def flat_weights(model: "Model") -> Array:
-    """All that training moves, in one vector: what `primitive` takes as theta.
+    """All weights that have a gradient, frozen or not, in one vector: what `primitive` takes as theta.
 
     Parameters
     ----------

@@ -289,4 +289,5 @@ class BatchSteps(Steps):
 
 
 def _own(array: Array, source: Any) -> Array:
-    return array if array.flags.owndata and array is not source else array.copy()
+    converted = isinstance(source, np.ndarray | list | tuple) and array is not source and array.flags.owndata
+    return array if converted else array.copy()

@@ -565,7 +565,12 @@ class Checkpoint(Callback):
         from fastmlp import files
 
         files.writable(self.path)
-        self.written, self.written_at = len(self.model.history.epoch), time.monotonic()
+        self.written, self.written_at = -1, time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """The first epoch of this fit counts from itself."""
+        if self.written < 0:
+            self.written = epoch
 
     def is_due(self, epoch: int) -> bool:
         """Whether to write after so many epochs."""

@@ -212,7 +212,7 @@ def _in_float64(model: "Model") -> "Model":
 
 
 def _parameters(model: "Model", weights: Any, gradients: Any) -> Iterator[tuple[int, str, Any, Any]]:
-    """(layer, "W" or "b", weights, gradients) of all that the model trains."""
+    """(layer, "W" or "b", weights, gradients) of all that has a gradient, frozen or not."""
     for i, layer in enumerate(model._weighted):
         names = [name for name in layer.weight_shapes(1) if name not in RUNNING]
         for name, array, gradient in zip(names, weights[i], gradients[i], strict=False):
