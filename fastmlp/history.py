@@ -1,7 +1,7 @@
 """What training left behind."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -38,17 +38,23 @@ class History:
         kept.history = {name: values[:n] for name, values in self.history.items() if n}
         return kept
 
-    def append(self, epoch: int, logs: dict[str, float]) -> None:
-        """Add an epoch; NaN to what it does not tell, and to the epochs before of what is new."""
-        self.epoch.append(epoch)
-        for values in self.history.values():
-            values.append(math.nan)
-        self.amend(logs)
+    def extend(self, epochs: Sequence[int], logs: Mapping[str, Sequence[float]]) -> None:
+        """Add epochs and values by name; NaN to what they do not tell, and to the epochs before of what is new."""
+        for name in {**self.history, **logs}:
+            values = self.history.setdefault(name, [math.nan] * len(self.epoch))
+            values.extend(logs.get(name, [math.nan] * len(epochs)))
+        self.epoch.extend(epochs)
 
-    def amend(self, logs: dict[str, float]) -> None:
+    def append(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Add one epoch."""
+        self.extend([epoch], {name: [value] for name, value in logs.items()})
+
+    def amend(self, logs: Mapping[str, float]) -> None:
         """Add to the last epoch, or replace in it, what came later."""
         for name, value in logs.items():
-            self.history.setdefault(name, [math.nan] * len(self.epoch))[-1] = value
+            if name not in self.history:
+                self.history[name] = [math.nan] * len(self.epoch)
+            self.history[name][-1] = value
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self.history:

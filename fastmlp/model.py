@@ -818,14 +818,15 @@ class Model:
         if isinstance(self._loss, losses_module.Custom):
             chosen = slice(None) if subset is None else subset
             loss = self._loss(self._outputs(X, "identity", subset), targets[chosen])[0] + self._network.penalty()
-            return self._logs(loss, 0, n)
+            return self._logs(float(loss), 0, n)
         loss, right = self._with_run(_engine.Run.evaluate, n, "prediction", X, targets, weights, subset=subset)
         return self._logs(loss, right, n)
 
-    def _logs(self, loss: float, right: int, n_samples: int) -> dict[str, float]:
-        logs = {"loss": float(loss)}
+    def _logs(self, loss: Any, right: Any, n_samples: int) -> dict[str, Any]:
+        """What is logged of a loss and the number of right outputs: numbers, or arrays of many epochs."""
+        logs = {"loss": loss}
         if self.loss.has_accuracy:
-            logs["accuracy"] = self.loss.accuracy(int(right), n_samples, self.n_outputs)
+            logs["accuracy"] = self.loss.accuracy(right, n_samples, self.n_outputs)
         return logs
 
     # ---- data and buffers ----

@@ -64,7 +64,6 @@ def fit(
         model._kept = None
         while epoch < epochs and not model.stop_training:
             hooks.call("on_epoch_begin", epoch, {})
-            first = epoch
             many = 1 if by_epoch or steps is None else max(1, min(epochs - epoch, pace.steps // steps))
             try:
                 train_epochs(model, run, many, shuffle, hooks, pace, recorded, history)
@@ -75,14 +74,18 @@ def fit(
                 by_epoch = True  # the same epochs again, one by one, up to the one in which it happened
                 continue
             length = recorded.n if steps is None else min(steps, recorded.n)
-            for logs in recorded.logs(model, length):
-                if isinstance(model.optimizer.learning_rate, Schedule):
-                    behind = recorded.n - (epoch - first + 1) * length  # steps done since this epoch
-                    logs["learning_rate"] = model.optimizer.rate(max(0, run.network.step - 1 - behind))
+            columns = recorded.logs(model, length)
+            if isinstance(model.optimizer.learning_rate, Schedule):
+                rates = model.optimizer.rates(max(0, run.network.step - recorded.n), recorded.n)
+                columns["learning_rate"] = rates[length - 1 :: length].tolist()
+            if by_epoch:
+                logs = {name: values[0] for name, values in columns.items()}
                 end_epoch(model, hooks, history, epoch, logs, validation)
-                epoch += 1
-                if epoch < epochs and not model.stop_training:
-                    hooks.keep(epoch)
+            else:
+                history.extend(range(epoch, epoch + many), columns)
+            epoch += many
+            if epoch < epochs and not model.stop_training:
+                hooks.keep(epoch)
         history.stopped = str(model.stop_reason) if model.stop_training else "epochs done"
     except KeyboardInterrupt:
         history.stopped = "interrupted"
@@ -170,7 +173,8 @@ def train_steps(
             # The engine stopped before this step changed the weights.
             raise diverged(model, network.step + 1, float(rates[len(losses) - 1]), history)
         if hooks.callbacks:
-            hooks.call("on_train_batch_end", recorded.n - 1, recorded.logs(model, recorded.n)[-1])
+            logs = {name: values[0] for name, values in recorded.logs(model, recorded.n).items()}
+            hooks.call("on_train_batch_end", recorded.n - 1, logs)
             if model.stop_training:
                 break
 
@@ -253,13 +257,11 @@ class Steps:
         self.right.append(right)
         self.n += len(losses)
 
-    def logs(self, model: "Model", steps: int) -> list[Logs]:
-        """Means over every `steps` steps: one entry an epoch, or one for the steps so far."""
+    def logs(self, model: "Model", steps: int) -> dict[str, list[float]]:
+        """Means over every `steps` steps, by name: one of an epoch, or one of the steps so far."""
         losses = np.concatenate(self.losses).reshape(-1, steps)
         right = np.concatenate(self.right).reshape(-1, steps)
         rows = self.rows[:steps]
         n = int(rows.sum())
-        means = (losses * rows).sum(axis=1) / n
-        return [
-            model._logs(mean, hits, n) for mean, hits in zip(means.tolist(), right.sum(axis=1).tolist(), strict=True)
-        ]
+        logs = model._logs((losses * rows).sum(axis=1) / n, right.sum(axis=1), n)
+        return {name: values.tolist() for name, values in logs.items()}

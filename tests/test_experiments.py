@@ -1,6 +1,7 @@
 """Published figures that fastmlp must reproduce, and real data it must learn."""
 
 import os
+import sys
 import time
 
 import numpy as np
@@ -75,6 +76,24 @@ def test_xor_is_fast():
         model.fit(XOR_X, XOR_Y, batch_size=4, epochs=EPOCHS, shuffle=False, verbose=0)
         best.append(time.perf_counter() - began)
     assert min(best) < 0.25
+
+
+def test_small_epochs_do_not_visit_python_one_by_one():
+    """Neither a loop in Python nor a history that is copied for each epoch, as once: 50,000 epochs took 1.2 s."""
+    model = xor_models()["sigmoid"]
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        model.fit(XOR_X, XOR_Y, batch_size=4, epochs=EPOCHS, shuffle=False, verbose=0)
+    finally:
+        sys.setprofile(None)
+    assert len(model.history["loss"]) == EPOCHS
+    assert calls < EPOCHS / 5
 
 
 # ---- real data ----
