@@ -83,18 +83,39 @@ cdef inline char *input_tangent(const Plan *p, int i, ptrdiff_t block, ptrdiff_t
     stride[0] = p.layers[i - 1].stride
     return at(p.layers[i - 1].dz, block * p.layers[i - 1].block, p)
 
-cdef void copy_derivatives(const Plan *p, ptrdiff_t block, bint back) noexcept nogil:
-    """Keep the derivatives of all layers beside dz, which a gradient on its way down is multiplied into; or put them
-    back."""
+cdef void copy_derivatives(const Plan *p, int n_layers, ptrdiff_t block, bint back) noexcept nogil:
+    """Keep the derivatives of the first layers beside dz, which a gradient on its way down is multiplied into; or put
+    them back."""
     cdef const Layer *layer
     cdef int i
     cdef char *dz
     cdef char *saved
-    for i in range(p.n_layers):
+    for i in range(n_layers):
         layer = &p.layers[i]
         dz, saved = at(layer.dz, block * layer.block, p), at(layer.saved, block * layer.block, p)
         if layer.has_derivative:
             memcpy(dz if back else saved, saved if back else dz, layer.block * p.k.itemsize_bytes)
+
+cdef inline bint is_linear_above(const Plan *p) noexcept nogil:
+    """Whether the scores are those of a plain dense layer above an activation: then the gradient of one output is a
+    column of its weights times that derivative."""
+    cdef const Layer *layer = &p.layers[p.n_layers - 1]
+    return (p.n_layers > 1 and layer.kind == DENSE and not layer.has_derivative and not p.has_add
+            and p.layers[p.n_layers - 2].has_derivative)
+
+cdef void pull_column(const Plan *p, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t output) noexcept nogil:
+    """The gradient of one output in dz of the layer below the last one, where that `is_linear_above`."""
+    cdef const Layer *layer = &p.layers[p.n_layers - 1]
+    cdef const Layer *below = &p.layers[p.n_layers - 2]
+    cdef ptrdiff_t item = p.k.itemsize_bytes, panel, i
+    cdef char *w = at(p.params + layer.w, output // p.k.line * layer.n_in * p.k.line + output % p.k.line, p)
+    cdef char *column = at(below.spare, block * below.block, p)
+    memset(column, 0, below.panels * 64)
+    for i in range(layer.n_in):
+        memcpy(column + i * item, w + i * 64, item)
+    for panel in range(below.panels):  # column (derivative - 0) / sqrt(0 + 1) + 0
+        p.k.batch_norm(rows, at(below.saved, block * below.block + panel * below.stride, p), p.zeros, p.zeros, 1,
+                       column + panel * 64, p.zeros, at(below.dz, block * below.block + panel * below.stride, p))
 
 cdef void pull_output(const Plan *p, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t output, int thread) noexcept nogil:
     """The gradient of one output, down to the inputs."""
@@ -102,16 +123,22 @@ cdef void pull_output(const Plan *p, ptrdiff_t block, ptrdiff_t rows, ptrdiff_t 
     cdef char *y = at(layer.y, block * layer.block, p)
     cdef char *d = at(layer.dz, block * layer.block, p)
     cdef ptrdiff_t panel, r
-    cdef int i
-    copy_derivatives(p, block, True)
-    memset(y, 0, layer.block * p.k.itemsize_bytes)
-    for r in range(rows):
-        memcpy(at(y, output // p.k.line * layer.stride + r * p.k.line + output % p.k.line, p), p.ones,
-               p.k.itemsize_bytes)
-    if layer.has_derivative:
-        for panel in range(layer.panels):
-            p.k.multiply(rows * p.k.line, at(d, panel * layer.stride, p), at(y, panel * layer.stride, p))
-    for i in range(p.n_layers - 1, -1, -1):
+    cdef int i, top = p.n_layers
+    if is_linear_above(p):
+        top -= 2
+        copy_derivatives(p, top, block, True)
+        pull_column(p, block, rows, output)
+        top += 1
+    else:
+        copy_derivatives(p, top, block, True)
+        memset(y, 0, layer.block * p.k.itemsize_bytes)
+        for r in range(rows):
+            memcpy(at(y, output // p.k.line * layer.stride + r * p.k.line + output % p.k.line, p), p.ones,
+                   p.k.itemsize_bytes)
+        if layer.has_derivative:
+            for panel in range(layer.panels):
+                p.k.multiply(rows * p.k.line, at(d, panel * layer.stride, p), at(y, panel * layer.stride, p))
+    for i in range(top - 1, -1, -1):
         backward(p, i, block, 0, rows, 0, input_panels(p, i), 1, thread)
 
 cdef void derive_blocks(const Plan *p, const Derivation *wanted, ptrdiff_t first_block, ptrdiff_t last_block,
@@ -148,7 +175,7 @@ cdef void derive_blocks(const Plan *p, const Derivation *wanted, ptrdiff_t first
             p.k.scatter(rows, layer.n_out, at(layer.dz, thread * layer.block, p), layer.stride,
                         at(wanted.out, first * layer.n_out, p), layer.n_out)
         else:
-            copy_derivatives(p, thread, False)
+            copy_derivatives(p, p.n_layers, thread, False)
             for output in range(layer.n_out):
                 pull_output(p, thread, rows, output, thread)
                 p.k.scatter(rows, n_in, dx, p.input_stride,
