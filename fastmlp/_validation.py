@@ -93,6 +93,14 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
+def unknown_name(kind: str, name: str, known: Mapping[str, type], other_names: Mapping[str, str]) -> ValueError:
+    """What to raise of a name that is none of those known: what it is called here, or what there is."""
+    called = {cls.__name__: known_name for known_name, cls in known.items()} | dict(other_names)
+    if name in called:
+        return ValueError(f"{kind} {name!r} is called {called[name]!r} here")
+    return ValueError(f"{kind} {name!r} is unknown; choose {', '.join(map(repr, known))}")
+
+
 def numeric_array(name: str, value: Any) -> Array:
     """Any array-like of real numbers as an ndarray; no copy where it is one already."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):

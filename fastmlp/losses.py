@@ -16,7 +16,7 @@ from fastmlp import _engine
 from fastmlp._engine import LARGEST
 from fastmlp._loss import Loss as Loss  # mypy takes that for a name of this module, too
 from fastmlp._loss import Numbers, for_outputs, numbers_of, set_field
-from fastmlp._validation import Array, all_finite, choice, finite_number, numeric_array
+from fastmlp._validation import Array, all_finite, choice, finite_number, numeric_array, unknown_name
 
 # How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
 _SUM_TOLERANCE = 1e-3
@@ -315,7 +315,8 @@ class Hinge(_OfSides):
     """Hinge loss of every output on its own, mean over the outputs: ``max(0, 1 - t z)``.
 
     Targets are -1 and 1; where all are 0 or 1, 0 stands for -1, as in Keras. `Model.predict` gives the scores, whose
-    sign is the prediction; the accuracy is the share of right signs, 0 counted as negative.
+    sign is the prediction; the accuracy is the share of right signs, 0 counted as negative. For ``class_weight`` the
+    class of -1 is 0.
 
     Examples
     --------
@@ -654,6 +655,24 @@ BY_NAME: dict[str, type[Loss]] = {
     "gaussian_nll": GaussianNLL,
 }
 
+# What other libraries call some of them: an error says so.
+OTHER_NAMES = {
+    "cross_entropy": "softmax_cross_entropy",
+    "categorical_crossentropy": "softmax_cross_entropy",
+    "sparse_categorical_crossentropy": "softmax_cross_entropy",
+    "categorical_focal_crossentropy": "focal",
+    "log_loss": "softmax_cross_entropy",
+    "binary_crossentropy": "binary_cross_entropy",
+    "binary_focal_crossentropy": "binary_focal",
+    "bce": "binary_cross_entropy",
+    "mse": "mean_squared_error",
+    "squared_error": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "absolute_error": "mean_absolute_error",
+    "logcosh": "log_cosh",
+    "pinball": "quantile",
+}
+
 
 def get(loss: "str | Loss | Callable[..., Any]") -> Loss:
     """A loss from its name or from itself.
@@ -674,5 +693,5 @@ def get(loss: "str | Loss | Callable[..., Any]") -> Loss:
     if isinstance(loss, str) and loss in BY_NAME:
         return BY_NAME[loss]()
     if isinstance(loss, str):
-        raise ValueError(f"loss {loss!r} is unknown; choose {', '.join(map(repr, BY_NAME))}")
+        raise unknown_name("loss", loss, BY_NAME, OTHER_NAMES)
     raise TypeError(f"loss must be a name or a loss such as fastmlp.losses.BinaryCrossEntropy(), not {loss!r}")

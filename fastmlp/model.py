@@ -634,6 +634,11 @@ class Model:
         loss : float
         gradients : list of (dW, db)
             In the shapes of `weights`. The gradient of a bias that a layer does not use is zero.
+
+        Raises
+        ------
+        ValueError, TypeError
+            X, y or the weights do not suit the model; nothing has changed.
         """
         X, targets = self._data(X, y)
         weights = self._sample_weights(sample_weight, targets)
@@ -650,6 +655,11 @@ class Model:
         ----------
         gradients : list of (dW, db)
             In the shapes of `weights`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The gradients are not finite, or have other shapes than `weights`; nothing has changed.
         """
         arrays = [
             (found[0], np.zeros_like(found[1])) if isinstance(layer, Dense) and not layer.use_bias else found
@@ -676,6 +686,11 @@ class Model:
             ``pullback(dscores, inputs=True, weights=True)`` gives ``(dX, gradients)``, the derivatives of
             ``sum(scores * dscores)``: dX of the shape of X, gradients as of `loss_and_gradients`; None for what is not
             wanted. It differentiates at the weights that the model has then.
+
+        Raises
+        ------
+        ValueError, TypeError
+            X does not suit the model, or the model was never built; `pullback` for a dscores of another shape.
 
         Examples
         --------
@@ -709,6 +724,11 @@ class Model:
         Returns
         -------
         scores, dscores : ndarray of shape (n_samples, n_outputs)
+
+        Raises
+        ------
+        ValueError, TypeError
+            X or a direction has another shape, or moves slopes of a `PReLU`.
         """
         return derivatives.jvp(self, X, dX, dweights)
 
@@ -724,6 +744,11 @@ class Model:
         Returns
         -------
         ndarray of shape (n_samples, n_outputs, ...)
+
+        Raises
+        ------
+        ValueError, TypeError
+            X does not suit the model, or the model was never built.
         """
         return derivatives.jacobian(self, X)
 
@@ -739,6 +764,11 @@ class Model:
         Returns
         -------
         ndarray of the shape of X
+
+        Raises
+        ------
+        ValueError, TypeError
+            X or y do not suit the model, or it was never built.
         """
         return derivatives.input_gradients(self, X, y)
 
@@ -754,6 +784,11 @@ class Model:
         Returns
         -------
         ndarray of shape (n_samples, n_outputs), of the model's dtype
+
+        Raises
+        ------
+        ValueError, TypeError
+            X does not suit the model, or the model was never built.
         """
         return self._forward(X, self.loss.link)
 
@@ -767,6 +802,11 @@ class Model:
         Returns
         -------
         ndarray of shape (n_samples, n_outputs), of the model's dtype
+
+        Raises
+        ------
+        ValueError, TypeError
+            X does not suit the model, or the model was never built.
         """
         return self._forward(X, "identity")
 
@@ -798,6 +838,11 @@ class Model:
         -------
         dict
             "loss", "accuracy" for a classification, and the model's metrics by their names.
+
+        Raises
+        ------
+        ValueError, TypeError
+            X, y or the weights do not suit the model, or it was never built.
         """
         self._built()
         X, targets = self._data(X, y)
@@ -946,6 +991,13 @@ class Model:
         Parameters
         ----------
         path : str or path-like
+
+        Raises
+        ------
+        ValueError
+            The model was never built, or its weights are not finite.
+        OSError
+            The file cannot be written; what was there before is whole.
         """
         from fastmlp import files
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._validation import Array, OtherNames, bounded_integer, finite_number, plain_fields
+from fastmlp._validation import Array, OtherNames, bounded_integer, finite_number, plain_fields, unknown_name
 from fastmlp.schedules import Schedule
 
 # Names of the states that each kernel keeps; those that begin with v are never negative.
@@ -69,7 +69,10 @@ class Optimizer(OtherNames):
        arXiv:1211.5063, algorithm 1.
     """
 
-    other_names: ClassVar[dict[str, str]] = {"lr": "learning_rate", "eps": "epsilon", "betas": "beta_1 and beta_2"}
+    other_names: ClassVar[dict[str, str]] = {
+        "lr": "learning_rate", "eps": "epsilon", "betas": "beta_1 and beta_2", "clipnorm": "global_clipnorm (of all "
+        "gradients together)",
+    }  # fmt: skip
 
     learning_rate: float | Schedule = 0.01
     weight_decay: float = 0.0
@@ -633,5 +636,5 @@ def get(optimizer: "str | Optimizer") -> Optimizer:
     if isinstance(optimizer, str) and optimizer in BY_NAME:
         return BY_NAME[optimizer]()
     if isinstance(optimizer, str):
-        raise ValueError(f"optimizer {optimizer!r} is unknown; choose {', '.join(map(repr, BY_NAME))}")
+        raise unknown_name("optimizer", optimizer, BY_NAME, {})
     raise TypeError(f"optimizer must be a name or an optimizer such as fastmlp.Adam(), not {optimizer!r}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp._validation import Array, choice, finite_number, plain_fields
+from fastmlp._validation import Array, choice, finite_number, plain_fields, unknown_name
 
 Statistics = dict[str, Array]
 
@@ -183,7 +183,7 @@ def get(preprocessing: "str | Preprocessing | None") -> Preprocessing | None:
         return BY_NAME[preprocessing]()
     names = ", ".join(map(repr, BY_NAME))
     if isinstance(preprocessing, str):
-        raise ValueError(f"preprocessing {preprocessing!r} is unknown; choose {names}")
+        raise unknown_name("preprocessing", preprocessing, BY_NAME, {})
     raise TypeError(
         f"preprocessing must be one of {names} or an object such as fastmlp.Standardize(), not {preprocessing!r}"
     )

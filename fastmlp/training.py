@@ -10,6 +10,7 @@ from fastmlp._hooks import Hooks
 from fastmlp._validation import Array
 from fastmlp.callbacks import Logs
 from fastmlp.history import DivergedError, History
+from fastmlp.losses import Custom
 from fastmlp.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def fit(
 
 def prepare(model: "Model", hooks: Hooks, epochs: int, steps: int | None, validation: tuple[Array, ...] | None) -> None:
     """Tell the callbacks of a training that begins."""
+    if validation is not None and model.metrics and isinstance(model.loss, Custom):
+        model._evaluate(*validation)  # whether these metrics suit what the function takes, before the first epoch
     model.stop_training, model.stop_reason = False, "callback"
     names = [*model._logs(0.0, 0, 1)]
     if validation is not None:
