@@ -103,8 +103,8 @@ print("fastmlp:       ", model.evaluate(far, zero)["loss"])
 # %%
 # See it
 # ------
-# The squared error pulls the harder the farther it is off. The cross-entropy never pulls with more than 1. A sigmoid with
-# the squared error, the third curve, lets go where it is most wrong.
+# The squared error pulls the harder the farther it is off. The cross-entropy never pulls with more than 1. A sigmoid
+# with the squared error, the third curve, lets go where it is most wrong.
 
 scores = np.linspace(-8, 8, 200)
 sigma = 1 / (1 + np.exp(-scores))

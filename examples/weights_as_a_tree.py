@@ -69,7 +69,7 @@ def descend(model, gradients):
 own = network()
 own_losses, own_seconds = train(own, descend)
 own_accuracy = own.evaluate(X_test, y_test)["accuracy"]
-print(f"loss of the first epoch {own_losses[0]:.4f}, of the last {own_losses[-1]:.4f}; test accuracy {own_accuracy:.1%}")
+print(f"loss from {own_losses[0]:.4f} to {own_losses[-1]:.4f}, test accuracy {own_accuracy:.1%}")
 
 # %%
 # The same steps by fastmlp
