@@ -69,16 +69,23 @@ class MLP:
             derivatives.append(d)
         return outputs, derivatives
 
-    def step(self, x, t, rate, decay=0.0):
-        """One step of gradient descent; the loss before it. Weights, not biases, also shrink by ``rate * decay``."""
+    def gradients(self, x, t):
+        """The loss, and for each layer its derivatives by W and b."""
         outputs, derivatives = self.forward(x)
         loss, dy = self.loss(outputs[-1], t)
+        found = []
         for i in reversed(range(len(self.weights))):
-            W, b = self.weights[i]
             dz = dy * derivatives[i]
-            dy = dz @ W.T
-            W -= rate * (outputs[i].T @ dz + decay * W)
-            b -= rate * dz.sum(axis=0)
+            dy = dz @ self.weights[i][0].T
+            found.append((outputs[i].T @ dz, dz.sum(axis=0)))
+        return loss, found[::-1]
+
+    def step(self, x, t, rate, decay=0.0):
+        """One step of gradient descent; the loss before it. Weights, not biases, also shrink by ``rate * decay``."""
+        loss, gradients = self.gradients(x, t)
+        for (W, b), (dW, db) in zip(self.weights, gradients, strict=True):
+            W -= rate * (dW + decay * W)
+            b -= rate * db
         return loss
 
     def predict(self, x):

@@ -2,8 +2,8 @@ r"""
 Whitening
 =========
 
-Lecture slides prepare data in two steps. Normalised data have mean 0 and spread 1 in every column. Whitened data have no
-correlation either: with the covariance :math:`C = X^T X / n` of the centred data, its eigenvectors :math:`U` and
+Lecture slides prepare data in two steps. Normalised data have mean 0 and spread 1 in every column. Whitened data have
+no correlation either: with the covariance :math:`C = X^T X / n` of the centred data, its eigenvectors :math:`U` and
 eigenvalues :math:`\sigma`, a sample :math:`x` becomes :math:`x U / (\sqrt{\sigma} + 10^{-8})`. The slides show pictures
 of raw, normalised and whitened data, and no figures. Here the formula is compared with ``fm.Whiten``, which whitens as
 a part of the model.
@@ -48,9 +48,9 @@ P, _ = whiten(X)
 # %%
 # As a part of a model
 # --------------------
-# `adapt` learns mean and matrix from samples, as the first `fit` would. fastmlp adds its epsilon to the eigenvalue below
-# the root, so that directions of less variance fade out; here it is so small that none does. Its eigenvectors come with
-# the largest eigenvalue first. The sign of an eigenvector is free.
+# `adapt` learns mean and matrix from samples, as the first `fit` would. fastmlp adds its epsilon to the eigenvalue
+# below the root, so that directions of less variance fade out; here it is so small that none does. Its eigenvectors
+# come with the largest eigenvalue first. The sign of an eigenvector is free.
 
 model = fm.Model([fm.Dense(1)], "binary_cross_entropy", dtype="float64", preprocessing=fm.Whiten("pca", epsilon=1e-14))
 model.adapt(X)
