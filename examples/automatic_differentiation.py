@@ -168,8 +168,8 @@ errors["loss by 64 pixels, input_gradients"] = abs(pixels @ direction - quotient
 # Networks, few-to-many: forward mode
 # -----------------------------------
 # A network that draws curves has two inputs, amplitude and frequency, and 100 outputs. Its Jacobian of 100 x 2 is two
-# passes of forward mode, `jvp`, or a hundred of reverse mode, `vjp`. `jacobian` is reverse mode too, its hundred passes
-# in one call, and the right one where a network has few outputs.
+# passes of forward mode, ``jvp``, or a hundred of reverse mode, ``vjp``. ``jacobian`` is reverse mode too, its hundred
+# passes in one call, and the right one where a network has few outputs.
 
 t = np.linspace(0, 1, 100)
 knobs = np.stack([rng.uniform(0.5, 1.5, 2000), rng.uniform(4, 8, 2000)], axis=1)
@@ -231,8 +231,8 @@ print(f"spread of the curve, largest: {by_jacobian.max():.4f} by the Jacobian, {
 # %%
 # A network within a program
 # --------------------------
-# `fm.autograd.primitive` makes of the network a function that autograd differentiates. Here it looks for amplitude and
-# frequency of a curve that was observed with noise: gradient descent on a NumPy program that has a network inside.
+# ``fm.autograd.primitive`` makes of the network a function that autograd differentiates. Here it looks for amplitude
+# and frequency of a curve that was observed with noise: gradient descent on a NumPy program that has a network inside.
 
 draw = fm.autograd.primitive(drawer)
 truth = np.array([[1.2, 5.0]])

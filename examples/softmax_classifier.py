@@ -12,7 +12,7 @@ of the training data and about 96.28 % of the test data: 259 of the 269 samples 
 # ------------------------------
 # Data, split and standardisation are those of the network before; hidden units are sigmoids again. The notes do not say
 # how long they trained. So each network here is trained until its loss is the published one, and then compared:
-# `EarlyStopping` has a target.
+# ``EarlyStopping`` has a target.
 
 import time
 

@@ -74,8 +74,9 @@ print(f"loss from {own_losses[0]:.4f} to {own_losses[-1]:.4f}, test accuracy {ow
 # %%
 # The same steps by fastmlp
 # -------------------------
-# ``apply_gradients`` is the optimizer's step with gradients of one's own, and `fit` the whole loop. These two give the
-# same bits. The tree's differ by roundings: NumPy rounds the product and the difference, the kernel only the result.
+# ``apply_gradients`` is the optimizer's step with gradients of one's own, and ``fit`` the whole loop. These two give
+# the same bits. The tree's differ by roundings: NumPy rounds the product and the difference, the kernel only the
+# result.
 
 applied, fitted = network(), network()
 _, applied_seconds = train(applied, fm.Model.apply_gradients)

@@ -48,7 +48,7 @@ P, _ = whiten(X)
 # %%
 # As a part of a model
 # --------------------
-# `adapt` learns mean and matrix from samples, as the first `fit` would. fastmlp adds its epsilon to the eigenvalue
+# ``adapt`` learns mean and matrix from samples, as the first ``fit`` would. fastmlp adds its epsilon to the eigenvalue
 # below the root, so that directions of less variance fade out; here it is so small that none does. Its eigenvectors
 # come with the largest eigenvalue first. The sign of an eigenvector is free.
 
@@ -73,7 +73,7 @@ print(f"root of the smallest eigenvalue: {smallest:.1e}, so it shrinks by {1e-8 
 # A variance of nothing
 # ---------------------
 # Some pixels of the digits never change. Their eigenvalues are 0, and in floating point as well a little below: the
-# root of the slides' formula is then NaN, as 1e-8 is added too late. So `whiten` above cuts them off at 0.
+# root of the slides' formula is then NaN, as 1e-8 is added too late. So ``whiten`` above cuts them off at 0.
 
 images, labels = fm.datasets.load_digits()
 images = images / 16
