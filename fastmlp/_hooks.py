@@ -1,6 +1,7 @@
 """How a training calls its callbacks: which hooks there are, and with how many arguments each method takes them."""
 
 import inspect
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,6 +40,8 @@ class Hooks:
         """One hook of every callback."""
         for method, arity in self._by_name[hook]:
             method(*arguments[:arity])
+            if hook == "on_epoch_end":
+                _make_floats(arguments[1], method)
 
     def keep(self, epoch: int, finished: bool = False) -> None:
         """Let every `Checkpoint` write, so many epochs being done and in the history."""
@@ -55,6 +58,21 @@ class Hooks:
             if found is not None:
                 left.remove(found)
                 callback.set_state(found[1])
+
+
+def _make_floats(logs: dict[str, Any], method: Callable[..., Any]) -> None:
+    """Make floats of what a method left in the logs; what is no number is taken out, and a TypeError names it."""
+    for name, value in list(logs.items()):
+        if type(value) is float and type(name) is str:
+            continue
+        if not isinstance(name, str) or not isinstance(value, numbers.Real):
+            del logs[name]
+            whose = f"({getattr(method, '__qualname__', method)})"
+            if not isinstance(name, str):
+                raise TypeError(f"the names in logs must be strings, not {name!r} {whose}")
+            given = f"an array of shape {value.shape}" if getattr(value, "shape", ()) else repr(value)
+            raise TypeError(f"logs[{name!r}] must be a number, not {given} {whose}")
+        logs[name] = float(value)
 
 
 def _arity(method: Callable[..., Any], hook: str) -> int:

@@ -56,7 +56,7 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """After an epoch; logs holds its losses and metrics, of validation data with the prefix "val_".
 
-        What a callback adds to logs is seen by those after it and recorded in the history.
+        What a callback adds to logs is seen by those after it and recorded in the history: numbers, by a name.
         """
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:

@@ -1,12 +1,13 @@
 """What training left behind."""
 
 import math
-from collections.abc import Mapping, Sequence
+import numbers
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
-class History:
-    """Losses and metrics of a call of `fit`, epoch by epoch.
+class History(Mapping[str, list[float]]):
+    """Losses and metrics of a call of `fit`, epoch by epoch: a mapping from their names to lists of numbers.
 
     Attributes
     ----------
@@ -22,7 +23,17 @@ class History:
 
     Notes
     -----
-    That of a model's last `fit` is in ``model.history``, and saved with the model.
+    That of a model's last `fit` is in ``model.history``, and saved with the model. ``"val_loss" in history``,
+    ``list(history)`` and ``dict(history)`` do what they do with a dictionary, and ``len(history)`` counts names; of
+    epochs there are ``len(history.epoch)``.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X, y = fm.datasets.load_digits()
+    >>> model = fm.Model([fm.Dense(10)], "softmax_cross_entropy", "adam")
+    >>> list(model.fit(X / 16, y, epochs=2, verbose=0))
+    ['loss', 'accuracy']
     """
 
     def __init__(self) -> None:
@@ -50,8 +61,10 @@ class History:
         self.extend([epoch], {name: [value] for name, value in logs.items()})
 
     def amend(self, logs: Mapping[str, float]) -> None:
-        """Add to the last epoch, or replace in it, what came later."""
+        """Add to the last epoch, or replace in it, what came later; numbers alone, whatever a failed callback left."""
         for name, value in logs.items():
+            if not isinstance(value, numbers.Real):
+                continue
             if name not in self.history:
                 self.history[name] = [math.nan] * len(self.epoch)
             self.history[name][-1] = value
@@ -60,6 +73,19 @@ class History:
         if name not in self.history:
             raise KeyError(f"{name!r} was not recorded; there are {', '.join(self.history) or 'no entries'}")
         return self.history[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.history
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.history)
+
+    def __len__(self) -> int:
+        return len(self.history)
+
+    # Two histories are equal where they are the same, as two models are.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
