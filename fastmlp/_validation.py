@@ -124,7 +124,7 @@ def _example(array: Array) -> str:
     return f"for example {reprlib.repr(next(strange, array.flat[0]))}" if array.size else "empty"
 
 
-def all_finite(name: str, array: Array, dtype: str) -> None:
+def all_finite(name: str, array: Array, dtype: str, remedy: str = "drop or fill missing values first") -> None:
     """Raise where an array of floats holds NaN, infinity, or a number too large for dtype, and say where."""
     if array.dtype.kind != "f" or array.size == 0:
         return
@@ -141,7 +141,6 @@ def all_finite(name: str, array: Array, dtype: str) -> None:
         wrong = np.argwhere(~(np.abs(part) <= limit) if narrows else ~np.isfinite(part))
         if len(wrong):
             value, where = part[tuple(wrong[0])], (first + int(wrong[0][0]), *map(int, wrong[0][1:]))
-            remedy = "drop or fill missing values first"
             if np.isfinite(value):
                 remedy = f"too large for {dtype}: scale it, or make the model with dtype='float64'"
             raise ValueError(f"{name} holds {value} at index {where if len(where) > 1 else where[0]}; {remedy}")

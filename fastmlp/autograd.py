@@ -52,7 +52,7 @@ def set_flat_weights(model: "Model", theta: npt.ArrayLike) -> None:
     vector, wanted = numeric_array("theta", theta), sum(math.prod(s) for kept in shapes for s in kept)
     if vector.shape != (wanted,):
         raise ValueError(f"theta has shape {vector.shape}, but the model has {wanted} parameters")
-    all_finite("theta", vector, model.dtype)
+    all_finite("theta", vector, model.dtype, "give finite numbers")
     model.weights = _flat.replaced(model.weights, _moved(model), vector)
 
 

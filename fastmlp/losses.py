@@ -579,8 +579,9 @@ class Custom(Loss):
     function : callable
         ``function(scores, targets)`` gives ``(loss, dscores)``: a number, the mean loss of a batch, and its derivative
         by the scores, of their shape. Scores are an array of shape (n, n_outputs) and of the model's dtype, targets the
-        rows ``y[batch]`` of what was passed to `fit`, whatever they hold. It is called in every step, in the middle of
-        the compiled code: the rest of the step runs without the GIL.
+        rows ``y[batch]`` of what was passed to `fit`, whatever they hold. A y of shape (n,) stays so: for one output
+        give ``y[:, None]``, or ``scores - targets`` has shape (n, n). It is called in every step, in the middle of the
+        compiled code: the rest of the step runs without the GIL.
 
     Raises
     ------
@@ -610,17 +611,23 @@ class Custom(Loss):
 
     def __call__(self, scores: Array, targets: Array) -> tuple[float, Array]:
         """The function's results, checked."""
+        name = f"the loss {getattr(self.function, '__name__', self.function)!r}"
         found = self.function(scores, targets)
         if not isinstance(found, tuple) or len(found) != 2:
-            raise TypeError(f"the loss {self.function!r} must return (loss, dscores), not {type(found).__name__}")
-        loss, dscores = found[0], numeric_array("dscores", found[1])
+            raise TypeError(f"{name} must return (loss, dscores), not {type(found).__name__}")
+        loss, dscores = found[0], numeric_array(f"dscores of {name}", found[1])
         if np.ndim(loss) != 0:
-            raise ValueError(f"the loss {self.function!r} must return one number, not shape {np.shape(loss)}")
+            raise ValueError(f"{name} must return one number, not shape {np.shape(loss)}")
+        if np.asarray(loss).dtype.kind not in "fiub":
+            raise TypeError(f"{name} must return a real number, not {loss!r}")
         if dscores.shape != scores.shape:
-            raise ValueError(f"the loss {self.function!r} gave dscores of shape {dscores.shape}, not {scores.shape}")
+            column = targets.ndim == 1 and scores.shape[1] == 1
+            hint = f"; targets have shape {targets.shape}: give y[:, None]" if column else ""
+            raise ValueError(f"{name} gave dscores of shape {dscores.shape}, not {scores.shape} as the scores{hint}")
         if not np.isfinite(loss):
             return float(loss), np.zeros_like(scores)
-        all_finite("dscores", dscores, scores.dtype.name)
+        remedy = "the derivative of a finite loss must be finite, too"
+        all_finite(f"dscores of {name}", dscores, scores.dtype.name, remedy)
         return float(loss), np.ascontiguousarray(dscores, scores.dtype)
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:

@@ -381,7 +381,7 @@ class Model:
             for j, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
                 if array.shape != shape:
                     raise ValueError(f"{name}[{i}][{j}] has shape {array.shape}, but layer {i} wants {shape}")
-                all_finite(f"{name}[{i}][{j}]", array, self.dtype)
+                all_finite(f"{name}[{i}][{j}]", array, self.dtype, "give finite numbers")
             found.append(tuple(array.astype(self.dtype) for array in arrays))
         return found
 
@@ -890,7 +890,8 @@ class Model:
         """Weights of the samples as the engine reads them, None where all are 1."""
         weights = None
         if isinstance(self._loss, losses_module.Custom) and not (sample_weight is None and class_weight is None):
-            raise ValueError(f"{name} needs a loss for each sample, but a loss of one's own gives one for the batch")
+            given = name if class_weight is None else "class_weight"
+            raise ValueError(f"{given} needs a loss for each sample, but a loss of one's own gives one for the batch")
         if sample_weight is not None:
             weights = sample_weights(name, sample_weight, len(targets), self._dtype)
         if class_weight is None:

@@ -108,8 +108,8 @@ def test_divergence():
         (lambda z, t: 1.0, TypeError, "must return (loss, dscores), not float"),
         (lambda z, t: (1.0, z[:, :1]), ValueError, "gave dscores of shape (50, 1), not (50, 3)"),
         (lambda z, t: (z[0], z), ValueError, "must return one number"),
-        (lambda z, t: (1.0, z * np.nan), ValueError, "dscores holds nan"),
-        (lambda z, t: (1.0, "x"), TypeError, "dscores must hold real numbers"),
+        (lambda z, t: (1.0, z * np.nan), ValueError, "dscores of the loss '<lambda>' holds nan"),
+        (lambda z, t: (1.0, "x"), TypeError, "must hold real numbers"),
         (fm.losses.HalfSquaredError, TypeError, "loss must be a name or a loss"),
     ],
 )
@@ -137,3 +137,41 @@ def test_saved_and_loaded_with_the_function(tmp_path):
 def test_targets_have_a_row_for_each_sample():
     with pytest.raises(ValueError, match=r"y has shape \(3,\), but X holds 50 samples"):
         fm.Model([fm.Dense(3)], squared).fit(data()[0], [1, 2, 3], verbose=0)
+
+
+def test_targets_without_an_axis_are_told_of():
+    X, _ = data()
+    model = fm.Model([fm.Dense(1)], squared, n_inputs=11)
+    message = r"'squared' gave dscores of shape \(32, 32\), not \(32, 1\) .*targets have shape \(32,\): give y\[:, None\]"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, X[:, 0], verbose=0)
+    assert np.isfinite(model.fit(X, X[:, :1], verbose=0)["loss"]).all()
+
+
+@pytest.mark.parametrize("loss", ["low", 1j, None])
+def test_a_loss_that_is_no_real_number_is_named(loss):
+    def mine(scores, targets):
+        return loss, scores
+
+    X, _ = data()
+    with pytest.raises(TypeError, match=f"the loss 'mine' must return a real number, not {loss!r}"):
+        fm.Model([fm.Dense(3)], mine).fit(X, X[:, :3], verbose=0)
+
+
+def test_class_weight_is_named():
+    X, _ = data()
+    with pytest.raises(ValueError, match="class_weight needs a loss for each sample"):
+        fm.Model([fm.Dense(3)], squared).fit(X, X[:, :3], class_weight={0: 2.0}, verbose=0)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_missing_values_are_no_remedy_for_what_is_computed(wrong):
+    X, _ = data()
+    model = fm.Model([fm.Dense(3)], lambda scores, targets: (0.5, np.full_like(scores, wrong)), n_inputs=11)
+    with pytest.raises(ValueError, match=rf"'<lambda>' holds {wrong} at index \(0, 0\); the derivative of a finite loss"):
+        model.fit(X, X[:, :3], verbose=0)
+    pairs = [(np.full((11, 3), wrong), np.zeros(3))]
+    with pytest.raises(ValueError, match=rf"weights\[0\]\[0\] holds {wrong} at index \(0, 0\); give finite numbers"):
+        model.weights = pairs
+    with pytest.raises(ValueError, match=rf"gradients\[0\]\[0\] holds {wrong} at index \(0, 0\); give finite numbers"):
+        model.apply_gradients(pairs)
