@@ -92,8 +92,8 @@ def _classes(plane: Plane, ax: Any) -> None:
         return
     for k in np.unique(y).astype(int):
         own = points[y == k]
-        look = {"color": colours[k], "marker": MARKERS[k % len(MARKERS)], "edgecolors": "black", "linewidths": 0.5}
-        ax.scatter(own[:, 0], own[:, 1], s=28, label=f"{k}", **look)
+        look = {"color": colours[k], "marker": MARKERS[k % len(MARKERS)]}
+        ax.scatter(own[:, 0], own[:, 1], label=f"{k}", **look, **_look())
     _legend_of_classes(ax)
 
 
@@ -103,21 +103,29 @@ def _values(plane: Plane, ax: Any) -> None:
     assert plane.limits is not None
     low, high = plane.limits
     colours = {"cmap": "cividis" if level is None else "RdBu_r", "vmin": low, "vmax": high}
-    place = {"extent": _extent(sides), "origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
+    paler = 1.0 if level is None else 0.6  # than the samples, whose colours say what they are
+    place = {"alpha": paler, "extent": _extent(sides), "origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
     image = ax.imshow(found, **place, **colours)
     colour_bar(ax, image, "probability" if level == 0.5 else "prediction")
     if level is not None and found.min() < level < found.max():
         ax.contour(*sides, found, [level], colors="0.2", linewidths=0.8)
-    look = {"s": 28, "edgecolors": "black", "linewidths": 0.5}
     if y is None:
         return
     if level is None:
-        ax.scatter(points[:, 0], points[:, 1], c=y, **look, **colours)
+        ax.scatter(points[:, 0], points[:, 1], c=y, **_look(), **colours)
         return
     for label, own, marker, value in (("0", y <= level, "o", low), ("1", y > level, "^", high)):
         x = points[own]
-        ax.scatter(x[:, 0], x[:, 1], c=np.full(len(x), value), marker=marker, label=label, **look, **colours)
+        ax.scatter(x[:, 0], x[:, 1], c=np.full(len(x), value), marker=marker, label=label, **_look(), **colours)
     _legend_of_classes(ax)
+
+
+def _look() -> dict[str, Any]:
+    """How samples look on any ground: a dark edge within a white one."""
+    from matplotlib.patheffects import Normal, withStroke
+
+    edges = [withStroke(linewidth=2.2, foreground="white"), Normal()]
+    return {"s": 28, "edgecolors": "black", "linewidths": 0.6, "path_effects": edges}
 
 
 def _legend_of_classes(ax: Any) -> None:

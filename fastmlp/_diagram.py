@@ -64,6 +64,7 @@ def _append(found: Diagram, stack: Iterable[layers.Layer], weights: Any) -> None
             start = len(found.columns) - 1
             _append(found, layer.layers, weights)
             found.skips.append((start, len(found.columns) - 1))
+            found.columns[-1].labels.append("add")  # what follows is of the sum
         else:
             name = type(layer).__name__
             label = getattr(layer, "activation", None) or _LABELS.get(name, name.lower())

@@ -93,6 +93,15 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
+def a_model(value: Any) -> Any:
+    """A fastmlp.Model."""
+    from fastmlp.model import Model
+
+    if not isinstance(value, Model):
+        raise TypeError(f"model must be a fastmlp.Model, not {type(value).__name__}")
+    return value
+
+
 def unknown_name(kind: str, name: str, known: Mapping[str, type], other_names: Mapping[str, str]) -> ValueError:
     """What to raise of a name that is none of those known: what it is called here, or what there is."""
     called = {cls.__name__: known_name for known_name, cls in known.items()} | dict(other_names)

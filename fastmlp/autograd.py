@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmlp import _flat
-from fastmlp._validation import Array, all_finite, numeric_array
+from fastmlp._validation import Array, a_model, all_finite, numeric_array
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -29,7 +29,7 @@ def flat_weights(model: "Model") -> Array:
         The arrays of ``model.weights``, or of ``model.average_weights`` where the optimizer keeps an average, which
         then predicts: one after the other, running statistics left out.
     """
-    average = model.average_weights
+    average = a_model(model).average_weights
     return _flat.vector(model.weights if average is None else average, _moved(model))
 
 
@@ -48,7 +48,7 @@ def set_flat_weights(model: "Model", theta: npt.ArrayLike) -> None:
     ValueError
         Where the length does not fit, or a number is not finite.
     """
-    shapes = model._built().shapes(running=False)
+    shapes = a_model(model)._built().shapes(running=False)
     vector, wanted = numeric_array("theta", theta), sum(math.prod(s) for kept in shapes for s in kept)
     if vector.shape != (wanted,):
         raise ValueError(f"theta has shape {vector.shape}, but the model has {wanted} parameters")
@@ -103,7 +103,7 @@ def primitive(model: "Model") -> Callable[..., Any]:
         if error.name is None or error.name.partition(".")[0] != "autograd":
             raise
         raise ImportError("differentiating NumPy programs needs autograd: pip install 'fastmlp[autograd]'") from None
-    mine = copy.deepcopy(model)
+    mine = copy.deepcopy(a_model(model))
     start = flat_weights(mine)
 
     def at(theta: Any) -> "Model":

@@ -5,6 +5,7 @@ Colours are those that all readers tell apart: of Okabe and Ito for curves and c
 values.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from fastmlp import _boundary, _diagram, _engine, _kernels, files, metrics
 from fastmlp._figures import COLOURS, colour_bar
-from fastmlp._validation import bounded_integer, choice
+from fastmlp._validation import a_model, bounded_integer, choice
 from fastmlp.history import History
 from fastmlp.layers import DEFAULT_ALPHA
 
@@ -66,7 +67,11 @@ def save(plot: Callable[[Any], Any], path: Path, size: tuple[float, float] = (6.
 
 
 def _axes(ax: Any, size: tuple[float, float] = (6.4, 4), fixed_aspect: bool = False) -> Any:
+    """The Axes to draw into: that of the user, checked, or one of a new figure."""
     plt = pyplot()
+    if ax is not None and not isinstance(ax, plt.Axes):
+        given = f"an array of shape {ax.shape}" if isinstance(ax, np.ndarray) else repr(ax)
+        raise TypeError(f"ax must be one matplotlib Axes, not {given}")
     layout = "compressed" if fixed_aspect else "constrained"  # the latter cuts the labels of square axes
     return plt.subplots(figsize=size, layout=layout)[1] if ax is None else ax
 
@@ -75,9 +80,11 @@ def _axes(ax: Any, size: tuple[float, float] = (6.4, 4), fixed_aspect: bool = Fa
 
 
 def history(history: History, ax: Any = None, names: Sequence[str] | None = None) -> Any:
-    """Losses over the epochs on the left axis, metrics on one to the right, the learning rate on another.
+    """Losses over the epochs on the left axis, metrics on the right one, and the learning rate, dotted.
 
-    Curves of training are solid, those of validation dashed.
+    Curves of training are solid, those of validation dashed. Beside both losses and metrics the learning rate has no
+    axis: the legend tells its least and largest value. There are numbers on both sides: give a figure with other Axes
+    ``layout="constrained"``.
 
     Parameters
     ----------
@@ -106,6 +113,8 @@ def history(history: History, ax: Any = None, names: Sequence[str] | None = None
     >>> history.plot().get_ylabel()
     'loss'
     """
+    if not isinstance(history, History):
+        raise TypeError(f"history must be a fastmlp.History, not {type(history).__name__}")
     if not history.epoch:
         raise ValueError("this history holds no epoch to draw")
     recorded = dict.fromkeys(name.removeprefix("val_") for name in history.history)
@@ -125,30 +134,63 @@ def history(history: History, ax: Any = None, names: Sequence[str] | None = None
     ax.set_xlabel("epoch")
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     curves: list[Any] = []
-    used = 0
+    axes: list[Any] = []
+    colours = iter(itertools.cycle(COLOURS))
     for kind, group in groups.items():
         if not group:
             continue
-        own = ax if used == 0 else ax.twinx()
-        if used > 1:
-            own.spines["right"].set_position(("outward", 46))
-        used += 1
+        own = ax if not axes else ax.twinx()
+        axes.append(own)
         own.set_ylabel(group[0].replace("_", " ") if len(group) == 1 else kind)
-        if kind == "learning rate" and min(history["learning_rate"]) > 0:
-            own.set_yscale("log")
         for name in group:
-            colour = COLOURS[len({curve.get_color() for curve in curves}) % len(COLOURS)]
+            is_rate = name == "learning_rate"
+            colour = "0.35" if is_rate else next(colours)
             for prefix, style, label in (("", "-", "training"), ("val_", "--", "validation")):
                 values = history.history.get(prefix + name, [])
                 if values:
-                    label = name.replace("_", " ") + ("" if kind == "learning rate" else f", {label}")
-                    style = ":" if kind == "learning rate" else style
-                    epochs = [epoch + 1 for epoch in history.epoch[-len(values) :]]
-                    marker = None if len(values) > 1 else "D" if prefix else "o"
+                    label = name.replace("_", " ") + ("" if is_rate else f", {label}")
+                    style = ":" if is_rate else style
+                    marker = None if len(history.epoch) > 1 else "D" if prefix else "o"
+                    epochs = [epoch + 1 for epoch in history.epoch]
                     curves += own.plot(epochs, values, style, color=colour, label=label, marker=marker)
-    # Above the axes: no corner inside is free of both losses, which fall, and accuracies, which rise.
-    ax.legend(handles=curves, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize="small", frameon=False)
+    if groups["learning rate"]:
+        rates = [rate for rate in history["learning_rate"] if rate == rate]
+        if min(rates, default=0) > 0:
+            axes[-1].set_yscale("log")
+        if len(axes) > 2:  # no place for a third scale: the legend says where it begins and ends
+            axes[-1].yaxis.set_visible(False)
+            least, most = f"{min(rates, default=0):.3g}", f"{max(rates, default=0):.3g}"
+            curves[-1].set_label(f"learning rate, {least}" + (f" to {most}" if most != least else ""))
+    if len(history.epoch) == 1:  # beside each other: each axis has its own scale, and puts its points at the same height
+        for i, curve in enumerate(curves):
+            curve.set_xdata([history.epoch[0] + 1 + 0.1 * (i - (len(curves) - 1) / 2)])
+        ax.set_xlim(history.epoch[0] + 0.25, history.epoch[0] + 1.75)
+    _legend_within(ax, axes, curves)
     return ax
+
+
+def _legend_within(ax: Any, axes: Sequence[Any], curves: Sequence[Any]) -> None:
+    """A legend above all curves of some axes in one place, there where it hides least of them."""
+    if len(axes) > 1:  # `ax`, which has the legend, goes before the others, and the first of those has the ground
+        ax.set_zorder(max(own.get_zorder() for own in axes) + 1)
+        ax.patch.set_visible(False)
+        axes[1].patch.set_visible(True)
+    points = []
+    for curve in curves:
+        xy = curve.axes.transData.transform(np.column_stack(curve.get_data()).astype(float))
+        steps = np.linspace(0, 1, 20)[:, None, None]
+        points.append(((1 - steps) * xy[:-1] + steps * xy[1:]).reshape(-1, 2) if len(xy) > 1 else xy)
+    within = ax.transAxes.inverted().transform(np.concatenate(points))
+    look = {"handles": curves, "fontsize": "small", "framealpha": 0.8, "borderaxespad": 0}
+    box = ax.legend(loc="center", **look).get_window_extent()
+    size, margin = np.array([box.width, box.height]) / ax.bbox.size, 0.02
+    free = 1 - size - 2 * margin
+    corners = [(margin + x * free[0], margin + y * free[1]) for y in (1, 0.75, 0.5, 0.25, 0) for x in (1, 0.5, 0)]
+
+    def hidden(corner: tuple[float, float]) -> int:
+        return int(((within >= np.array(corner) - margin) & (within <= corner + size + margin)).all(1).sum())
+
+    ax.legend(loc=min(corners, key=hidden), **look)
 
 
 # ---- the model ----
@@ -177,7 +219,7 @@ def network(model: "Model", ax: Any = None) -> Any:
     >>> import fastmlp as fm
     >>> ax = fm.Model([fm.Dense(8, "tanh"), fm.Dense(3)], n_inputs=4).plot()
     """
-    diagram = _diagram.of(model)
+    diagram = _diagram.of(a_model(model))
     return _diagram.draw(diagram, _axes(ax, (max(6.4, 1.2 * len(diagram.columns)), 4)))
 
 
@@ -212,7 +254,7 @@ def first_layer(model: "Model", shape: tuple[int, ...] | None = None, n: int | N
     >>> import fastmlp as fm
     >>> ax = fm.plotting.first_layer(fm.Model([fm.Dense(16, "relu"), fm.Dense(10)], n_inputs=64))
     """
-    W = _diagram.of(model).columns[1].W
+    W = _diagram.of(a_model(model)).columns[1].W
     assert W is not None
     n_in, units = W.shape
     if shape is None:
@@ -428,5 +470,5 @@ def decision_boundary(
     >>> history = model.fit(X, y, epochs=20, verbose=0)
     >>> ax = fm.plotting.decision_boundary(model, X, y)
     """
-    picture = _boundary.of(model, X, y, output)
+    picture = _boundary.of(a_model(model), X, y, output)
     return _boundary.draw(picture, _axes(ax, (5.6, 4.6)))

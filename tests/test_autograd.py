@@ -93,3 +93,9 @@ def test_second_derivatives_are_refused(model):
     scores = fm.autograd.primitive(model)
     with pytest.raises(NotImplementedError, match="first derivatives only"):
         autograd.hessian(lambda x: anp.sum(scores(x) ** 2))(np.ones((2, 11)))
+
+
+def test_only_a_model_is_a_primitive():
+    for call in (fm.autograd.primitive, fm.autograd.flat_weights, lambda model: fm.autograd.set_flat_weights(model, 1)):
+        with pytest.raises(TypeError, match="model must be a fastmlp.Model, not int"):
+            call(3)

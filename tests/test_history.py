@@ -55,7 +55,7 @@ def test_a_history_is_a_mapping_from_names_to_values():
 
 def test_histories_are_equal_where_they_are_the_same():
     first, second = fm.History(), fm.History()
-    assert first == first  # noqa: PLR0124
+    assert first == first
     assert first != second
     assert len({first, second}) == 2
     for copied in (copy.deepcopy(first), pickle.loads(pickle.dumps(first))):

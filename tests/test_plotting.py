@@ -81,6 +81,25 @@ def test_a_picture_is_drawn_in_the_given_axes_or_in_a_new_figure(name):
     new.figure.canvas.draw()  # no warning, of an overfull layout for example
 
 
+WRONG = {
+    "ax, a name": (lambda: recorded().plot("loss"), "ax must be one matplotlib Axes, not 'loss'"),
+    "ax, labels": (lambda: plotting.confusion_matrix([0, 1], [0, 1], ["a", "b"]), r"Axes, not \['a', 'b'\]"),
+    "ax, several": (lambda: small().plot(np.empty((2, 3), object)), r"Axes, not an array of shape \(2, 3\)"),
+    "no model": (lambda: plotting.network("x"), "model must be a fastmlp.Model, not str"),
+    "data for the model": (lambda: plotting.decision_boundary(np.ones((3, 2)), [0, 1, 1], small()), "not ndarray"),
+    "layers for the model": (lambda: plotting.first_layer([fm.Dense(3)]), "model must be a fastmlp.Model, not list"),
+    "a dictionary": (lambda: plotting.history({"loss": [1.0]}), "history must be a fastmlp.History, not dict"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments_are_named(name):
+    call, message = WRONG[name]
+    with pytest.raises(TypeError, match=message):
+        call()
+    assert not plt.get_fignums()
+
+
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     class Absent:
         @staticmethod
@@ -105,7 +124,7 @@ def test_history_holds_what_was_recorded():
     lines = {line.get_label(): line for own in axes for line in own.lines}
     labels = {
         "loss, training": "loss", "loss, validation": "val_loss", "accuracy, training": "accuracy",
-        "accuracy, validation": "val_accuracy", "f1, validation": "val_f1", "learning rate": "learning_rate",
+        "accuracy, validation": "val_accuracy", "f1, validation": "val_f1", "learning rate, 1e-05 to 0.01": "learning_rate",
     }  # fmt: skip
     assert {text.get_text() for text in ax.get_legend().get_texts()} == lines.keys() == labels.keys()
     for label, name in labels.items():
@@ -116,6 +135,35 @@ def test_history_holds_what_was_recorded():
     styles = [(line.get_color(), line.get_linestyle()) for line in lines.values()]
     assert len(set(styles)) == len(styles)
     assert lines["loss, training"].get_color() == lines["loss, validation"].get_color()
+    assert [own.yaxis.get_visible() for own in axes] == [True, True, False]
+
+
+def test_the_learning_rate_has_an_axis_where_there_is_room_and_one_colour_everywhere():
+    rates = {"learning_rate": [0.1, 0.1, 0.1, 0.1]}
+    axes = recorded(**rates).plot(names=["loss", "learning_rate"]).figure.axes
+    assert [own.yaxis.get_visible() for own in axes] == [True, True]
+    three = recorded(**rates).plot().figure.axes
+    assert three[-1].lines[0].get_label() == "learning rate, 0.1"
+    assert axes[-1].lines[0].get_color() == three[-1].lines[0].get_color()
+    assert three[-1].lines[0].get_color() not in {line.get_color() for own in three[:-1] for line in own.lines}
+
+
+@pytest.mark.parametrize("layout", ["constrained", None])
+def test_a_history_stays_within_its_place(layout):
+    figure, axes = plt.subplots(1, 2, figsize=(13, 4), layout=layout)
+    ax = recorded(learning_rate=[1e-2, 1e-3, 1e-4, 1e-5]).plot(axes[0])
+    figure.canvas.draw()
+    right = axes[1].get_window_extent().x0
+    assert all(own.get_tightbbox().x1 <= right for own in figure.axes if own is not axes[1])
+    assert ax.get_window_extent().contains(*ax.get_legend().get_window_extent().p0)
+    assert ax.get_window_extent().contains(*ax.get_legend().get_window_extent().p1)
+
+
+def test_all_curves_are_seen():
+    ax = recorded(learning_rate=[1e-2, 1e-3, 1e-4, 1e-5]).plot()
+    first, second, third = ax.figure.axes
+    assert first.get_zorder() > max(second.get_zorder(), third.get_zorder())  # its legend is above all curves
+    assert [own.patch.get_visible() for own in (first, second, third)] == [False, True, False]
 
 
 def test_history_draws_only_what_is_asked_for():
@@ -128,7 +176,11 @@ def test_history_draws_only_what_is_asked_for():
 
 def test_history_of_one_epoch_is_seen():
     ax = recorded(1).plot()
-    assert all(line.get_marker() not in (None, "None", "") for own in ax.figure.axes for line in own.lines)
+    lines = [line for own in ax.figure.axes for line in own.lines]
+    assert all(line.get_marker() not in (None, "None", "") for line in lines)
+    x = np.sort([line.get_xdata()[0] for line in lines])
+    assert (np.diff(x) > 0.05).all()  # each has its own place
+    assert ax.get_xlim()[0] < x[0] < 1 < x[-1] < ax.get_xlim()[1]
 
 
 def test_history_without_an_entry_is_refused():
@@ -176,7 +228,7 @@ def test_all_layers_are_named_and_residuals_drawn(width):
     labels = [text.get_text().split("\n") for text in ax.get_xticklabels()]
     assert labels == [
         ["5", "inputs", "batch norm"], [f"{width}", "relu", "dropout 0.25", "layer norm"], [f"{width}", "relu"],
-        [f"{width}", "prelu"], ["3", "outputs"],
+        [f"{width}", "add", "prelu"], ["3", "outputs"],
     ]  # fmt: skip
     arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None) is not None]
     assert [(arrow.xyann[0], arrow.xy[0]) for arrow in arrows] == [(1, 3)]
