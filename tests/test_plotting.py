@@ -124,7 +124,8 @@ def test_history_holds_what_was_recorded():
     lines = {line.get_label(): line for own in axes for line in own.lines}
     labels = {
         "loss, training": "loss", "loss, validation": "val_loss", "accuracy, training": "accuracy",
-        "accuracy, validation": "val_accuracy", "f1, validation": "val_f1", "learning rate, 1e-05 to 0.01": "learning_rate",
+        "accuracy, validation": "val_accuracy", "f1, validation": "val_f1",
+        "learning rate, 1e-05 to 0.01": "learning_rate",
     }  # fmt: skip
     assert {text.get_text() for text in ax.get_legend().get_texts()} == lines.keys() == labels.keys()
     for label, name in labels.items():
