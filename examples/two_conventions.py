@@ -93,8 +93,11 @@ for name, (optimizer, formula) in PAIRS.items():
             differences.append(max(np.abs(a - b).max() for layer in pairs for a, b in zip(*layer, strict=True)))
     print(f"{name:36}", *(f"{d:7.0e}" for d in differences))
     assert differences[0] < 1e-12
-    found = f"weights equal to {differences[0]:.0e} after 1 step, {differences[-1]:.0e} after {COMPARED[-1]}"
-    results.append((f"Optimizers: {name}, {COMPARED[-1]} steps", "formula", found, seconds, numpy_seconds))
+    said = "" if "outside" in name or name == "Adam, corrected" else "formula"
+    found = f"weights differ by {differences[0]:.0e} after 1 step, {differences[-1]:.0e} after {COMPARED[-1]}"
+    results.append((f"Optimizers: {name}, {COMPARED[-1]} steps", said, found, seconds, numpy_seconds))
+ours, theirs = sum(row[3] for row in results), sum(row[4] for row in results)
+print(f"{len(PAIRS)} times {COMPARED[-1]} steps: fastmlp {ours:.2f} s, plain NumPy {theirs:.2f} s")
 
 # %%
 # One of them drifts away from its formula, and that is no error of either: RMSprop with eps outside the root moves a
