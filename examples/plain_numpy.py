@@ -42,8 +42,9 @@ def softmax_cross_entropy(scores, labels):
 
 def binary_cross_entropy(scores, targets):
     """Sum over the outputs, mean over the rows, and its derivative by the scores."""
-    p = 1 / (1 + np.exp(-scores))
-    loss = -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).sum(axis=1).mean()
+    e = np.exp(-np.abs(scores))  # of large scores neither exp(-scores) nor log(1 - p) is a number
+    p = np.where(scores < 0, e, 1) / (1 + e)
+    loss = (np.maximum(scores, 0) - targets * scores + np.log1p(e)).sum(axis=1).mean()
     return loss, (p - targets) / len(targets)
 
 
