@@ -3,9 +3,9 @@ Five runs, five seeds
 =====================
 
 Lecture slides train a dense network of three layers on MNIST: 59,000 images for training, 1,000 for validation, 10,000
-for the test; pixels standardised with the mean and standard deviation of the training set; batches of 64; one-hot labels
-with sigmoid outputs, whose binary cross-entropy is summed over the outputs and averaged over the batch. One run says
-little about a network, so there are five, with recorded seeds, reported as mean and spread.
+for the test; pixels standardised with the mean and standard deviation of the training set; batches of 64; one-hot
+labels with sigmoid outputs, whose binary cross-entropy is summed over the outputs and averaged over the batch. One run
+says little about a network, so there are five, with recorded seeds, reported as mean and spread.
 """
 
 # %%
@@ -30,9 +30,9 @@ X_train, X_validation, labels_train, labels_validation = X[:59000], X[59000:], l
 # %%
 # Five networks
 # -------------
-# The model standardises by itself: ``preprocessing="standardize"`` learns mean and standard deviation of each pixel from
-# the training images and is saved with the weights. The slides name neither the widths nor the optimizer; here they are
-# 128, 64 and 10, and Adam. A digit is called right where the largest of the ten outputs is that of its label.
+# The model standardises by itself: ``preprocessing="standardize"`` learns mean and standard deviation of each pixel
+# from the training images and is saved with the weights. The slides name neither the widths nor the optimizer; here
+# they are 128, 64 and 10, and Adam. A digit is called right where the largest of the ten outputs is that of its label.
 
 
 def digits(one_hot, outputs):

@@ -136,8 +136,8 @@ for name, model in models.items():
 # %%
 # See it
 # ------
-# Without the sigmoid's derivative, which is at most a quarter, the steps are longer: after 100 epochs the network of the
-# text is almost done, and the other one has begun.
+# Without the sigmoid's derivative, which is at most a quarter, the steps are longer: after 100 epochs the network of
+# the text is almost done, and the other one has begun.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 for name, model in models.items():

@@ -3,10 +3,10 @@ MNIST by hand
 =============
 
 A teaching text on backpropagation writes a network 784-100-10 in plain NumPy and trains it on MNIST: ReLU, softmax,
-cross-entropy, weights from N(0, 1) / sqrt(n_in), learning rate 0.1, batches of 10 in the order of the data, and weights,
-not biases, that also shrink by 0.002 times the learning rate in each update. The first 18,000 images train, the next
-2,000 validate; pixels are scaled to [0, 1]; 200 epochs. It publishes the accuracies 0.9832 on the training images, 0.963
-on those for validation and 0.9649 on the 10,000 test images.
+cross-entropy, weights from N(0, 1) / sqrt(n_in), learning rate 0.1, batches of 10 in the order of the data, and
+weights, not biases, that also shrink by 0.002 times the learning rate in each update. The first 18,000 images train,
+the next 2,000 validate; pixels are scaled to [0, 1]; 200 epochs. It publishes the accuracies 0.9832 on the training
+images, 0.963 on those for validation and 0.9649 on the 10,000 test images.
 """
 
 # %%
