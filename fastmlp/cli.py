@@ -1,5 +1,5 @@
 """The command line: `fastmlp demo` trains on real handwritten digits, `fastmlp bench` compares with other libraries,
-`fastmlp info` says what is installed here.
+`fastmlp info` says what is installed here; `fastmlp split`, `train` and `predict` work on files (programs.py).
 
 Also as `python -m fastmlp`. Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 it could not be
 done, 2 wrong arguments, 130 Ctrl-C.
@@ -10,14 +10,15 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 import fastmlp
-from fastmlp import _engine, config, files, plotting
+from fastmlp import _engine, config, files, plotting, programs
+from fastmlp._arguments import CommandError, Parser, integer, say
 from fastmlp._validation import Array
 from fastmlp.history import finished
 
@@ -27,10 +28,6 @@ _IMPORTED = time.perf_counter()
 _AGREEMENT = 1e-4
 # Turns of the two timings; the median of an odd number is one of them.
 _TURNS = 5
-
-
-class CommandError(Exception):
-    """What a user can mend: told in one line, without a traceback."""
 
 
 # ---- data ----
@@ -265,32 +262,6 @@ def seconds_since_start() -> tuple[float, str]:
 # ---- arguments ----
 
 
-def say(line: str) -> None:
-    """A line on stdout at once, so that it keeps its place between the lines on stderr."""
-    print(line, flush=True)
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors in one line that starts with "fastmlp: error:", for subcommands too."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line, exit with 2."""
-        self.exit(2, f"fastmlp: error: {message} (fastmlp --help shows what there is)\n")
-
-
-def _integer(at_least: int, below: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"must be an integer, not {text!r}") from None
-        if not at_least <= value < below:
-            raise argparse.ArgumentTypeError(f"must be at least {at_least} and below {below}, not {text}")
-        return value
-
-    return parse
-
-
 def _accuracy(text: str) -> float:
     try:
         value = float(text)
@@ -301,10 +272,13 @@ def _accuracy(text: str) -> float:
     return value
 
 
+COMMANDS = ("demo", "bench", "info", *programs.COMMANDS)
+
+
 def _parser() -> Parser:
     parser = Parser(prog="fastmlp", description="Multilayer perceptrons on CPUs: fast, exact to the bit, small.")
     parser.add_argument("--version", action="version", version=f"fastmlp {fastmlp.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{demo,bench,info}", required=True)
+    commands = parser.add_subparsers(dest="command", metavar=f"{{{','.join(COMMANDS)}}}", required=True)
     text = "train on real handwritten digits, and compare with plain NumPy"
     command = commands.add_parser("demo", help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(run=demo)
@@ -312,9 +286,9 @@ def _parser() -> Parser:
     add("--data", choices=tuple(TASKS), default="digits", help="8 x 8 digits of the package (default), or MNIST")
     add("--root", metavar="FOLDER", help="the four files of MNIST; default: mnist/ in $FASTMLP_DATA, or a download")
     add("--out", metavar="FOLDER", help="save model.safetensors and learning_curve.png there (needs fastmlp[plot])")
-    add("--epochs", type=_integer(1, 10**6), metavar="N", help="default: 20, with --data mnist 5, with --until 20 fold")
-    add("--seed", type=_integer(0, 2**64), default=0, metavar="N", help="of weights, order and split; default: 0")
-    add("--threads", type=_integer(1, 1025), metavar="N", help="default: what the work deserves")
+    add("--epochs", type=integer(1, 10**6), metavar="N", help="default: 20, with --data mnist 5, with --until 20 fold")
+    add("--seed", type=integer(0, 2**64), default=0, metavar="N", help="of weights, order and split; default: 0")
+    add("--threads", type=integer(1, 1025), metavar="N", help="default: what the work deserves")
     add("--until", type=_accuracy, metavar="ACCURACY", help="stop at this test accuracy, say 0.98, and tell when")
     text = "time training and prediction beside the other libraries that are installed, and beside this machine's peak"
     command = commands.add_parser("bench", help=text, description=text[0].upper() + text[1:] + ".")
@@ -332,12 +306,13 @@ def _parser() -> Parser:
         metavar="TEXT",
         help="only those whose name holds this, as b32; default: all",
     )
-    add("--rounds", type=_integer(3, 10**4), metavar="N", help="turns of each comparison; default: 15, --quick 5")
+    add("--rounds", type=integer(3, 10**4), metavar="N", help="turns of each comparison; default: 15, --quick 5")
     add("--out", metavar="FOLDER", default="fastmlp-bench", help="for report, JSON and pictures; default: %(default)s")
     add("--silent", action="store_true", help="no lines of progress")
     text = "print version, instruction sets and threads: what a report of a problem should hold"
     command = commands.add_parser("info", help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(run=info)
+    programs.add_commands(commands)
     return parser
 
 
@@ -394,7 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
-    if getattr(options, "root", None) is not None and options.data != "mnist":
+    if options.run is demo and options.root is not None and options.data != "mnist":
         parser.error("argument --root: belongs to --data mnist")
     try:
         code: int = options.run(options)

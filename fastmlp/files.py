@@ -8,7 +8,7 @@ import numbers
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ LAYERS = {kind.__name__: kind for kind in layers.Layer.__subclasses__() if kind.
 INITIALIZERS = {kind.__name__: kind for kind in {type(initializer) for initializer in initializers.BY_NAME.values()}}
 
 
-def save(model: Model, path: Any) -> None:
+def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> None:
     """Write a model: to a temporary file beside the target, then renamed, so that a whole file is always there.
 
     A symbolic link is followed, and the permissions of a file that was there are kept.
@@ -39,6 +39,8 @@ def save(model: Model, path: Any) -> None:
     model : Model
         Built.
     path : str or path-like
+    notes : mapping of str to str, optional
+        Kept beside the description, for `notes` to read; `load` does not look at them.
     """
     from safetensors.numpy import save as to_bytes
 
@@ -70,7 +72,7 @@ def save(model: Model, path: Any) -> None:
         "training": {name: training[name] for name in ("optimizer", "step", "updates", "pending", "epoch")}
         | {"powers": [power.hex() for power in training["powers"]]},
     }
-    content = to_bytes(tensors, metadata={"fastmlp": json.dumps(described)})
+    content = to_bytes(tensors, metadata={**(notes or {}), "fastmlp": json.dumps(described)})
     with replacing(target) as temporary, open(temporary, "xb") as file:
         file.write(content)
         file.flush()
@@ -152,6 +154,14 @@ def load(path: Any, loss: Any = None) -> Model:
         return _model(described, tensors, loss)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: the description does not fit the model: {error}") from error
+
+
+def notes(path: Any) -> dict[str, str]:
+    """What `save` was given as notes, of a file that `load` can read."""
+    from safetensors import safe_open
+
+    with safe_open(os.fsdecode(path), framework="numpy") as file:
+        return {name: text for name, text in (file.metadata() or {}).items() if name != "fastmlp"}
 
 
 def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Model:

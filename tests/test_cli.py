@@ -141,8 +141,8 @@ def test_info_and_version(capsys):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ([], "required: {demo,bench,info}"),
-        (["train"], "'train'"),
+        ([], "required: {demo,bench,info,data,split,train,predict}"),
+        (["tune"], "'tune'"),
         (["demo", "--epochs", "0"], "at least 1 and below 1000000, not 0"),
         (["demo", "--epochs", "two"], "must be an integer, not 'two'"),
         (["demo", "--seed", "-1"], "at least 0"),

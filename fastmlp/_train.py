@@ -1,0 +1,358 @@
+"""`fastmlp train`: from a table to a model, its history and its learning curves."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastmlp
+from fastmlp import files, optimizers, plotting, tables
+from fastmlp._arguments import CommandError, say
+from fastmlp._split import split
+from fastmlp._validation import Array
+from fastmlp.history import History, finished
+
+# Those that suit a target; the first is the default.
+LOSSES_OF_CLASSES = ("softmax_cross_entropy", "binary_cross_entropy", "focal", "binary_focal")
+LOSSES_OF_NUMBERS = ("mean_squared_error", "half_squared_error", "mean_absolute_error", "huber", "log_cosh")
+
+# Name of the notes in the model's file.
+_NOTES = "table"
+
+
+# ---- the table that a model was trained on ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Notes:
+    """What a model's file says of the table that it was trained on.
+
+    Attributes
+    ----------
+    target : str
+    columns : tuple of str
+        In the order of the model's inputs.
+    classes : tuple of str or None
+        In the order of the model's outputs, or of the two values of a single output; None for a regression.
+    """
+
+    target: str
+    columns: tuple[str, ...]
+    classes: tuple[str, ...] | None
+
+    def written(self) -> dict[str, str]:
+        """As `files.save` takes them."""
+        return {_NOTES: json.dumps(dataclasses.asdict(self))}
+
+
+def load(path: str) -> tuple[fastmlp.Model, Notes]:
+    """A model and its notes.
+
+    Raises
+    ------
+    CommandError
+        Where the file is no model, or none that `train` wrote.
+    """
+    try:
+        model = fastmlp.load(path)
+        text = files.notes(path).get(_NOTES)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    if text is None:
+        raise CommandError(
+            f"{path} does not name the columns of its inputs: `fastmlp train` did not write it; read it in Python, by "
+            "fastmlp.load"
+        )
+    try:
+        notes = Notes(**json.loads(text))
+        classes = None if notes.classes is None else tuple(map(str, notes.classes))
+        notes = Notes(str(notes.target), tuple(map(str, notes.columns)), classes)
+        outputs = 1 if classes is None or (len(classes) == 2 and model.loss.link == "sigmoid") else len(classes)
+        if (len(notes.columns), outputs) != (model.n_inputs, model.n_outputs):
+            raise ValueError("as many columns and classes as the model has not")
+    except (ValueError, TypeError) as error:
+        raise CommandError(f"{path}: what it says of its table is damaged: {error}") from None
+    return model, notes
+
+
+# ---- what a target is ----
+
+
+def task_of(asked: str | None, texts: Sequence[str]) -> tuple[bool, str]:
+    """Whether a target is for a classification, and why."""
+    if asked is not None:
+        return asked == "classification", f"--task {asked}"
+    return tables.is_classification(texts)
+
+
+def classes_of(table: tables.Table, target: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """The classes of a target that can be learned.
+
+    Raises
+    ------
+    CommandError
+        Where there is only one, or one for each row.
+    """
+    classes = tables.class_names(texts)
+    if len(classes) == 1:
+        raise CommandError(f"{table.name}: the target {target!r} is {classes[0]!r} in every row; give another one")
+    if len(classes) == len(texts) > 2:
+        raise CommandError(
+            f"{table.name}: the target {target!r} is different in every row ({tables.listed(classes)}), so it names no "
+            "classes; give another --target, or --task regression if it is a number"
+        )
+    return classes
+
+
+def counts(classes: Sequence[str], labels: Array, at_most: int = 10) -> str:
+    """How many rows each class has."""
+    numbers = np.bincount(labels, minlength=len(classes)).tolist()
+    shown = [f"{name} {count:,}" for name, count in zip(classes, numbers, strict=True)]
+    return ", ".join(shown[:at_most]) + (", ..." if len(shown) > at_most else "")
+
+
+def held_out(strata: Array, share: float, seed: int, option: str) -> Array:
+    """Which rows to hold out, as booleans: of each stratum its share.
+
+    Raises
+    ------
+    CommandError
+        Where all rows would be on one side.
+    """
+    many = int(share * len(strata) + 0.5)
+    if not 0 < many < len(strata):
+        raise CommandError(
+            f"{option} {share:g} of {tables.counted(len(strata), 'row')} holds out {many}; choose it so that rows "
+            "remain on both sides"
+        )
+    found = np.zeros(len(strata), bool)
+    found[split(strata, share, seed)[1]] = True
+    return found
+
+
+# ---- data ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Inputs and targets: labels, or numbers. The network learns numbers with mean 0 and standard deviation 1."""
+
+    notes: Notes
+    X: Array
+    y: Array
+    validation: tuple[Array, Array] | None
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def learned(self, y: Array) -> Array:
+        """Targets as the network learns them."""
+        return y if self.notes.classes is not None else (y - self.mean) / self.scale
+
+
+def read(options: argparse.Namespace) -> Data:
+    """Read the tables, and say what they are.
+
+    Raises
+    ------
+    CommandError, OSError
+    """
+    table = tables.read(options.file, options.separator, options.header)
+    table.position(options.target)
+    for name in options.drop:
+        table.position(name)
+    columns = tuple(name for name in table.columns if name != options.target and name not in options.drop)
+    if options.target in options.drop or not columns:
+        raise CommandError("--drop leaves no target, or no column to learn from; drop less")
+    unnamed = [name for name in columns if name in table.unnamed]
+    if table.has_header and unnamed:
+        raise CommandError(
+            f"{table.name}, line 1: column {unnamed[0]} has no name; give it one, or, if it only counts the rows, "
+            f"leave it out by --drop {unnamed[0]}"
+        )
+    texts, _ = table.texts(options.target, "leave the line out")
+    classification, why = task_of(options.task, texts)
+    classes = classes_of(table, options.target, texts) if classification else None
+    notes = Notes(options.target, columns, classes)
+    say(
+        f"{table.name}: {tables.counted(table.n_rows, 'row')}, {tables.counted(len(columns), 'column')} and the target "
+        f"{options.target!r}"
+    )
+    X, y = arrays(table, notes, "leave the column out by --drop {column}")
+    if classes is None:
+        say(f"regression, because of {why}" if options.task else f"regression, because {why}")
+    else:
+        say(f"classification, because {'of ' * bool(options.task)}{why}: {counts(classes, y)}")
+
+    validation = None
+    if options.validation is not None:
+        other = tables.read(options.validation, options.separator, options.header)
+        validation = arrays(other, notes, "leave the line out")
+    elif options.validation_split > 0:
+        strata = np.zeros(len(y), np.int64) if classes is None else y
+        held = held_out(strata, options.validation_split, options.seed, "--validation-split")
+        X, y, validation = X[~held], y[~held], (X[held], y[held])
+    held_rows = "none" if validation is None else f"{len(validation[1]):,}"
+    say(f"{tables.counted(len(y), 'row')} to learn from, {held_rows} for validation\n")
+    if classes is not None:
+        return Data(notes, X, y, validation)
+    scale = float(y.std())
+    if scale <= 1e-12 * abs(float(y.mean())):
+        raise CommandError(
+            f"{table.name}: the target {options.target!r} is {y[0]:g} in every row; give another --target"
+        )
+    return Data(notes, X, y, validation, float(y.mean()), scale)
+
+
+def arrays(table: tables.Table, notes: Notes, remedy: str) -> tuple[Array, Array]:
+    """Inputs and targets of a table.
+
+    Returns
+    -------
+    X : ndarray of shape (n_rows, n_columns), float64
+    y : ndarray of shape (n_rows,), int64 for a classification, float64 for a regression
+    """
+    missing = [name for name in (*notes.columns, notes.target) if name not in table.columns]
+    if missing:
+        table.lacks(missing)
+    X = table.numbers(notes.columns, remedy)
+    if notes.classes is not None:
+        return X, tables.labels(table, notes.target, notes.classes, "leave the line out")
+    return X, table.numbers([notes.target], "leave the line out")[:, 0]
+
+
+# ---- the model ----
+
+
+def make(options: argparse.Namespace, data: Data) -> fastmlp.Model:
+    """The model that is asked for, with its first weights.
+
+    Raises
+    ------
+    CommandError
+        Where the loss does not suit the target.
+    """
+    classes = data.notes.classes
+    fitting = LOSSES_OF_NUMBERS if classes is None else LOSSES_OF_CLASSES
+    loss = options.loss or fitting[0]
+    if loss not in fitting:
+        raise CommandError(
+            f"--loss {loss} does not suit a {'regression' if classes is None else 'classification'}; choose "
+            f"{', '.join(fitting)}, or another --task"
+        )
+    n_outputs = 1 if classes is None or loss.startswith("binary") else len(classes)
+    if classes is not None and n_outputs == 1 and len(classes) != 2:
+        raise CommandError(f"--loss {loss} is for two classes, not {len(classes)}; choose {fitting[0]}")
+    kind = optimizers.BY_NAME[options.optimizer]
+    return fastmlp.Model(
+        [*(fastmlp.Dense(units, options.activation) for units in options.hidden), fastmlp.Dense(n_outputs)],
+        loss=loss,
+        optimizer=kind(**({} if options.learning_rate is None else {"learning_rate": options.learning_rate})),
+        seed=options.seed,
+        n_inputs=data.X.shape[1],
+        n_threads=options.threads,
+        preprocessing=None if options.preprocessing == "none" else options.preprocessing,
+    )
+
+
+def in_units_of_target(model: fastmlp.Model, options: argparse.Namespace, data: Data) -> fastmlp.Model:
+    """A model of the same weights, but for the last layer, which turns what was learned into the target's units.
+
+    Its optimizer starts afresh: the states of the other would be of other units, too.
+    """
+    found = make(options, data)
+    if found.preprocessing is not None:
+        found.adapt(data.X)
+    *before, (W, b) = model.weights
+    found.weights = [*before, (data.scale * W.astype(np.float64), data.mean + data.scale * b.astype(np.float64))]
+    found.history = model.history
+    return found
+
+
+# ---- the command ----
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train a model on a file; save it, its history, and the learning curves as a picture.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        file, target, drop, task, validation, validation_split, preprocessing, hidden, activation, loss, optimizer,
+        learning_rate, epochs, batch_size, patience, seed, threads, silent, out, force, separator, header.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    if options.patience is not None and options.validation is None and options.validation_split == 0:
+        raise CommandError("--patience watches the validation loss; give --validation FILE or --validation-split 0.2")
+    out = options.out or "model.safetensors"
+    stem = out.removesuffix(".safetensors")
+    names = [out, f"{stem}-history.csv", f"{stem}-curves.png"]
+    try:
+        plotting.pyplot()
+    except ImportError as error:
+        say(f"no picture of the learning curves: {error}")
+        del names[2:]
+    paths = tables.targets(names, [options.file, *([options.validation] if options.validation else [])], options.force)
+    data = read(options)
+    stop = None
+    if options.patience is not None:
+        stop = fastmlp.EarlyStopping(patience=options.patience, restore_best_weights=True)
+    try:
+        model = make(options, data)
+        history = model.fit(
+            data.X,
+            data.learned(data.y),
+            batch_size=options.batch_size,
+            epochs=options.epochs,
+            validation_data=data.validation and (data.validation[0], data.learned(data.validation[1])),
+            callbacks=[] if stop is None else [stop],
+            verbose=0 if options.silent else 1,
+        )
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    if not history.epoch:  # Ctrl-C in the first one
+        finished(history)
+    best = None if stop is None else stop.best_epoch
+    say("")
+    if best is not None:
+        say(f"the weights kept are those of epoch {best + 1} of {len(history.epoch)}, of the least validation loss")
+    if data.notes.classes is None:
+        model = in_units_of_target(model, options, data)
+    _tell(model, data)
+    files.save(model, paths[0], data.notes.written())
+    _write_history(paths[1], history)
+    for path in paths[2:]:
+        plotting.save(lambda ax: _curves(ax, history, best), path)
+    say(f"saved {', '.join(names)}")
+    finished(history)  # Ctrl-C has ended the training: the model is that of the last whole epoch, or the best
+    return 0
+
+
+def _tell(model: fastmlp.Model, data: Data) -> None:
+    """Loss and accuracy of the model as it is saved."""
+    for what, pair in (("training", (data.X, data.y)), ("validation", data.validation)):
+        if pair is not None:
+            logs = model.evaluate(*pair)
+            say(", ".join(f"{what} {name} {value:.6g}" for name, value in logs.items()))
+
+
+def _write_history(path: Path, history: History) -> None:
+    with tables.writing(path) as writer:
+        writer.writerow(["epoch", *history.history])
+        for i, epoch in enumerate(history.epoch):
+            writer.writerow([epoch, *(values[i] for values in history.history.values())])
+
+
+def _curves(ax: Any, history: History, best: int | None) -> None:
+    """Losses and accuracies in one picture, and the epoch whose weights were kept."""
+    plotting.history(history, ax)
+    if best is not None:
+        ax.axvline(best + 1, color="0.6", linewidth=0.8, zorder=0)
+        ax.set_xlabel("epoch (grey line: the one whose weights are kept)")

@@ -1,0 +1,503 @@
+"""The programs for files: what split, train and predict write, print and refuse."""
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import _train, cli, files, tables
+from fastmlp.datasets import BREAST_CANCER_FEATURES, load_breast_cancer, load_digits
+
+# A Python in another folder that finds the package which is tested here, be it installed or built in place.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """An empty folder, the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments):
+    """Run a command that must succeed."""
+    assert cli.main([str(argument) for argument in arguments]) == 0
+
+
+def failure(capsys, *arguments):
+    """The message of a command that must fail in one line, before anything is written."""
+    there = sorted(Path().iterdir())
+    capsys.readouterr()
+    try:
+        code = cli.main([str(argument) for argument in arguments])
+    except SystemExit as exit_:
+        code = exit_.code
+    err = capsys.readouterr().err
+    assert code in (1, 2)
+    assert err.startswith("fastmlp: error: ")
+    assert err.count("\n") == 1
+    assert sorted(Path().iterdir()) == there
+    return err
+
+
+def rows(path, separator=","):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file, delimiter=separator))
+
+
+def write(path, lines):
+    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def two_classes(n=40):
+    """A table that is learned at once: the class is the sign of the column a; b is noise, id counts."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=n), 100 + rng.normal(size=n)
+    return ["id,a,kind,b", *(f"{i},{x},{'up' if x > 0 else 'down'},{y}" for i, (x, y) in enumerate(zip(a, b)))]  # noqa: B905
+
+
+def trained(*options, lines=None, target="kind", drop=("id",)):
+    """Train on a small table, in silence."""
+    write("data.csv", two_classes() if lines is None else lines)
+    run("train", "data.csv", "--target", target, *(["--drop", *drop] if drop else []), "--silent", *options)
+
+
+# ---- data ----
+
+
+def test_breast_cancer_comes_back_bit_by_bit(capsys):
+    run("data", "breast-cancer")
+    assert "CC BY 4.0" in capsys.readouterr().out
+    table = tables.read("breast_cancer.csv")
+    X, y = load_breast_cancer()
+    assert table.columns == ("diagnosis", *BREAST_CANCER_FEATURES)
+    np.testing.assert_array_equal(table.numbers(BREAST_CANCER_FEATURES, ""), X)
+    np.testing.assert_array_equal(tables.labels(table, "diagnosis", ("malignant", "benign"), ""), y)
+
+
+def test_digits_come_back(capsys):
+    run("data", "digits", "--out", "d.csv")
+    table = tables.read("d.csv")
+    X, y = load_digits()
+    np.testing.assert_array_equal(table.numbers(table.columns[1:], ""), X)
+    np.testing.assert_array_equal(table.numbers(["digit"], "")[:, 0], y)
+    assert tables.is_classification(table.texts("digit", "")[0])[0]
+
+
+# ---- split ----
+
+
+def test_split_gives_each_class_its_share_and_keeps_every_row(capsys):
+    run("data", "breast-cancer")
+    run("split", "breast_cancer.csv", "--target", "diagnosis", "--test", "0.2", "--seed", "0")
+    whole, train, test = (rows(f"breast_cancer{part}.csv") for part in ("", "-train", "-test"))
+    assert whole[0] == train[0] == test[0]
+    assert len(test) - 1 == 114
+    assert sorted(train[1:] + test[1:]) == sorted(whole[1:])
+    assert sum(row[0] == "malignant" for row in test) == 43  # 0.2 of 212 is 42.4, of 357 it is 71.4
+    order = [whole.index(row) for row in train[1:]]
+    assert order == sorted(order)
+    out = capsys.readouterr().out
+    assert "saved breast_cancer-train.csv, 455 rows: benign 286, malignant 169" in out
+
+
+def test_split_is_drawn_from_the_seed():
+    write("data.csv", two_classes())
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("split", "data.csv", "--target", "kind", "--seed", seed, "--out", f"{name}1", f"{name}2")
+    assert Path("a2").read_bytes() == Path("b2").read_bytes() != Path("c2").read_bytes()
+
+
+def test_split_keeps_cells_as_they_are():
+    lines = ['"a;b"; t;"say ""x"""', *(f'{i}.10; {"yn"[i % 2]};"p;\nq é"' for i in range(6))]
+    Path("data.csv").write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
+    run("split", "data.csv", "--target", "t", "--test", "0.5", "--separator", ";", "--out", "1", "2")
+    train, test = rows("1", ";"), rows("2", ";")
+    assert train[0] == test[0] == ["a;b", "t", 'say "x"']
+    assert sorted(train[1:] + test[1:]) == [[f"{i}.10", f" {'yn'[i % 2]}", "p;\nq é"] for i in range(6)]
+
+
+def test_split_of_numbers_and_of_files_without_names(capsys):
+    write("data.csv", [f"{i},{i * 0.5}" for i in range(10)])
+    run("split", "data.csv", "--target", "2", "--header", "no")
+    assert "whatever their target" in capsys.readouterr().out
+    assert len(rows("data-train.csv")) == 8
+    assert len(rows("data-test.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--test", "0.01"], "--test 0.01 of 40 rows holds out 0"),
+        (["--test", "1"], "must be above 0 and below 1, not 1"),
+        (["--test", "some"], "must be a number, not 'some'"),
+        (["--out", "data.csv", "x.csv", "--force"], "data.csv is a file to read"),
+        (["--out", "x.csv", "x.csv"], "x.csv is named twice"),
+        (["--out", "no/x.csv", "y.csv"], "no such folder"),
+        (["--target", "kid"], "data.csv has no column 'kid', but 'id', 'a', 'kind', 'b'; did you mean 'kind'?"),
+        (["--target", "id", "--task", "classification"], "different in every row"),
+        (["--separator", "::"], "must be one character, or tab"),
+        (["--header", "maybe"], "must be yes or no"),
+    ],
+)
+def test_split_refuses(capsys, arguments, named):
+    write("data.csv", two_classes())
+    assert named in failure(capsys, "split", "data.csv", "--target", "kind", *arguments)
+
+
+def test_nothing_is_overwritten_without_force(capsys):
+    write("data.csv", two_classes())
+    write("data-test.csv", ["mine"])
+    assert "data-test.csv is there already" in failure(capsys, "split", "data.csv", "--target", "kind")
+    assert not Path("data-train.csv").exists()
+    run("split", "data.csv", "--target", "kind", "--force")
+    assert len(rows("data-test.csv")) == 9
+    for name in ("model.safetensors", "model-history.csv", "model-curves.png"):
+        write(name, ["mine"])
+        assert name in failure(capsys, "train", "data.csv", "--target", "kind")
+        Path(name).unlink()
+    trained("--epochs", 1)
+    write("data-predictions.csv", ["mine"])
+    assert "data-predictions.csv" in failure(capsys, "predict", "model.safetensors", "data.csv")
+    assert "model.safetensors is a file" in failure(
+        capsys, "predict", "model.safetensors", "data.csv", "--out", "model.safetensors", "--force"
+    )
+
+
+def test_a_file_that_fails_half_way_is_not_there(monkeypatch, capsys):
+    write("data.csv", two_classes())
+    whole = tables.Table.rows
+
+    def broken(table):
+        for i, row in enumerate(whole(table)):
+            if i == 20 and any(path.suffix == ".tmp" for path in Path().iterdir()):
+                raise OSError("the disk is full")
+            yield row
+
+    monkeypatch.setattr(tables.Table, "rows", broken)
+    assert "the disk is full" in failure(capsys, "split", "data.csv", "--target", "kind")
+
+
+# ---- train ----
+
+
+def test_train_writes_model_history_and_picture(capsys):
+    trained("--epochs", 60, "--hidden", 8, "--learning-rate", "0.01")
+    out = capsys.readouterr().out
+    assert "data.csv: 40 rows, 2 columns and the target 'kind'" in out
+    assert "classification, because the target is text: down" in out
+    assert "32 rows to learn from, 8 for validation" in out
+    model, notes = _train.load("model.safetensors")
+    assert notes == _train.Notes("kind", ("a", "b"), ("down", "up"))
+    assert [layer.units for layer in model.layers] == [8, 2]
+    history = rows("model-history.csv")
+    assert history[0] == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert len(history) == 61
+    assert [float(row[1]) for row in history[1:]] == model.history["loss"]
+    assert float(history[-1][4]) > 0.8
+    assert Path("model-curves.png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "data.csv", "model-curves.png", "model-history.csv", "model.safetensors",
+    ]  # fmt: skip
+
+
+def test_train_is_what_the_library_does():
+    trained("--epochs", 3, "--hidden", 5, 4, "--activation", "tanh", "--optimizer", "rmsprop", "--seed", 3,
+            "--batch-size", 7, "--validation-split", "0.25")  # fmt: skip
+    table = tables.read("data.csv")
+    X = table.numbers(["a", "b"], "")
+    y = tables.labels(table, "kind", ("down", "up"), "")
+    layers = [fastmlp.Dense(5, "tanh"), fastmlp.Dense(4, "tanh"), fastmlp.Dense(2)]
+    model = fastmlp.Model(layers, "softmax_cross_entropy", "rmsprop", seed=3, preprocessing="standardize")
+    history = model.fit(X, y, 7, 3, validation_split=0.25, verbose=0)
+    found = fastmlp.load("model.safetensors")
+    assert found.history["val_loss"] == history["val_loss"]
+    for pair, other in zip(found.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(pair[0], other[0])
+    np.testing.assert_array_equal(found.predict(X), model.predict(X))
+
+
+def test_lines_of_progress_are_those_of_the_library(capsys):
+    write("data.csv", two_classes())
+    run("train", "data.csv", "--target", "kind", "--drop", "id", "--epochs", 2)
+    err = capsys.readouterr().err
+    assert len(re.findall(r"epoch \d/2 .*loss [\d.]+  accuracy [\d.]+  val_loss [\d.]+  val_accuracy [\d.]+", err)) == 2
+    run("train", "data.csv", "--target", "kind", "--drop", "id", "--epochs", 2, "--silent", "--force")
+    assert capsys.readouterr().err == ""
+
+
+def test_patience_stops_and_keeps_the_best_weights(capsys):
+    trained("--epochs", 5000, "--patience", 3, "--learning-rate", "0.05")
+    out = capsys.readouterr().out
+    best, last = map(int, re.search(r"weights kept are those of epoch (\d+) of (\d+)", out).groups())
+    model = fastmlp.load("model.safetensors")
+    losses = model.history["val_loss"]
+    assert len(losses) == last < 5000
+    assert losses.index(min(losses)) == best - 1 == last - 4
+    assert f"validation loss {min(losses):.6g}" in out
+
+
+def test_validation_file_is_matched_by_name():
+    lines = two_classes()
+    cells = [line.split(",") for line in lines]
+    write("other.csv", ["b,kind,note,a", *(f"{b},{kind},x,{a}" for _, a, kind, b in cells[20:])])
+    trained("--epochs", 4, "--validation", "other.csv", lines=lines)
+    other = tables.read("other.csv")
+    X, y = other.numbers(["a", "b"], ""), tables.labels(other, "kind", ("down", "up"), "")
+    history = rows("model-history.csv")
+    assert float(history[-1][3]) == pytest.approx(fastmlp.load("model.safetensors").evaluate(X, y)["loss"], rel=1e-6)
+
+
+def test_no_validation():
+    trained("--epochs", 2, "--validation-split", 0)
+    assert rows("model-history.csv")[0] == ["epoch", "loss", "accuracy"]
+
+
+def test_without_matplotlib_everything_but_the_picture(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    trained("--epochs", 1)
+    out = capsys.readouterr().out
+    assert "no picture of the learning curves: pictures need matplotlib: pip install 'fastmlp[plot]'" in out
+    assert sorted(path.name for path in Path().iterdir()) == ["data.csv", "model-history.csv", "model.safetensors"]
+
+
+@pytest.mark.parametrize("loss", _train.LOSSES_OF_CLASSES)
+def test_losses_of_classes(loss):
+    trained("--epochs", 50, "--loss", loss, "--learning-rate", "0.01", "--preprocessing", "whiten")
+    run("predict", "model.safetensors", "data.csv")
+    found = rows("data-predictions.csv")
+    assert found[0] == ["prediction", "probability of down", "probability of up"]
+    truth = [row[2] for row in rows("data.csv")[1:]]
+    assert np.mean([row[0] == name for row, name in zip(found[1:], truth, strict=True)]) > 0.9
+    p = np.array([row[1:] for row in found[1:]], float)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
+
+
+def large_numbers():
+    """A target far from 0: 250,000 and more, by a law that a line does not have."""
+    x = np.random.default_rng(1).uniform(-2, 2, (200, 2))
+    return ["x1,price,x2", *(f"{a},{250000 + 40000 * (a * a - b)},{b}" for a, b in x.tolist())]
+
+
+@pytest.mark.parametrize("loss", _train.LOSSES_OF_NUMBERS)
+def test_regression_learns_a_target_of_any_scale(capsys, loss):
+    trained("--epochs", 150, "--learning-rate", "0.01", "--loss", loss, lines=large_numbers(), target="price", drop=())
+    assert "regression, because the target is a number" in capsys.readouterr().out
+    run("predict", "model.safetensors", "data.csv")
+    out = capsys.readouterr().out
+    assert float(re.search(r"R2 ([\d.]+)", out)[1]) > 0.98
+    X = tables.read("data.csv").numbers(["x1", "x2"], "")
+    found = fastmlp.load("model.safetensors").predict(X)
+    written = np.array([row for row in rows("data-predictions.csv")[1:]], np.float32)
+    np.testing.assert_array_equal(written, found)
+    y = tables.read("data.csv").numbers(["price"], "")
+    rmse = float(np.sqrt(np.mean((found - y) ** 2)))
+    assert float(re.search(r"root mean squared error ([\d.]+)", out)[1]) == pytest.approx(rmse, rel=1e-5)
+
+
+def test_task_overrides_what_the_target_looks_like(capsys):
+    lines = ["x,n", *(f"{i},{i % 3}" for i in range(30))]
+    trained("--epochs", 1, lines=lines, target="n", drop=())
+    assert "one of 3 whole numbers: 0 10, 1 10, 2 10" in capsys.readouterr().out
+    assert _train.load("model.safetensors")[1].classes == ("0", "1", "2")
+    trained("--epochs", 1, "--task", "regression", "--force", lines=lines, target="n", drop=())
+    assert "regression, because of --task regression" in capsys.readouterr().out
+    assert _train.load("model.safetensors")[1].classes is None
+
+
+def test_numbers_as_classes_are_the_same_however_they_are_written(capsys):
+    trained("--epochs", 1, lines=["x,n", *(f"{i},{i % 2 + 9}" for i in range(30))], target="n", drop=())
+    assert _train.load("model.safetensors")[1].classes == ("9", "10")
+    write("other.csv", ["x,n", "1,9.0", "2,1e1"])
+    run("predict", "model.safetensors", "other.csv")
+    assert "of 2 rows are right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--target", "knd"], "did you mean 'kind'?"),
+        (["--drop", "ids"], "did you mean 'id'?"),
+        (["--drop", "kind"], "--drop leaves no target"),
+        (["--drop", "a", "b", "id"], "or no column to learn from"),
+        (["--loss", "huber"], "--loss huber does not suit a classification; choose softmax_cross_entropy"),
+        (["--target", "a", "--drop", "kind", "--loss", "focal"], "does not suit a regression"),
+        (["--task", "regression"], "line 2, column 'kind': 'up' is not a number"),
+        (["--patience", "3", "--validation-split", "0"], "--patience watches the validation loss"),
+        (["--validation", "data.csv", "--validation-split", "0.1"], "not allowed with"),
+        (["--validation-split", "0.001"], "--validation-split 0.001 of 40 rows holds out 0"),
+        (["--validation", "gone.csv"], "No such file or directory: gone.csv"),
+        (["--hidden", "0"], "at least 1"),
+        (["--activation", "rel"], "'rel'"),
+        (["--optimizer", "lbfgs"], "'lbfgs'"),
+        (["--learning-rate", "-1"], "must be above 0"),
+        (["--learning-rate", "nan"], "must be a finite number"),
+        (["--epochs", "0"], "at least 1"),
+        (["--out", "."], "directory"),
+    ],
+)
+def test_train_refuses(capsys, arguments, named):
+    write("data.csv", two_classes())
+    assert named in failure(capsys, "train", "data.csv", "--target", "kind", "--silent", *arguments)
+
+
+def test_divergence_is_one_line(capsys):
+    write("data.csv", large_numbers())
+    arguments = ["--preprocessing", "none", "--optimizer", "sgd", "--learning-rate", "1e30", "--silent"]
+    assert "the loss became NaN or infinite" in failure(capsys, "train", "data.csv", "--target", "price", *arguments)
+
+
+def test_targets_that_cannot_be_learned(capsys):
+    write("one.csv", ["x,t", "1,a", "2,a"])
+    assert "the target 't' is 'a' in every row" in failure(capsys, "train", "one.csv", "--target", "t")
+    write("flat.csv", ["x,t", "1,0.5", "2,0.5", "3,0.5", "4,0.5", "5,0.5"])
+    assert "is 0.5 in every row" in failure(capsys, "train", "flat.csv", "--target", "t")
+    write("three.csv", ["x,t", *(f"{i},{'abc'[i % 3]}" for i in range(12))])
+    message = failure(capsys, "train", "three.csv", "--target", "t", "--loss", "binary_cross_entropy")
+    assert "is for two classes, not 3" in message
+
+
+def test_ctrl_c_saves_the_model_so_far(capsys, monkeypatch):
+    write("data.csv", two_classes())
+    write_line, lines = fastmlp.callbacks.ProgressBar.on_epoch_end, []
+
+    def interrupted(bar, epoch, logs):
+        write_line(bar, epoch, logs)
+        lines.append(epoch)
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastmlp.callbacks.ProgressBar, "on_epoch_end", interrupted)
+    assert cli.main(["train", "data.csv", "--target", "kind", "--drop", "id"]) == 130
+    captured = capsys.readouterr()
+    assert captured.err.endswith("fastmlp: interrupted\n")
+    assert "saved model.safetensors" in captured.out
+    assert len(fastmlp.load("model.safetensors").history.epoch) == len(lines) == 5
+
+
+# ---- predict ----
+
+
+def test_predictions_are_those_of_the_model(capsys):
+    trained("--epochs", 30, "--learning-rate", "0.01")
+    run("predict", "model.safetensors", "data.csv", "--out", "p.csv", "--keep", "id", "kind")
+    found = rows("p.csv")
+    assert found[0] == ["id", "kind", "prediction", "probability of down", "probability of up"]
+    model = fastmlp.load("model.safetensors")
+    table = tables.read("data.csv")
+    X, y = table.numbers(["a", "b"], ""), tables.labels(table, "kind", ("down", "up"), "")
+    p = model.predict(X)
+    np.testing.assert_array_equal(np.array([row[3:] for row in found[1:]], np.float32), p)
+    assert [row[2] for row in found[1:]] == [("down", "up")[i] for i in p.argmax(axis=1)]
+    assert [row[:2] for row in found[1:]] == [[row[0], row[2]] for row in rows("data.csv")[1:]]
+    logs, counts = model.evaluate(X, y), fastmlp.metrics.confusion_matrix(y, p)
+    out = capsys.readouterr().out
+    assert f"loss {logs['loss']:.6g}\naccuracy {logs['accuracy']:.4f}: {np.trace(counts)} of 40 rows are right" in out
+    for name, row in zip(("down", "up"), counts.tolist(), strict=True):
+        assert re.search(rf"^{name} +{row[0]} +{row[1]}$", out, re.MULTILINE)
+
+
+def test_columns_are_matched_by_name_and_the_target_may_be_missing(capsys):
+    trained("--epochs", 2)
+    run("predict", "model.safetensors", "data.csv", "--out", "p.csv")
+    cells = rows("data.csv")
+    write("turned.csv", ["b,new,a", *(f"{b},?, {a} " for _, a, _, b in cells[1:])])
+    capsys.readouterr()
+    run("predict", "model.safetensors", "turned.csv", "--out", "q.csv")
+    out = capsys.readouterr().out
+    assert "turned.csv: 40 rows; not used: 'new'; predicted without comparing with a target 'kind'" in out
+    assert "accuracy" not in out
+    assert Path("p.csv").read_bytes() == Path("q.csv").read_bytes()
+
+
+def test_files_without_names(capsys):
+    lines = two_classes()[1:]
+    trained("--epochs", 2, "--header", "no", lines=lines, target="3", drop=("1",))
+    assert _train.load("model.safetensors")[1].columns == ("2", "4")
+    run("predict", "model.safetensors", "data.csv", "--header", "no", "--out", "p.csv")
+    assert "accuracy" in capsys.readouterr().out
+    write("inputs.csv", [",".join(line.split(",")[1::2]) for line in lines])  # the model's columns alone
+    run("predict", "model.safetensors", "inputs.csv", "--header", "no", "--out", "q.csv")
+    assert Path("p.csv").read_bytes() == Path("q.csv").read_bytes()
+    write("three.csv", [",".join(line.split(",")[1:]) for line in lines])
+    message = failure(capsys, "predict", "model.safetensors", "three.csv", "--header", "no")
+    assert "three.csv has no column '4'" in message
+
+
+def test_predict_refuses(capsys):
+    trained("--epochs", 1)
+
+    def message(lines, *options):
+        return failure(capsys, "predict", "model.safetensors", write("new.csv", lines), *options)
+
+    assert "new.csv has no columns 'a', 'b', but 'c', 'd'" in message(["c,d", "1,2"])
+    assert "new.csv has no column 'b'" in message(["a,d", "1,2"])
+    unknown = message(["a,b,kind", "1,2,up", "1,2,sideways"])
+    assert "line 3, column 'kind': 'sideways' is none of the classes 'down', 'up'" in unknown
+    assert "--no-target" in unknown
+    assert "line 2, column 'kind': the value is missing" in message(["a,b,kind", "1,2,"])
+    assert "the model needs this column" in message(["a,b", "1,two"])
+    assert "no column 'id'" in message(["a,b", "1,2"], "--keep", "id")
+    assert "'prediction'" in message(["a,b,prediction", "1,2,3"], "--keep", "prediction")
+    run("predict", "model.safetensors", write("new.csv", ["a,b,kind", "1,2,sideways"]), "--no-target")
+
+
+def test_files_that_are_no_model_of_train(capsys):
+    write("data.csv", two_classes())
+    assert "no safetensors file" in failure(capsys, "predict", write("m.safetensors", ["no"]), "data.csv")
+    assert "No such file" in failure(capsys, "predict", "gone.safetensors", "data.csv")
+    model = fastmlp.Model([fastmlp.Dense(2)], "softmax_cross_entropy", n_inputs=2)
+    model.save("plain.safetensors")
+    assert "does not name the columns" in failure(capsys, "predict", "plain.safetensors", "data.csv")
+    damaged = [
+        "{",
+        "[]",
+        '{"target": "kind"}',
+        '{"target": "t", "columns": ["a"], "classes": ["x", "y"]}',
+        '{"target": "t", "columns": ["a", "b"], "classes": null}',
+        '{"target": "t", "columns": 3, "classes": null}',
+    ]
+    for text in damaged:
+        files.save(model, "damaged.safetensors", {"table": text})
+        fastmlp.load("damaged.safetensors")
+        assert "is damaged" in failure(capsys, "predict", "damaged.safetensors", "data.csv")
+
+
+# ---- as users run them ----
+
+
+def test_three_commands_in_an_empty_folder(folder):
+    def command(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "fastmlp", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env=ENVIRONMENT,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    command("data", "breast-cancer", "--out", "data.csv")
+    command("split", "data.csv", "--target", "diagnosis", "--test", "0.2", "--seed", "0")
+    command("train", "data-train.csv", "--target", "diagnosis", "--patience", "10", "--seed", "0")
+    out = command("predict", "model.safetensors", "data-test.csv")
+    accuracy, right = re.search(r"accuracy ([\d.]+): (\d+) of 114 rows are right", out).groups()
+    assert float(accuracy) > 0.93
+    found = rows("data-test-predictions.csv")
+    truth = rows("data-test.csv")
+    assert sum(row[0] == other[0] for row, other in zip(found[1:], truth[1:], strict=True)) == int(right)
+    X = np.array([row[1:] for row in truth[1:]], float)
+    p = np.array([row[1:] for row in found[1:]], np.float32)
+    np.testing.assert_array_equal(fastmlp.load("model.safetensors").predict(X), p)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "data-test-predictions.csv", "data-test.csv", "data-train.csv", "data.csv",
+        "model-curves.png", "model-history.csv", "model.safetensors",
+    ]  # fmt: skip
