@@ -147,6 +147,7 @@ for name, model in models.items():
 left.set(xlabel="epoch", ylabel="100 (1 - loss)", title="Accuracy, as the text calls it")
 right.set(xlabel="epoch", ylabel="squared error, mean over outputs", title="Loss")
 left.legend(title="error of the output")
+plt.show()
 
 # %%
 # What the network of the text sees, and the letter that it names:

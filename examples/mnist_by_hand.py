@@ -88,6 +88,7 @@ for name, said in PUBLISHED.items():
 figure, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 ax.plot(1 + np.arange(EPOCHS), history["loss"])
 ax.set(xlabel="epoch", ylabel="mean loss, nats", title="784-100-10, batches of 10")
+plt.show()
 
 # %%
 # The network, and one that is small enough to see its nodes and edges:
@@ -97,6 +98,7 @@ model.plot(left)
 left.set_title("784-100-10, trained")
 fm.Model([fm.Dense(5, "relu"), fm.Dense(3)], n_inputs=4).plot(right)
 right.set_title("4-5-3, at its start")
+plt.show()
 
 # %%
 # Each activation of the text with its derivative:
