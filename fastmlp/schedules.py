@@ -18,6 +18,8 @@ from fastmlp._validation import Array, bounded_integer, choice, finite_number
 
 # Above all steps that anybody trains, so that all of them are exact in float64.
 _MOST_STEPS = 2**53
+# In cycles, how early a restart may be found: above all roundings, and less than a step of 10^10.
+_RESTART_TOLERANCE = 1e-11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -354,20 +356,14 @@ class CosineRestarts(Schedule):
             if ratio == 1:
                 cycle = np.floor(steps / first)
                 begin, length = cycle * first, np.full(len(steps), first)
-            else:  # cycle i begins at first (ratio^i - 1) / (ratio - 1); the logarithm finds i or a neighbour
-                cycle = np.floor(log(1 + steps / first * (ratio - 1)) / log(np.array([ratio])))
-                cycle -= steps < self._begin(cycle)
-                cycle += steps >= self._begin(cycle + 1)
-                begin, length = self._begin(cycle), first * power(ratio, cycle)
+            else:  # cycle i begins at first (ratio^i - 1) / (ratio - 1), and not a step later by roundings
+                cycle = np.floor(log(1 + steps / first * (ratio - 1)) / log(np.array([ratio])) + _RESTART_TOLERANCE)
+                longer = power(ratio, cycle)
+                begin, length = first * (longer - 1) / (ratio - 1), first * longer
             height, t = power(self.m_mul, cycle), np.clip((steps - begin) / length, 0, 1)
         wave = 0.5 * height * (1 + cos_pi(t))
         rates: Array = self.initial_learning_rate * ((1 - self.alpha) * wave + self.alpha)
         return rates
-
-    def _begin(self, cycle: Array) -> Array:
-        ratio = float(self.t_mul)
-        found: Array = self.first_decay_steps * (power(ratio, cycle) - 1) / (ratio - 1)
-        return found
 
 
 @dataclasses.dataclass(frozen=True)

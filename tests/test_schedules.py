@@ -135,6 +135,23 @@ def test_a_restart_is_where_it_should_be(step):
         assert rate < 0.02
 
 
+@pytest.mark.parametrize(
+    ("first", "t_mul", "begins"),
+    [
+        (100, 1.1, [100, 210, 331]),  # 1.1 in binary is a little more
+        (100, 1.3, [100, 230, 399]),
+        (1000, 1.2, [1000, 2200, 3640, 5368]),
+        (100, 1.01, [100, 201]),
+        (7, 1.3, [7]),
+    ],
+)
+def test_a_restart_is_where_decimals_put_it(first, t_mul, begins):
+    """And not a step later, by a rounding."""
+    schedule = S.CosineRestarts(1.0, first, t_mul)
+    assert [schedule(step) for step in begins] == pytest.approx([1.0] * len(begins), rel=1e-12)
+    assert all(schedule(step - 1) < 0.1 for step in begins)
+
+
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of torch's own imports
 def test_torchs_schedulers_give_the_same():
