@@ -341,6 +341,17 @@ def test_a_loss_that_diverges_ends_the_thread():
     assert np.isfinite(model.weights[0][0]).all()
 
 
+def test_a_divergence_ends_at_its_batch():
+    """The loss of the batches after it is finite again."""
+    X, y = np.ones((4, 1)), np.zeros((4, 1))
+    rate = fm.schedules.Exponential(0.1, 1, 0.5)
+    model = fm.Model([fm.Dense(1)], optimizer=fm.SGD(rate))
+    with pytest.raises(fm.DivergedError) as caught:
+        model.fit([(X, y)] * 3 + [(X, y + 1e30)] + [(X, y)] * 3, verbose=0)
+    assert caught.value.step == 4
+    assert caught.value.learning_rate == rate(3)
+
+
 def test_the_data_are_let_go():
     class Source(list):
         pass

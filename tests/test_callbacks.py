@@ -227,6 +227,16 @@ def test_early_stopping_on_validation_data():
     assert model.evaluate(*data(200, 2))["loss"] == min(losses)
 
 
+def test_the_best_weights_are_those_that_were_evaluated():
+    """With a moving average that is the average."""
+    X, y = data(200)
+    model = classifier(fm.Adam(0.02, use_ema=True, ema_momentum=0.9))
+    stop = fm.EarlyStopping(patience=3, restore_best_weights=True)
+    history = model.fit(X, y, epochs=500, validation_data=data(200, 2), callbacks=[stop], verbose=0)
+    assert 0 < stop.best_epoch == len(history.epoch) - 4
+    assert model.evaluate(*data(200, 2))["loss"] == history["val_loss"][stop.best_epoch] == min(history["val_loss"])
+
+
 def test_the_best_weights_come_back_however_the_training_ends():
     for ends in (KeyboardInterrupt, LookupError):
 

@@ -60,6 +60,20 @@ def test_gradients_steps_and_evaluation():
     np.testing.assert_allclose(model.input_gradients(X, T), known.input_gradients(X, T), rtol=1e-10, atol=1e-14)
 
 
+def test_penalties_of_weights_are_part_of_every_loss():
+    X, y = data()
+    layers = [fm.Dense(9, "tanh", l1=0.1), fm.Dense(3, l2=0.1)]
+    model = fm.Model(layers, "softmax_cross_entropy", fm.SGD(0.0), n_inputs=11, dtype="float64")
+    own = with_loss(model, cross_entropy)
+    expected = model.evaluate(X, y)["loss"]
+    bare = fm.Model([fm.Dense(9, "tanh"), fm.Dense(3)], cross_entropy, n_inputs=11, dtype="float64")
+    bare.weights = model.weights
+    assert expected > bare.evaluate(X, y)["loss"] + 0.1
+    history = own.fit(X, y, len(X), validation_data=(X, y), verbose=0)
+    for found in (own.evaluate(X, y)["loss"], history["val_loss"][0], history["loss"][0], own.train_on_batch(X, y)):
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
 def test_targets_may_be_anything():
     X, _ = data(20)
     names = np.array(["a", "b"] * 10, object)

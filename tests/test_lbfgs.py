@@ -73,6 +73,33 @@ def test_callbacks_and_iterations_end_it():
     assert model.loss_and_gradients(X, y)[0] == history["loss"][-1]
 
 
+@pytest.mark.parametrize("how", ["interrupted", "diverged"])
+def test_what_ends_it_between_two_iterations_leaves_the_weights_of_the_last(how):
+    X, y = data()
+    kept = []
+
+    class Keep(fm.Callback):
+        def on_epoch_end(self, epoch):
+            if epoch == 2:
+                kept.append(self.model.weights)
+
+    def loss(scores, targets):
+        if kept and how == "interrupted":
+            raise KeyboardInterrupt
+        error = scores - targets
+        return np.inf if kept else (error**2).mean(), 2 * error / error.size
+
+    model = fm.Model([fm.Dense(9, "tanh"), fm.Dense(2)], loss, fm.LBFGS())
+    try:
+        history = model.fit(X, y, callbacks=[Keep()], verbose=0)
+    except fm.DivergedError as error:
+        history = error.history
+    assert (history.stopped, history.epoch) == (how, [0, 1, 2])
+    for found, expected in zip(model.weights, kept[0], strict=True):
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_it_is_saved_and_copied(tmp_path):
     model = fm.Model([fm.Dense(2)], optimizer=fm.LBFGS(7, 1e-3, 5), n_inputs=5)
     model.save(tmp_path / "net")

@@ -788,6 +788,30 @@ def test_ctrl_c_outside_of_training_is_raised(slow):
     assert seconds < 1
 
 
+def test_ctrl_c_after_an_update_that_is_not_finite_goes_back_to_the_epoch_before():
+    X, _ = data()
+    model = fm.Model([fm.Dense(1)], n_inputs=X.shape[1])
+    finite = []
+
+    class Interrupt(fm.Callback):
+        def on_epoch_begin(self, epoch):
+            if epoch == 1:
+                before.extend(model.weights[0])
+                model.optimizer = fm.SGD(1e38)
+
+        def on_train_batch_end(self, batch):
+            finite.append(bool(np.isfinite(model.weights[0][0]).all()))
+            if not finite[-1]:
+                raise KeyboardInterrupt
+
+    before = []
+    history = model.fit(1e3 * X, X[:, :1], batch_size=len(X), epochs=3, callbacks=[Interrupt()], verbose=0)
+    assert history.stopped == "interrupted"
+    assert (history.epoch, finite) == ([0], [True, False])
+    for found, expected in zip(model.weights[0], before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_second_ctrl_c_while_callbacks_end_is_raised():
     X, y = data()
     ended = []

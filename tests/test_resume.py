@@ -1,6 +1,7 @@
 """A training goes on where it stopped: fit after fit, and after a kill at any moment, with the bits of one that did not
 stop."""
 
+import contextlib
 import itertools
 import random
 import signal
@@ -177,6 +178,42 @@ def test_a_checkpoint_holds_the_states_of_callbacks(epoch, tmp_path):
     final = fm.load(path)
     assert bits(final) == bits(whole)  # with the best weights restored
     assert final.history.stopped == expected.stopped
+
+
+class Says(fm.Callback):
+    """Puts numbers of the test's own into the logs."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs):
+        logs["mine"] = self.values[epoch]
+
+
+def resumed(path, epoch, values, *watcher):
+    """A training of an epoch for each value that is killed before one of them and gone on with; each callback of
+    `watcher` is made anew."""
+    options = {"epochs": len(values), "verbose": 0}
+    for model, first, ends in [(classifier(), 0, [Kill(epoch)]), (None, epoch, [])]:
+        model = model or fm.load(path)
+        callbacks = [Says(*values), *(make() for make in watcher), fm.Checkpoint(path), *ends]
+        with pytest.raises(Killed) if ends else contextlib.nullcontext():
+            model.fit(X, Y, initial_epoch=first, callbacks=callbacks, **options)
+    return model
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3, 4, 5])
+def test_a_cooldown_goes_on(epoch, tmp_path):
+    model = resumed(tmp_path / "run", epoch, [1.0] * 6, lambda: fm.ReduceLROnPlateau("mine", 0.5, 1, 0, "min", 0, 3))
+    rates = np.array(model.history["learning_rate"])
+    np.testing.assert_allclose(rates / rates[0], [1, 1, 0.5, 0.5, 0.5, 0.25])
+
+
+def test_the_best_file_is_not_replaced_by_a_worse_model(tmp_path):
+    best = tmp_path / "best"
+    values = [2.0, 1.0, 3.0, 1.5]
+    resumed(tmp_path / "run", 2, values, lambda: fm.ModelCheckpoint(best, "mine", save_best_only=True, mode="min"))
+    assert fm.load(best).history.epoch == [0, 1]
 
 
 def test_how_often(tmp_path, monkeypatch):

@@ -103,6 +103,15 @@ def test_weights_are_split_like_the_samples():
     assert found.history == expected.history
 
 
+def test_the_held_out_part_knows_no_class_weight():
+    found = []
+    for class_weight in (None, {1: 3.0}):
+        model = fm.Model([fm.Dense(3)], "softmax_cross_entropy", fm.SGD(0.0), 5)
+        found.append(model.fit(X, Y, validation_split=0.2, class_weight=class_weight, **OPTIONS))
+    assert found[0]["val_loss"] == found[1]["val_loss"]
+    assert found[0]["loss"] != found[1]["loss"]
+
+
 def test_the_data_are_not_copied():
     data, labels = np.zeros((50_000, 200), np.float32), np.arange(50_000) % 3
     model = classifier().build(200)
