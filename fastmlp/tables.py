@@ -78,13 +78,13 @@ class Table:
         """Say which columns are missing."""
         what = f"no column {missing[0]!r}" if len(missing) == 1 else f"no columns {listed(missing)}"
         similar = difflib.get_close_matches(missing[0], self.columns, n=1)
-        remedy = f"; did you mean {similar[0]!r}?" if similar else ""
+        remedy = f" (did you mean {similar[0]!r}?)" if similar else ""
         other = next((mark for mark in ";\t|," if mark in self.columns[0]), None) if len(self.columns) == 1 else None
         if other is not None:
-            remedy = f"; its cells seem to be separated by {other!r}: give --separator {_spelled(other)}"
+            remedy = f" (are its cells separated by {other!r}? Then give --separator {_spelled(other)})"
         if not self.has_header:
-            remedy = "; by --header no columns are called by their numbers"
-        raise CommandError(f"{self.name} has {what}, but {listed(self.columns)}{remedy}")
+            remedy = " (by --header no columns are called by their numbers)"
+        raise CommandError(f"{self.name} has {what}{remedy}, but {listed(self.columns)}")
 
     def numbers(self, columns: Sequence[str], remedy: str) -> Array:
         """Columns of numbers, all finite, none missing.

@@ -141,7 +141,7 @@ def test_split_of_numbers_and_of_files_without_names(capsys):
         (["--out", "data.csv", "x.csv", "--force"], "data.csv is a file to read"),
         (["--out", "x.csv", "x.csv"], "x.csv is named twice"),
         (["--out", "no/x.csv", "y.csv"], "no such folder"),
-        (["--target", "kid"], "data.csv has no column 'kid', but 'id', 'a', 'kind', 'b'; did you mean 'kind'?"),
+        (["--target", "kid"], "data.csv has no column 'kid' (did you mean 'kind'?), but 'id', 'a', 'kind', 'b'"),
         (["--target", "id", "--task", "classification"], "different in every row"),
         (["--separator", "::"], "must be one character, or tab"),
         (["--header", "maybe"], "must be yes or no"),
