@@ -6,8 +6,11 @@ import errno
 import json
 import numbers
 import os
+import platform
+import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,9 @@ from fastmlp.model import Model
 
 # Raised when a file of today could not be read by yesterday's code.
 FORMAT = 2
+
+# In names of temporary files: who writes them. After a restart of a container numbers of processes come again.
+_HOST, _PROCESS = f"{zlib.crc32(platform.node().encode()):08x}", secrets.token_hex(4)
 
 # Those of fastmlp, none that a user has derived.
 LAYERS = {kind.__name__: kind for kind in layers.Layer.__subclasses__() if kind.__module__ == layers.__name__}
@@ -81,8 +87,12 @@ def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> Non
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path beside the target to write to, renamed to it in the end, or removed where that fails."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    """A path beside the target to write to, renamed to it in the end, or removed where that fails.
+
+    What a process that was killed meanwhile left is removed first.
+    """
+    _remove_leftovers(target)
+    temporary = target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         if target.exists():
@@ -90,6 +100,33 @@ def replacing(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)  # is there only after a failure
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove temporary files of this target whose process, on this host, is no more."""
+    pattern = re.compile(re.escape(f".{target.name}.{_HOST}-") + r"(\d{1,9})-([0-9a-f]{8})-[0-9a-f]{8}\.tmp")
+    names: list[str] = []
+    with contextlib.suppress(OSError):  # of a folder that may be written to, but not read
+        names = os.listdir(target.parent)
+    for name in names:
+        found = pattern.fullmatch(name)
+        if found is not None and not _is_alive(int(found[1]), found[2]):
+            with contextlib.suppress(OSError):  # somebody else's, or another was faster
+                (target.parent / name).unlink()
+
+
+def _is_alive(pid: int, process: str) -> bool:
+    if os.name != "posix":  # there os.kill would end it
+        return True
+    if pid == os.getpid():
+        return process == _PROCESS
+    try:
+        os.kill(pid, 0)  # only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def output_folder(name: Any) -> Path:

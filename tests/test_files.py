@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -209,6 +211,39 @@ def test_the_file_is_complete_before_it_gets_its_name(saved, monkeypatch):
     monkeypatch.setattr(files.os, "replace", replace)
     model.save(path)
     assert seen == [(bits(model), path.parent, path)]
+
+
+DIES = """
+import os, sys
+from pathlib import Path
+from fastmlp import files
+
+with files.replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(bytes(1000))
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="nothing tells there whether a process is alive")
+def test_what_a_killed_process_left_is_removed_by_the_next_save(saved):
+    model, path = saved
+    subprocess.run([sys.executable, "-c", DIES, str(path)], check=True, cwd=Path(fm.__file__).parents[1])
+    (left,) = {each.name for each in path.parent.iterdir()} - {path.name}
+    host, pid, process, number = left.removeprefix(f".{path.name}.").removesuffix(".tmp").split("-")
+    names = {
+        "an earlier process of this number": f".{path.name}.{host}-{os.getpid()}-{process}-{number}.tmp",
+        "a process that lives": f".{path.name}.{host}-{os.getppid()}-{process}-{number}.tmp",
+        "another host": f".{path.name}.{int(host, 16) ^ 1:08x}-{pid}-{process}-{number}.tmp",
+        "another file": f".other.{host}-{pid}-{process}-{number}.tmp",
+        "a user's": f".{path.name}.tmp",
+    }
+    for name in names.values():
+        (path.parent / name).touch()
+    with files.replacing(path) as another_thread:
+        another_thread.touch()
+        model.save(path)
+        kept = [each for name, each in names.items() if name != "an earlier process of this number"]
+        assert sorted(os.listdir(path.parent)) == sorted([*kept, path.name, another_thread.name])
 
 
 # ---- damaged and hostile files ----
