@@ -64,8 +64,8 @@ def load(path: str) -> tuple[fastmlp.Model, Notes]:
         raise CommandError(str(error)) from None
     if text is None:
         raise CommandError(
-            f"{path} does not name the columns of its inputs: `fastmlp train` did not write it; read it in Python, by "
-            "fastmlp.load"
+            f"{path} does not name the columns of its inputs: `fastmlp train` did not write it, or Python "
+            "has saved it again; read it by fastmlp.load"
         )
     try:
         notes = Notes(**json.loads(text))
@@ -111,7 +111,7 @@ def classes_of(table: tables.Table, target: str, texts: Sequence[str]) -> tuple[
 def counts(classes: Sequence[str], labels: Array, at_most: int = 10) -> str:
     """How many rows each class has."""
     numbers = np.bincount(labels, minlength=len(classes)).tolist()
-    shown = [f"{name} {count:,}" for name, count in zip(classes, numbers, strict=True)]
+    shown = [f"{name} ({count:,})" for name, count in zip(classes, numbers, strict=True)]
     return ", ".join(shown[:at_most]) + (", ..." if len(shown) > at_most else "")
 
 

@@ -308,6 +308,9 @@ def add_commands(commands: Any) -> None:
         "train",
         help=text,
         description=text[0].upper() + text[1:] + ", and save it, its history, and a picture of its learning curves.",
+        epilog=f"Activations: {', '.join(_engine.activations)}. Losses of classes: "
+        f"{', '.join(_train.LOSSES_OF_CLASSES)}; of numbers: {', '.join(_train.LOSSES_OF_NUMBERS)}. Optimizers: "
+        f"{', '.join(_OPTIMIZERS)}.",
     )
     command.set_defaults(run=_train.run)
     _add_training(command)
@@ -332,7 +335,11 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     add("file", metavar="FILE", help="CSV file: numbers in all columns but the target's")
     add("--target", required=True, metavar="COLUMN", help="what to predict: classes or a number")
     add(
-        "--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out, of patients' numbers for example"
+        "--drop",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns to leave out, for example the numbers of patients",
     )
     add("--task", choices=("classification", "regression"), help="default: what the target looks like")
     validation = command.add_mutually_exclusive_group()

@@ -105,7 +105,7 @@ def test_split_gives_each_class_its_share_and_keeps_every_row(capsys):
     order = [whole.index(row) for row in train[1:]]
     assert order == sorted(order)
     out = capsys.readouterr().out
-    assert "saved breast_cancer-train.csv, 455 rows: benign 286, malignant 169" in out
+    assert "saved breast_cancer-train.csv, 455 rows: benign (286), malignant (169)" in out
 
 
 def test_split_is_drawn_from_the_seed():
@@ -305,7 +305,7 @@ def test_regression_learns_a_target_of_any_scale(capsys, loss):
 def test_task_overrides_what_the_target_looks_like(capsys):
     lines = ["x,n", *(f"{i},{i % 3}" for i in range(30))]
     trained("--epochs", 1, lines=lines, target="n", drop=())
-    assert "one of 3 whole numbers: 0 10, 1 10, 2 10" in capsys.readouterr().out
+    assert "one of 3 whole numbers: 0 (10), 1 (10), 2 (10)" in capsys.readouterr().out
     assert _train.load("model.safetensors")[1].classes == ("0", "1", "2")
     trained("--epochs", 1, "--task", "regression", "--force", lines=lines, target="n", drop=())
     assert "regression, because of --task regression" in capsys.readouterr().out
