@@ -1,12 +1,15 @@
 """Every Python block of the manual runs, and what README.md says of commands, files and names is so."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fastmlp import cli
 
 ROOT = Path(__file__).parents[1]
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "csrc" / "README.md", ROOT / "docs" / "engine.md"]
@@ -28,6 +31,16 @@ def test_python_blocks_run(path, tmp_path, monkeypatch, capsys):
 def test_quick_start_is_short():
     first = blocks(README, "python")[0].splitlines()
     assert 0 < len(first) <= 12
+
+
+def test_programs_for_files_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = next(block for block in blocks(README, "sh") if "fastmlp split" in block).splitlines()
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "fastmlp"
+        assert cli.main(arguments) == 0
+    assert "rows are right" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
