@@ -30,7 +30,8 @@ class Callback:
         Set by `fit`. A callback that calls ``self.stop()``, or sets ``model.stop_training = True``, ends the training
         after the epoch, or, where it does so in `on_train_batch_end`, in the middle of one.
     params : dict
-        "epochs", "steps" (in an epoch), and "metrics", the names that the logs of an epoch will hold at least.
+        "epochs", "initial_epoch", "steps" (in an epoch), and "metrics", the names that the logs of an epoch will hold
+        at least.
 
     Examples
     --------
@@ -593,7 +594,9 @@ class CSVLogger(Callback):
     separator : str, default ","
         One character.
     append : bool, default False
-        Add to a file that is there, in its columns, instead of replacing it.
+        Add to a file that is there, in its columns, instead of replacing it. Where `fit` goes on from an
+        ``initial_epoch`` above 0, lines at its end that tell of this epoch or later ones are removed first: they were
+        written after the checkpoint.
 
     Examples
     --------
@@ -614,9 +617,35 @@ class CSVLogger(Callback):
         """Open the file, and read its columns where it is added to."""
         import csv
 
+        if self.append and self.params["initial_epoch"] > 0 and os.path.isfile(self.path):
+            self._remove_from(self.params["initial_epoch"])
         self.file = open(self.path, "a+" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115  (until on_train_end)
         self.file.seek(0)
         self.columns = next(csv.reader(self.file, delimiter=self.separator), []) if self.append else []
+
+    def _remove_from(self, epoch: int) -> None:
+        """Remove the lines at the end of an epoch or later ones, and one that was cut off, by an atomic rename."""
+        import csv
+
+        from fastmlp import files
+
+        target = files.writable(self.path)
+        with open(target, newline="", encoding="utf-8") as file:
+            lines = file.readlines()
+        rows = list(csv.reader(lines, delimiter=self.separator))
+        if not rows or len(rows) != len(lines) or "epoch" not in rows[0]:  # a file of another kind
+            return
+        kept = len(lines) if lines[-1].endswith("\n") else len(lines) - 1
+        while kept > 1:
+            number = dict(zip(rows[0], rows[kept - 1], strict=False)).get("epoch", "")
+            if not number.isdecimal() or int(number) < epoch:
+                break
+            kept -= 1
+        if kept < len(lines):
+            with files.replacing(target) as temporary, open(temporary, "x", newline="", encoding="utf-8") as file:
+                file.writelines(lines[:kept])
+                file.flush()
+                os.fsync(file.fileno())
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Write a line; before the first one the names."""

@@ -55,7 +55,7 @@ def fit(
     steps = recorded.steps
     by_epoch = bool(hooks.callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
     run.start_epoch()
-    prepare(model, hooks, epochs, steps, validation)
+    prepare(model, hooks, epochs, steps, validation, initial_epoch)
     logs: Logs = {}
     epoch = initial_epoch
     try:
@@ -97,7 +97,14 @@ def fit(
     return history
 
 
-def prepare(model: "Model", hooks: Hooks, epochs: int, steps: int | None, validation: tuple[Array, ...] | None) -> None:
+def prepare(
+    model: "Model",
+    hooks: Hooks,
+    epochs: int,
+    steps: int | None,
+    validation: tuple[Array, ...] | None,
+    initial_epoch: int = 0,
+) -> None:
     """Tell the callbacks of a training that begins."""
     if validation is not None and model.metrics and isinstance(model.loss, Custom):
         model._evaluate(*validation)  # whether these metrics suit what the function takes, before the first epoch
@@ -107,7 +114,7 @@ def prepare(model: "Model", hooks: Hooks, epochs: int, steps: int | None, valida
         names += [f"val_{name}" for name in [*names, *(metric.name for metric in model.metrics)]]
     for callback in hooks.callbacks:
         callback.model = model
-        callback.params = {"epochs": epochs, "steps": steps, "metrics": names}
+        callback.params = {"epochs": epochs, "initial_epoch": initial_epoch, "steps": steps, "metrics": names}
 
 
 def end_epoch(

@@ -79,7 +79,7 @@ def test_hooks_take_keras_arguments_or_fewer():
 def test_params_name_what_the_logs_hold():
     callback = fm.Callback()
     _, history = fit([callback])
-    assert callback.params == {"epochs": 1, "steps": 2, "metrics": list(history.history)}
+    assert callback.params == {"epochs": 1, "initial_epoch": 0, "steps": 2, "metrics": list(history.history)}
     fit([callback], validation=False)
     assert callback.params["metrics"] == ["loss", "accuracy"]
 
@@ -368,6 +368,41 @@ def test_csv_logger(tmp_path):
     fit([fm.CSVLogger(path, ";")])
     assert path.read_text().startswith("epoch;loss;accuracy;val_loss;val_accuracy\n0;")
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_csv_file_that_is_gone_on_with_has_every_epoch_once(tmp_path, monkeypatch):
+    """Lines that were written after the checkpoint go, one that was cut off too; those of a training before stay."""
+    path, net = tmp_path / "log.csv", tmp_path / "net"
+    X, y = data()
+
+    def log(model, **options):
+        model.fit(X, y, callbacks=[fm.CSVLogger(path, append=True)], verbose=0, **options)
+
+    model = classifier()
+    log(model, epochs=3)
+    log(model, epochs=2)
+    model.save(net)
+    log(model, epochs=5, initial_epoch=2)
+    expected = path.read_text()
+    assert [line[:2] for line in expected.splitlines()[1:]] == [f"{epoch}," for epoch in (0, 1, 2, 0, 1, 2, 3, 4)]
+    for more in ("", "5,0.1", "5,0.1,0.2\n6,0", "1"):  # the last would have been 10
+        path.write_text(expected + more)
+        log(fm.load(net), epochs=5, initial_epoch=2)
+        assert path.read_text() == expected
+    for text in ("", "a,b\n1,2\n"):  # nothing, another's
+        path.write_text(text)
+        log(fm.load(net), epochs=5, initial_epoch=4)
+        assert path.read_text().startswith(text or "epoch,")
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    path.write_text(expected)
+    monkeypatch.setattr("os.replace", fails)
+    with pytest.raises(OSError, match="No space"):
+        log(fm.load(net), epochs=5, initial_epoch=2)
+    assert path.read_text() == expected
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["log.csv", "net"]
 
 
 def test_csv_lines_are_there_at_once_and_the_file_is_closed(tmp_path):
