@@ -26,6 +26,9 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from fastmlp import autograd, datasets, gradcheck, initializers, losses, metrics, optimizers, plotting, schedules
+    from fastmlp import callbacks as callbacks
+    from fastmlp import layers as layers
+    from fastmlp import preprocessing as preprocessing
     from fastmlp.callbacks import (
         Callback,
         Checkpoint,
@@ -101,9 +104,27 @@ _NAMES = {
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = (
-    *("autograd", "datasets", "gradcheck", "initializers", "losses", "metrics"),
-    *("optimizers", "plotting", "schedules"),
+    *("autograd", "callbacks", "datasets", "gradcheck", "initializers", "layers", "losses", "metrics"),
+    *("optimizers", "plotting", "preprocessing", "schedules"),
 )
+
+# What other libraries have, and where it is here.
+_ELSEWHERE = {
+    "Sequential": "Model", "MLP": "Model", "load_model": "load", "save_model": "use Model.save",
+    **dict.fromkeys(("Input", "InputLayer"), "give n_inputs to Model, or nothing: the first fit tells"),
+    "Linear": "Dense", "BatchNormalization": "BatchNorm", "BatchNorm1d": "BatchNorm",
+    "LayerNormalization": "LayerNorm", "RMSProp": "RMSprop", "NAdam": "Nadam",
+    **{name: f"use Activation({name.lower()!r}), or the activation of a Dense" for name in
+       ("ReLU", "ELU", "SELU", "GELU", "SiLU", "Mish", "Tanh", "Sigmoid")},
+    "LeakyReLU": "use Activation('leaky_relu', alpha=...), or the activation of a Dense",
+    "Softmax": "leave the last layer without activation: the loss 'softmax_cross_entropy' includes the softmax",
+    "StandardScaler": "Standardize", "PCA": "Whiten", "activations": "give their names, 'relu' for example",
+    "regularizers": "give l1 and l2 to Dense", "constraints": "give max_norm to Dense",
+    **dict.fromkeys(("optim", "optimizer"), "optimizers"), **dict.fromkeys(("nn", "layer"), "layers"),
+    "MSELoss": "use losses.MeanSquaredError()", "CrossEntropyLoss": "use losses.SoftmaxCrossEntropy()",
+    "set_seed": "give seed to Model", "manual_seed": "give seed to Model",
+    "set_num_threads": "give n_threads to Model",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -113,8 +134,11 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(f"fastmlp.{_MODULE_OF[name]}"), name)
         globals()[name] = found  # the next time without this function
         return found
-    raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
+    remedy = _ELSEWHERE.get(name, "")
+    if remedy:
+        remedy = f": {remedy}" if " " in remedy else f": it is called {remedy} here"
+    raise AttributeError(f"module 'fastmlp' has no attribute {name!r}{remedy}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *_MODULES})

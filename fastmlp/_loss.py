@@ -7,7 +7,7 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
-from fastmlp._validation import Array, all_finite, engine_dtype, finite_number, numeric_array
+from fastmlp._validation import Array, OtherNames, all_finite, engine_dtype, finite_number, numeric_array
 
 Numbers = float | tuple[float, ...]
 set_field = object.__setattr__  # of a frozen dataclass, in its __post_init__
@@ -29,12 +29,20 @@ def for_outputs(name: str, value: Numbers, n_outputs: int) -> tuple[float, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Loss:
+class Loss(OtherNames):
     """Base of all losses.
 
     To add one: a kernel and its line in csrc/fastmlp.h, its twin in _reference.py, and a subclass here with a line in
     BY_NAME.
     """
+
+    other_names: ClassVar[dict[str, str]] = {
+        "from_logits": "losses always take raw scores here", "pos_weight": "positive_weight",
+        "weight": "it is called class_weight here, an argument of fit",
+        **dict.fromkeys(("class_weight", "sample_weight"), "it is an argument of fit"),
+        "reduction": "the loss of a batch is always the mean over its samples",
+        "beta": "delta", "quantile": "levels", "q": "levels", "log_input": "scores are always logarithms of rates here",
+    }  # fmt: skip
 
     # Turns scores into predictions: "identity", "softmax", "exp", or an activation.
     link: ClassVar[str] = "identity"

@@ -1,17 +1,21 @@
 """Checks of what users pass in. Every error names the value and the remedy; nothing has changed when one is raised."""
 
 import dataclasses
+import inspect
 import math
 import numbers
 import reprlib
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
+
+if TYPE_CHECKING:
+    from fastmlp.model import Model
 
 Array = npt.NDArray[Any]
 
@@ -20,16 +24,34 @@ _CHECK_BYTES = 1 << 22
 
 
 class OtherNames:
-    """Base of classes with arguments that other libraries call otherwise: an error says what they are called here."""
+    """Base of classes with arguments that other libraries call otherwise: an error says what they are called here.
+
+    `other_names` of a class, beside those of its bases, holds names, or other remedies, of several words.
+    """
 
     other_names: ClassVar[dict[str, str]] = {}
 
     def __new__(cls, *arguments: Any, **options: Any) -> "OtherNames":
-        """Look at the names of the arguments."""
-        for name in options:
-            if name in cls.other_names:
-                raise TypeError(f"{cls.__name__} has no {name}: it is called {cls.other_names[name]} here")
+        """Look at the names of the arguments, and at the number of those without a name."""
+        code = cls.__init__.__code__
+        taken, known = code.co_varnames[1 : code.co_argcount], code.co_varnames
+        for name in options.keys() - known:
+            for base in cls.__mro__:
+                remedy = vars(base).get("other_names", {}).get(name)
+                if remedy is not None:
+                    raise TypeError(f"{cls.__name__} has no {name}: {elsewhere(remedy)}")
+        if len(arguments) > len(taken) and not code.co_flags & inspect.CO_VARARGS:
+            given = ", ".join(map(reprlib.repr, arguments))
+            named = (
+                "without names nothing" if not taken else f"{'' if len(taken) == 1 else 'at most '}{', '.join(taken)}"
+            )
+            raise TypeError(f"{cls.__name__} takes {named}, not {given}")
         return super().__new__(cls)
+
+
+def elsewhere(remedy: str) -> str:
+    """What to say of a name of another library: a single word is what it is called here."""
+    return remedy if " " in remedy else f"it is called {remedy} here"
 
 
 def finite_number(
@@ -65,6 +87,20 @@ def finite_number(
     return number
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value in an error, that of a class with the remedy."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}; call it: {value.__name__}(...)"
+    return repr(value)
+
+
 def plain_fields(options: Any) -> None:
     """Make Python's numbers of the NumPy scalars among the fields of a frozen dataclass, as a file wants them."""
     for field in dataclasses.fields(options):
@@ -93,7 +129,7 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     return value
 
 
-def a_model(value: Any) -> Any:
+def a_model(value: Any) -> "Model":
     """A fastmlp.Model."""
     from fastmlp.model import Model
 
@@ -102,11 +138,19 @@ def a_model(value: Any) -> Any:
     return value
 
 
-def unknown_name(kind: str, name: str, known: Mapping[str, type], other_names: Mapping[str, str]) -> ValueError:
-    """What to raise of a name that is none of those known: what it is called here, or what there is."""
-    called = {cls.__name__: known_name for known_name, cls in known.items()} | dict(other_names)
-    if name in called:
-        return ValueError(f"{kind} {name!r} is called {called[name]!r} here")
+def unknown_name(kind: str, name: str, known: Iterable[str], other_names: Mapping[str, str]) -> ValueError:
+    """What to raise of a name that is none of those known: what it is called here, or what there is.
+
+    Capitals and underscores do not count: "ReLU" and "LeakyReLU" are found, too.
+    """
+
+    def plain(text: str) -> str:
+        return text.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+    known = list(known)
+    called = {plain(other): name for other, name in other_names.items()} | {plain(name): name for name in known}
+    if plain(name) in called:
+        return ValueError(f"{kind} {name!r} is called {called[plain(name)]!r} here")
     return ValueError(f"{kind} {name!r} is unknown; choose {', '.join(map(repr, known))}")
 
 

@@ -16,13 +16,14 @@ from __future__ import annotations  # numpy.random costs 4 ms: not before a weig
 
 import dataclasses
 import math
-from typing import Any
+import numbers
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastmlp._engine import LARGEST
 from fastmlp._portable import log
-from fastmlp._validation import Array, choice, finite_number, numeric_array
+from fastmlp._validation import Array, OtherNames, choice, finite_number, numeric_array, unknown_name
 
 # Streams of the generator from here on belong to the layers' weights, from _FIRST_BIAS_STREAM to their biases; those
 # below to the epochs' shuffles.
@@ -40,8 +41,15 @@ _TRUNCATED_DEVIATION = 0.8796256610342398
 
 
 @dataclasses.dataclass(frozen=True)
-class Initializer:
+class Initializer(OtherNames):
     """Base of all initializers. One of your own overrides `draw`; a model with it can be pickled, but not saved."""
+
+    other_names: ClassVar[dict[str, str]] = {
+        "std": "stddev", "mean": "it is 0 here", "seed": "it is an argument of Model",
+        **dict.fromkeys(("minval", "maxval", "a", "b", "low", "high"), "it is called limit here: from -limit to limit"),
+        "val": "value", "scale": "it is called stddev, limit, gain or value here", "nonlinearity": "the names say it: "
+        "'he_normal' is for relu, 'glorot_normal' for tanh",
+    }  # fmt: skip
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal initializer."""
@@ -352,6 +360,14 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
+# What other libraries call some of them: an error says so.
+OTHER_NAMES = {
+    "xavier_uniform": "glorot_uniform", "xavier_normal": "glorot_normal", "kaiming_uniform": "he_uniform",
+    "kaiming_normal": "he_normal", "random_normal": "normal", "random_uniform": "uniform", "zero": "zeros",
+    "one": "ones", "trunc_normal": "truncated_normal",
+}  # fmt: skip
+
+
 def default(activation: str) -> str:
     """The initializer that keeps the variance of an activation's outputs near that of its inputs.
 
@@ -395,12 +411,16 @@ def checked(name: str, initializer: Any, units: int, bias: bool) -> str | Initia
         if len(shape) != 2 - bias or shape[-1] != units:
             wanted = f"({units},)" if bias else f"(n_in, {units})"
             raise ValueError(f"{name} has shape {shape}, but a layer of {units} units wants {wanted}")
-    chosen = BY_NAME[choice(name, initializer, tuple(BY_NAME))] if isinstance(initializer, str) else initializer
+    if isinstance(initializer, str) and initializer not in BY_NAME:
+        raise unknown_name(name, initializer, BY_NAME, OTHER_NAMES)
+    chosen = BY_NAME[initializer] if isinstance(initializer, str) else initializer
     if bias and isinstance(chosen, Orthogonal):
         raise ValueError(f"{name} may not be Orthogonal, which makes matrices; choose another, 'zeros' for example")
     if isinstance(chosen, Initializer) and type(chosen) is not Initializer:
         named: str | Initializer = initializer
         return named
+    if isinstance(initializer, numbers.Real):
+        raise TypeError(f"{name} must be fastmlp.initializers.Constant({initializer!r}), not the number itself")
     raise TypeError(
         f"{name} must be a name such as 'he_uniform', an array, or an object such as "
         f"fastmlp.initializers.Normal(0.05), not {initializer!r}"

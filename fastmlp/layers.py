@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number
+from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number, shown, unknown_name
 
 if TYPE_CHECKING:
     from fastmlp.initializers import Initializer
@@ -20,7 +20,10 @@ DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 
 
 # What other libraries call some of them: an error says so.
-OTHER_NAMES = {"linear": "identity", "swish": "silu", "logistic": "sigmoid", "gelu_erf": "gelu"}
+OTHER_NAMES = {
+    "linear": "identity", "none": "identity", "swish": "silu", "logistic": "sigmoid", "gelu_erf": "gelu",
+    "gelu_new": "gelu_tanh", "gelu_approximate": "gelu_tanh",
+}  # fmt: skip
 
 
 def _checked_activation(activation: str | None) -> str:
@@ -30,8 +33,8 @@ def _checked_activation(activation: str | None) -> str:
             "'softmax' is no activation here: losses take raw scores. Leave the last layer without activation; "
             "loss='softmax_cross_entropy' includes the softmax and predict returns probabilities"
         )
-    if name in OTHER_NAMES:
-        raise ValueError(f"activation {name!r} is called {OTHER_NAMES[name]!r} here")
+    if isinstance(name, str) and name not in _engine.activations:
+        raise unknown_name("activation", name, _engine.activations, OTHER_NAMES)
     return choice("activation", name, tuple(_engine.activations))
 
 
@@ -53,8 +56,13 @@ class Layer(OtherNames):
 
     other_names: ClassVar[dict[str, str]] = {
         "kernel_initializer": "initializer", "out_features": "units", "bias": "use_bias", "eps": "epsilon",
-        "input_shape": "n_inputs, an argument of Model", "input_dim": "n_inputs, an argument of Model",
-        "in_features": "n_inputs, an argument of Model",
+        **dict.fromkeys(("input_shape", "input_dim", "in_features"), "it is called n_inputs, an argument of Model"),
+        "kernel_regularizer": "it is called l1 and l2 here", "bias_regularizer": "biases have no penalty here",
+        "activity_regularizer": "activations have no penalty here", "kernel_constraint": "it is called max_norm here",
+        "bias_constraint": "biases have no constraint here", "p": "rate", "negative_slope": "alpha", "init": "alpha",
+        "alpha_initializer": "it is called alpha here, a number", "name": "layers have no names here",
+        **dict.fromkeys(("seed", "dtype"), "it is an argument of Model here"),
+        **dict.fromkeys(("normalized_shape", "num_features", "num_parameters"), "a layer finds its width by itself"),
     }  # fmt: skip
 
     def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
@@ -418,15 +426,17 @@ class Residual(Layer):
     layers: Sequence[Layer]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", checked(self.layers))
+        object.__setattr__(self, "layers", checked(self.layers, "a Residual"))
 
 
-def checked(layers: Any) -> tuple[Layer, ...]:
+def checked(layers: Any, whose: str = "a model") -> tuple[Layer, ...]:
     """Layers as a tuple.
 
     Parameters
     ----------
     layers : sequence of Layer
+    whose : str, default "a model"
+        For an error.
 
     Returns
     -------
@@ -436,9 +446,9 @@ def checked(layers: Any) -> tuple[Layer, ...]:
         raise TypeError(f"layers must be a list of layers such as [fastmlp.Dense(10)], not {layers!r}")
     for layer in layers:
         if not isinstance(layer, Layer) or type(layer) is Layer:
-            raise TypeError(f"layers must hold layers such as fastmlp.Dense(10), not {layer!r}")
+            raise TypeError(f"layers must hold layers such as fastmlp.Dense(10), not {shown(layer)}")
     if not layers:
-        raise ValueError("layers is empty; a model needs at least an output layer, for example [fastmlp.Dense(1)]")
+        raise ValueError(f"layers is empty; {whose} needs at least one layer, for example [fastmlp.Dense(1)]")
     return tuple(layers)
 
 

@@ -16,7 +16,7 @@ from fastmlp import _engine
 from fastmlp._engine import LARGEST
 from fastmlp._loss import Loss as Loss  # mypy takes that for a name of this module, too
 from fastmlp._loss import Numbers, for_outputs, numbers_of, set_field
-from fastmlp._validation import Array, all_finite, choice, finite_number, numeric_array, unknown_name
+from fastmlp._validation import Array, all_finite, choice, finite_number, numeric_array, shown, unknown_name
 
 # How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
 _SUM_TOLERANCE = 1e-3
@@ -678,6 +678,17 @@ OTHER_NAMES = {
     "absolute_error": "mean_absolute_error",
     "logcosh": "log_cosh",
     "pinball": "quantile",
+    "mse_loss": "mean_squared_error",
+    "l2": "mean_squared_error",
+    "l1": "mean_absolute_error",
+    "l1_loss": "mean_absolute_error",
+    "bce_loss": "binary_cross_entropy",
+    "bce_with_logits_loss": "binary_cross_entropy",
+    "cross_entropy_loss": "softmax_cross_entropy",
+    "huber_loss": "huber",
+    "smooth_l1_loss": "huber",
+    "poisson_nll_loss": "poisson",
+    "gaussian_nll_loss": "gaussian_nll",
 }
 
 
@@ -701,4 +712,4 @@ def get(loss: "str | Loss | Callable[..., Any]") -> Loss:
         return BY_NAME[loss]()
     if isinstance(loss, str):
         raise unknown_name("loss", loss, BY_NAME, OTHER_NAMES)
-    raise TypeError(f"loss must be a name or a loss such as fastmlp.losses.BinaryCrossEntropy(), not {loss!r}")
+    raise TypeError(f"loss must be a name or a loss such as fastmlp.losses.BinaryCrossEntropy(), not {shown(loss)}")

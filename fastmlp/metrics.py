@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp._validation import Array, bounded_integer, choice, numeric_array, plain_fields
+from fastmlp._validation import Array, bounded_integer, choice, numeric_array, plain_fields, unknown_name
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
@@ -417,6 +417,15 @@ OF_CLASSES: dict[str, Callable[..., float]] = {
 OF_VALUES: dict[str, Callable[..., float]] = {function.__name__: function for function in (r2, rmse, mae)}
 BY_NAME = OF_CLASSES | OF_VALUES
 
+# What other libraries call some of them: an error says so.
+OTHER_NAMES = {
+    **dict.fromkeys(("acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy"), "accuracy"),
+    "accuracy_score": "accuracy", "balanced_accuracy_score": "balanced_accuracy", "precision_score": "precision",
+    "recall_score": "recall", "f1_score": "f1", "auc": "roc_auc", "auroc": "roc_auc", "roc_auc_score": "roc_auc",
+    "r2_score": "r2", "mean_absolute_error": "mae", "root_mean_squared_error": "rmse",
+    **dict.fromkeys(("top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"), "top_k_accuracy"),
+}  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -455,9 +464,11 @@ class Metric:
 
     def __post_init__(self) -> None:
         plain_fields(self)
+        if not isinstance(self.function, str) and self.function in BY_NAME.values():
+            object.__setattr__(self, "function", self.function.__name__)
         known = self.function if isinstance(self.function, str) else None
         if known is not None and known not in BY_NAME:
-            raise ValueError(f"metric {known!r} is unknown; choose {', '.join(map(repr, BY_NAME))}, or give a function")
+            raise unknown_name("metric", known, BY_NAME, OTHER_NAMES)
         if known is None and not callable(self.function):
             raise TypeError(f"a metric must be a name or a function of targets and predictions, not {self.function!r}")
         if self.average is not None:
@@ -487,7 +498,9 @@ class Metric:
             options = {name: getattr(self, name) for name in ("average", "k") if getattr(self, name) is not None}
             return BY_NAME[self.function](y_true, y_pred, **options)
         value = self.function(np.asarray(y_true), np.asarray(y_pred))
-        if np.ndim(value) != 0 or not np.isreal(value):
+        if np.ndim(value) != 0:
+            raise TypeError(f"the metric {self.name!r} must return a number, not an array of shape {np.shape(value)}")
+        if not np.isreal(value):
             raise TypeError(f"the metric {self.name!r} must return a number, not {value!r}")
         return float(value)
 

@@ -30,6 +30,7 @@ from fastmlp._validation import (
     numeric_array,
     sample_weights,
     samples,
+    shown,
 )
 from fastmlp.callbacks import Callback, ProgressBar
 from fastmlp.config import cores
@@ -39,7 +40,7 @@ from fastmlp.preprocessing import Preprocessing
 
 Pairs = list[tuple[Array, ...]]
 
-# What Keras's models have, and where it is here.
+# What models of other libraries have, and where it is here.
 _ELSEWHERE = {
     "compile": "give loss, optimizer and metrics to Model itself",
     "add": "give all layers to Model itself",
@@ -49,6 +50,21 @@ _ELSEWHERE = {
     "load_weights": "use fastmlp.load",
     "test_on_batch": "use model.evaluate",
     "predict_on_batch": "use model.predict",
+    "predict_proba": "use model.predict: its predictions are probabilities where the loss has any",
+    "predict_classes": "use model.predict(X).argmax(axis=1)",
+    "fit_generator": "use model.fit, which takes iterables of batches, too",
+    "partial_fit": "use model.train_on_batch, or fit again",
+    "forward": "use model.predict, or model.scores",
+    "backward": "use model.loss_and_gradients",
+    "score": "use model.evaluate",
+    "state_dict": "read model.weights, or use model.save",
+    "load_state_dict": "assign model.weights, or use fastmlp.load",
+    **dict.fromkeys(("parameters", "get_params", "trainable_weights"), "read model.weights"),
+    "count_params": "model.summary() prints it",
+    **dict.fromkeys(("eval", "train"), "only fit trains, and there is no mode to change"),
+    **dict.fromkeys(("learning_rate", "lr"), "it is in model.optimizer; assign fastmlp.Adam(1e-3), for example"),
+    "coefs_": "read model.weights",
+    **dict.fromkeys(("classes_", "n_classes"), "labels count from 0; there are model.n_outputs"),
 }
 
 _UNCOPIED = ("_network", "_turn", "_runs", "_reader")
@@ -395,8 +411,8 @@ class Model:
         epochs: int = 1,
         validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         shuffle: bool = True,
-        callbacks: Sequence[Callback] = (),
-        verbose: int = 1,
+        callbacks: Sequence[Callback] | None = (),
+        verbose: int | str = 1,
         *,
         validation_split: float = 0.0,
         steps_per_epoch: int | None = None,
@@ -426,9 +442,9 @@ class Model:
             of time does not count: to hold out the end of a series give it as validation_data.
         shuffle : bool, default True
             Visit the samples in a new order in each epoch.
-        callbacks : sequence of Callback, default ()
-        verbose : {0, 1, 2}, default 1
-            0 silent, 1 a line for each epoch and on a terminal a progress bar, 2 lines alone.
+        callbacks : sequence of Callback or None, default ()
+        verbose : {0, 1, 2, "auto"}, default 1
+            0 silent, 1 or "auto" a line for each epoch and on a terminal a progress bar, 2 lines alone.
         steps_per_epoch : int or None, default None
             Batches of an epoch, for an iterable alone. None: all of a pass over it.
         initial_epoch : int, default 0
@@ -487,17 +503,21 @@ class Model:
         3
         """
         epochs = bounded_integer("epochs", epochs)
-        initial_epoch = bounded_integer("initial_epoch", initial_epoch, at_least=0, below=epochs + 1)
+        initial_epoch = bounded_integer("initial_epoch", initial_epoch, at_least=0)
+        if initial_epoch > epochs:
+            raise ValueError(f"initial_epoch={initial_epoch} is past epochs={epochs}, where the training ends")
         batch_size = bounded_integer("batch_size", batch_size)
+        verbose = 1 if isinstance(verbose, str) and verbose == "auto" else verbose
         if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1 or 2, not {verbose!r}")
+            raise ValueError(f"verbose must be 0, 1, 2 or 'auto', not {verbose!r}")
         if not isinstance(shuffle, bool | np.bool_):
             raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
+        callbacks = () if callbacks is None else callbacks
         if not isinstance(callbacks, Sequence):
             raise TypeError(f"callbacks must be a list of fastmlp.Callback objects, not {callbacks!r}")
         for callback in callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {callback!r}")
+                raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {shown(callback)}")
         hooks = Hooks([*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])])
         if steps_per_epoch is not None:
             steps_per_epoch = bounded_integer("steps_per_epoch", steps_per_epoch)

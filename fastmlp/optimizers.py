@@ -10,19 +10,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._validation import Array, OtherNames, bounded_integer, finite_number, plain_fields, unknown_name
-from fastmlp.schedules import Schedule
+from fastmlp._validation import (
+    Array,
+    OtherNames,
+    bounded_integer,
+    finite_number,
+    flag,
+    plain_fields,
+    shown,
+    unknown_name,
+)
+from fastmlp.schedules import Schedule, plain_rate
 
 # Names of the states that each kernel keeps; those that begin with v are never negative.
 STATES: dict[str, tuple[str, ...]] = {
     "sgd": (), "momentum": ("m",), "nesterov": ("m",), "rmsprop": ("v",), "rmsprop_centered": ("m", "v"),
     "adagrad": ("v",), "adam": ("m", "v"), "amsgrad": ("m", "v", "v_max"), "nadam": ("m", "v"), "lion": ("m",),
 }  # fmt: skip
-
-
-def _flag(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -70,8 +74,11 @@ class Optimizer(OtherNames):
     """
 
     other_names: ClassVar[dict[str, str]] = {
-        "lr": "learning_rate", "eps": "epsilon", "betas": "beta_1 and beta_2", "clipnorm": "global_clipnorm (of all "
-        "gradients together)",
+        "lr": "learning_rate", "eps": "epsilon", "beta1": "beta_1", "beta2": "beta_2",
+        "betas": "it is called beta_1 and beta_2 here",
+        "clipnorm": "it is called global_clipnorm (of all gradients together) here",
+        "decay": "give a schedule, fastmlp.schedules.InverseScaling for example, as learning_rate, or weight_decay",
+        "params": "leave it out: the optimizer of a Model moves its weights",
     }  # fmt: skip
 
     learning_rate: float | Schedule = 0.01
@@ -87,10 +94,10 @@ class Optimizer(OtherNames):
     def __post_init__(self) -> None:
         plain_fields(self)
         if not isinstance(self.learning_rate, Schedule) or type(self.learning_rate) is Schedule:
-            finite_number("learning_rate", self.learning_rate, at_least=0)
+            plain_rate("learning_rate", self.learning_rate)
         finite_number("weight_decay", self.weight_decay, at_least=0)
         finite_number("l2", self.l2, at_least=0)
-        _flag("decay_biases", self.decay_biases)
+        flag("decay_biases", self.decay_biases)
         for name in ("global_clipnorm", "clipvalue"):
             if getattr(self, name) is not None:
                 finite_number(name, getattr(self, name), above=0)
@@ -100,7 +107,7 @@ class Optimizer(OtherNames):
             )
         if self.gradient_accumulation_steps is not None:
             bounded_integer("gradient_accumulation_steps", self.gradient_accumulation_steps)
-        _flag("use_ema", self.use_ema)
+        flag("use_ema", self.use_ema)
         finite_number("ema_momentum", self.ema_momentum, at_least=0, below=1)
         object.__setattr__(self, "_options", self._chosen_options())
 
@@ -213,7 +220,7 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         finite_number("momentum", self.momentum, at_least=0, below=1)
-        _flag("nesterov", self.nesterov)
+        flag("nesterov", self.nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum above 0, for example momentum=0.9")
 
@@ -264,6 +271,8 @@ class RMSprop(Optimizer):
     0.95
     """
 
+    other_names: ClassVar[dict[str, str]] = {"alpha": "rho", "decay_rate": "rho", "momentum": "it has none here"}
+
     learning_rate: float | Schedule = 0.001
     rho: float = 0.9
     epsilon: float = 1e-7
@@ -274,8 +283,8 @@ class RMSprop(Optimizer):
         super().__post_init__()
         finite_number("rho", self.rho, at_least=0, below=1)
         finite_number("epsilon", self.epsilon, above=0)
-        _flag("epsilon_in_root", self.epsilon_in_root)
-        _flag("centered", self.centered)
+        flag("epsilon_in_root", self.epsilon_in_root)
+        flag("centered", self.centered)
 
     @property
     def kernel(self) -> str:
@@ -331,7 +340,7 @@ class Adagrad(Optimizer):
         super().__post_init__()
         finite_number("initial_accumulator_value", self.initial_accumulator_value, at_least=0)
         finite_number("epsilon", self.epsilon, above=0)
-        _flag("epsilon_in_root", self.epsilon_in_root)
+        flag("epsilon_in_root", self.epsilon_in_root)
 
     @property
     def kernel(self) -> str:
@@ -395,8 +404,8 @@ class Adam(Optimizer):
         finite_number("beta_1", self.beta_1, at_least=0, below=1)
         finite_number("beta_2", self.beta_2, at_least=0, below=1)
         finite_number("epsilon", self.epsilon, above=0)
-        _flag("bias_correction", self.bias_correction)
-        _flag("amsgrad", self.amsgrad)
+        flag("bias_correction", self.bias_correction)
+        flag("amsgrad", self.amsgrad)
 
     @property
     def kernel(self) -> str:
@@ -584,6 +593,12 @@ class LBFGS(Optimizer):
     LBFGS(max_iterations=50, tolerance=1e-05, memory=10)
     """
 
+    other_names: ClassVar[dict[str, str]] = {
+        "max_iter": "max_iterations", "maxiter": "max_iterations", "tol": "tolerance", "tolerance_grad": "tolerance",
+        "gtol": "tolerance", "history_size": "memory", "maxcor": "memory",
+        **dict.fromkeys(("learning_rate", "lr"), "the minimisation chooses its own steps"),
+    }  # fmt: skip
+
     max_iterations: int = 100
     tolerance: float = 1e-5
     memory: int = 10
@@ -637,4 +652,4 @@ def get(optimizer: "str | Optimizer") -> Optimizer:
         return BY_NAME[optimizer]()
     if isinstance(optimizer, str):
         raise unknown_name("optimizer", optimizer, BY_NAME, {})
-    raise TypeError(f"optimizer must be a name or an optimizer such as fastmlp.Adam(), not {optimizer!r}")
+    raise TypeError(f"optimizer must be a name or an optimizer such as fastmlp.Adam(), not {shown(optimizer)}")

@@ -161,9 +161,7 @@ def history(history: History, ax: Any = None, names: Sequence[str] | None = None
             axes[-1].yaxis.set_visible(False)
             least, most = f"{min(rates, default=0):.3g}", f"{max(rates, default=0):.3g}"
             curves[-1].set_label(f"learning rate, {least}" + (f" to {most}" if most != least else ""))
-    if (
-        len(history.epoch) == 1
-    ):  # beside each other: each axis has its own scale, and puts its points at the same height
+    if len(history.epoch) == 1:  # beside each other, as the scale of each axis puts its points at the same heights
         for i, curve in enumerate(curves):
             curve.set_xdata([history.epoch[0] + 1 + 0.1 * (i - (len(curves) - 1) / 2)])
         ax.set_xlim(history.epoch[0] + 0.25, history.epoch[0] + 1.75)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp._validation import Array, choice, finite_number, plain_fields, unknown_name
+from fastmlp._validation import Array, choice, finite_number, plain_fields, shown, unknown_name
 
 Statistics = dict[str, Array]
 
@@ -185,5 +185,5 @@ def get(preprocessing: "str | Preprocessing | None") -> Preprocessing | None:
     if isinstance(preprocessing, str):
         raise unknown_name("preprocessing", preprocessing, BY_NAME, {})
     raise TypeError(
-        f"preprocessing must be one of {names} or an object such as fastmlp.Standardize(), not {preprocessing!r}"
+        f"preprocessing must be one of {names} or an object such as fastmlp.Standardize(), not {shown(preprocessing)}"
     )

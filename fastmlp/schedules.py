@@ -7,14 +7,15 @@ additions, multiplications and divisions (fastmlp/_portable.py), without the C l
 """
 
 import dataclasses
+import numbers
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastmlp._portable import cos_pi, exp, log, power
-from fastmlp._validation import Array, bounded_integer, choice, finite_number
+from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number, shown
 
 # Above all steps that anybody trains, so that all of them are exact in float64.
 _MOST_STEPS = 2**53
@@ -22,8 +23,16 @@ _MOST_STEPS = 2**53
 _RESTART_TOLERANCE = 1e-11
 
 
+def plain_rate(name: str, value: Any) -> float:
+    """A learning rate that is no schedule."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        wanted = "a number or a schedule such as fastmlp.schedules.OneCycle(0.1, total_steps=1000)"
+        raise TypeError(f"{name} must be {wanted}, not {shown(value)}")
+    return finite_number(name, value, at_least=0)
+
+
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class Schedule(OtherNames):
     """Base of all schedules: constants that are checked at once and never change.
 
     One of your own overrides `rates`; a model with it can be pickled, but not saved.
@@ -37,6 +46,13 @@ class Schedule:
     >>> round(Sawtooth()(150), 3)
     0.05
     """
+
+    other_names: ClassVar[dict[str, str]] = {
+        "lr": "initial_learning_rate", "learning_rate": "initial_learning_rate", "base_lr": "initial_learning_rate",
+        "gamma": "decay_rate", "step_size": "it is called decay_steps here", "end_lr": "end_learning_rate",
+        "optimizer": "give the schedule to the optimizer, as its learning_rate",
+        "last_epoch": "a schedule follows the steps of its optimizer", "staircase": "choose StepDecay or Exponential",
+    }  # fmt: skip
 
     def rates(self, first: int, n: int) -> Array:
         """Learning rates of steps first, ..., first + n - 1.
@@ -104,7 +120,7 @@ class StepDecay(Schedule):
     initial_learning_rate : float
         At least 0.
     decay_steps : int
-        At least 1.
+        At least 1; steps, not epochs: every 30 epochs are ``30 * steps_per_epoch``.
     decay_rate : float, default 0.1
         In (0, 1].
 
@@ -138,7 +154,8 @@ class MultiStep(Schedule):
     initial_learning_rate : float
         At least 0.
     milestones : sequence of int
-        Steps, ascending, at least 1.
+        Steps, ascending, at least 1; not epochs: after 30 and 60 of these ``[30 * steps_per_epoch, 60 *
+        steps_per_epoch]``.
     decay_rate : float, default 0.1
         In (0, 1].
 
@@ -332,6 +349,11 @@ class CosineRestarts(Schedule):
            0.11715729, 0.8       ])
     """
 
+    other_names: ClassVar[dict[str, str]] = {
+        "decay_steps": "first_decay_steps", "T_0": "first_decay_steps", "T_max": "first_decay_steps", "T_mult": "t_mul",
+        "eta_min": "it is called alpha here, a share of initial_learning_rate",
+    }  # fmt: skip
+
     initial_learning_rate: float
     first_decay_steps: int
     t_mul: float = 2.0
@@ -399,6 +421,11 @@ class OneCycle(Schedule):
     [0.04, 1.0, 4e-06]
     """
 
+    other_names: ClassVar[dict[str, str]] = {
+        "max_lr": "max_learning_rate", "initial_learning_rate": "max_learning_rate",
+        **dict.fromkeys(("epochs", "steps_per_epoch"), "give total_steps=epochs * steps_per_epoch"),
+    }  # fmt: skip
+
     max_learning_rate: float
     total_steps: int
     pct_start: float = 0.3
@@ -447,6 +474,8 @@ class Warmup(Schedule):
     array([0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
     """
 
+    other_names: ClassVar[dict[str, str]] = {"warmup_steps": "steps", "total_iters": "steps", "schedule": "then"}
+
     steps: int
     then: float | Schedule
 
@@ -456,7 +485,7 @@ class Warmup(Schedule):
             raise TypeError("then must be another schedule than Warmup; add up their steps")
         if isinstance(self.then, Schedule):
             return
-        object.__setattr__(self, "then", Constant(finite_number("then", self.then, at_least=0)))
+        object.__setattr__(self, "then", Constant(plain_rate("then", self.then)))
 
     def rates(self, first: int, n: int) -> Array:
         """Learning rates of steps first, ..., first + n - 1, of shape (n,), float64."""

@@ -97,5 +97,5 @@ def test_second_derivatives_are_refused(model):
 
 def test_only_a_model_is_a_primitive():
     for call in (fm.autograd.primitive, fm.autograd.flat_weights, lambda model: fm.autograd.set_flat_weights(model, 1)):
-        with pytest.raises(TypeError, match="model must be a fastmlp.Model, not int"):
+        with pytest.raises(TypeError, match=r"model must be a fastmlp\.Model, not int"):
             call(3)

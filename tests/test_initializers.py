@@ -275,7 +275,7 @@ def test_an_initializer_that_draws_something_else_is_refused(drawn):
 BAD = {
     "an unknown name": (lambda: fm.Dense(3, initializer="he"), ValueError, ["initializer", "'he'", "'he_uniform'"]),
     "an unknown name of a bias": (lambda: fm.Dense(3, bias_initializer="x"), ValueError, ["bias_initializer", "'x'"]),
-    "a number": (lambda: fm.Dense(3, initializer=0.1), TypeError, ["0.1", "Normal(0.05)"]),
+    "a number": (lambda: fm.Dense(3, initializer=0.1), TypeError, ["Constant(0.1)"]),
     "a class": (lambda: fm.Dense(3, initializer=Normal), TypeError, ["Normal"]),
     "the base class": (lambda: fm.Dense(3, initializer=initializers.Initializer()), TypeError, ["Initializer()"]),
     "a negative deviation": (lambda: Normal(-1), ValueError, ["stddev", "-1"]),

@@ -183,7 +183,7 @@ def test_float32_is_summed_in_float64(sklearn):
         (lambda: M.Metric("top_k_accuracy", k=0), ValueError, "k must be at least 1"),
         (lambda: M.Metric(lambda t, p: 0), ValueError, "'<lambda>' is no name for a metric; give one"),
         (lambda: M.Metric(lambda t, p: "good", name="x")([0], [0]), TypeError, "metric 'x' must return a number"),
-        (lambda: M.Metric(lambda t, p: t, name="x")([0, 1], [0, 1]), TypeError, "must return a number, not array"),
+        (lambda: M.Metric(lambda t, p: t, name="x")([0, 1], [0, 1]), TypeError, r"not an array of shape \(2,\)"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_named(call, error, message):
@@ -291,7 +291,8 @@ def test_metrics_are_saved_and_copied(tmp_path):
     ("metrics", "options", "error", "message"),
     [
         ("f1", {}, TypeError, r"metrics must be a list such as \['f1'\], not 'f1'"),
-        (["F1"], {}, ValueError, "metric 'F1' is unknown"),
+        (["F1"], {}, ValueError, "metric 'F1' is called 'f1' here"),
+        (["F3"], {}, ValueError, "metric 'F3' is unknown"),
         (["r2"], {}, ValueError, "the metric 'r2' is of values, but SoftmaxCrossEntropy predicts classes"),
         (["f1"], {"loss": "mean_squared_error"}, ValueError, "'f1' is of classes, but MeanSquaredError predicts val"),
         (["f1"], {"loss": "binary_cross_entropy"}, ValueError, "with 3 outputs predicts several labels"),

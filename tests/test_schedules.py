@@ -366,10 +366,10 @@ def test_rates_of_ones_own_are_checked(wrong):
         (lambda: S.OneCycle(0.1, 9, 1.0), ValueError, "pct_start must be .* below 1, not 1.0"),
         (lambda: S.OneCycle(0.1, 9, anneal_strategy="cosine"), ValueError, "anneal_strategy must be one of 'cos'"),
         (lambda: S.Warmup(0, 0.1), ValueError, "steps must be at least 1, not 0"),
-        (lambda: S.Warmup(5, "cosine"), TypeError, "then must be a number, not 'cosine'"),
+        (lambda: S.Warmup(5, "cosine"), TypeError, "then must be a number or a schedule such as .*, not 'cosine'"),
         (lambda: S.Warmup(5, S.Warmup(5, 0.1)), TypeError, "then must be another schedule than Warmup"),
         (lambda: fm.SGD(S.Schedule()), TypeError, "learning_rate must be a number"),
-        (lambda: fm.Adam("cosine"), TypeError, "learning_rate must be a number, not 'cosine'"),
+        (lambda: fm.Adam("cosine"), TypeError, "learning_rate must be a number or a schedule .*, not 'cosine'"),
         (lambda: fm.Adam(S.StepDecay), TypeError, "learning_rate must be a number"),
     ],
 )  # fmt: skip
