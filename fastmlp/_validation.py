@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import math
 import numbers
+import os
 import reprlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -89,9 +90,16 @@ def finite_number(
 
 def flag(name: str, value: Any) -> bool:
     """True or False."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, not {value!r}")
-    return value
+    return bool(value)
+
+
+def file_path(name: str, value: Any) -> str:
+    """The path of a file as a string."""
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise TypeError(f"{name} must be a string or path-like, such as 'model.safetensors', not {value!r}")
+    return os.fsdecode(value)
 
 
 def shown(value: Any) -> str:
@@ -225,12 +233,16 @@ def sample_weights(name: str, value: Any, n_samples: int, dtype: str) -> Array:
 def class_weights(value: Any, classes: Array, n_classes: int) -> Array:
     """The weight of each sample by its class; 1 where no weight is given."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"class_weight must be a dictionary such as {{0: 1.0, 1: 2.5}}, not {value!r}")
+        balanced = f"dict(enumerate(len(y) / ({n_classes} * np.bincount(y))))"
+        raise TypeError(
+            f"class_weight must be a dictionary such as {{0: 1.0, 1: 2.5}}, not {shown(value)}; a list of weights is "
+            f"dict(enumerate(weights)), and weights that balance integer labels y are {balanced}"
+        )
     weights = np.ones(n_classes)
     for key, weight in value.items():
-        if isinstance(key, bool) or not isinstance(key, numbers.Integral) or not 0 <= int(key) < n_classes:
+        if not isinstance(key, numbers.Integral | np.bool_) or not 0 <= int(key) < n_classes:
             raise ValueError(f"class_weight names the class {key!r}, but there are the classes 0 to {n_classes - 1}")
-        weights[key] = finite_number(f"class_weight[{key!r}]", weight, at_least=0)
+        weights[int(key)] = finite_number(f"class_weight[{key!r}]", weight, at_least=0)
     return weights[classes]
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import math
+import numbers
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -117,6 +118,12 @@ def _n_bytes(batch: Batch | BaseException | None) -> int:
     return sum(array.nbytes for array in batch) if isinstance(batch, tuple) else 0
 
 
+def is_iterable(batches: Any) -> bool:
+    """Whether batches can be taken from something one after the other; not from an array."""
+    by_number = hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
+    return (isinstance(batches, Iterable) or by_number) and not hasattr(batches, "__array__")
+
+
 class BatchRun:
     """Stands for an engine.Run in `training.fit`: its data come from an iterable, and each batch is a step.
 
@@ -163,7 +170,10 @@ class BatchRun:
 
     def _begin(self) -> None:
         """Begin a pass over what gives an epoch each time."""
-        self.reader = Reader(iter(self.batches))
+        given: Any = self.batches
+        self.reader = Reader(
+            iter(given) if isinstance(given, Iterable) else (given[i] for i in range(len(given)))  # as Keras's Sequence
+        )
         self.reader.start(math.inf if self.steps_per_epoch is None else self.steps_per_epoch, self._checked)
 
     def __enter__(self) -> "BatchRun":
@@ -181,6 +191,11 @@ class BatchRun:
             many = f" of {len(given)}" if isinstance(given, tuple | list) else ""
             raise TypeError(
                 f"batch {i} must be a pair (X, y) or (X, y, sample_weight), not {type(given).__name__}{many}"
+            )
+        if isinstance(given[1], numbers.Number) or getattr(given[1], "shape", None) == ():
+            raise ValueError(
+                f"batch {i} is a single sample, of y={given[1]!r}; give fit arrays X and y of all samples, or batches of "
+                "several"
             )
         X, targets = self.model._data(given[0], given[1], (f"X of batch {i}", f"y of batch {i}"), self.n_inputs)
         self.n_inputs = X.shape[1]

@@ -6,6 +6,7 @@ hooks, histories and CSV files from 0.
 """
 
 import dataclasses
+import numbers
 import os
 import string
 import sys
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
-from fastmlp._validation import Array, bounded_integer, choice, finite_number
+from fastmlp._validation import Array, bounded_integer, choice, file_path, finite_number, flag
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -204,6 +205,12 @@ def _direction(monitor: str) -> str:
     raise ValueError(f"mode='auto' does not know whether less {monitor!r} is better; give mode='min' or mode='max'")
 
 
+def _verbosity(verbose: Any) -> int:
+    if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1):
+        raise ValueError(f"verbose must be 0 or 1, not {verbose!r}")
+    return int(verbose)
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -262,9 +269,9 @@ class EarlyStopping(Monitor):
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         self.patience = bounded_integer("patience", patience, at_least=0)
-        self.verbose = verbose
+        self.verbose = _verbosity(verbose)
         self.baseline = None if baseline is None else finite_number("baseline", baseline)
-        self.restore_best_weights = restore_best_weights
+        self.restore_best_weights = flag("restore_best_weights", restore_best_weights)
         self.start_from_epoch = bounded_integer("start_from_epoch", start_from_epoch, at_least=0)
         self.target = None if target is None else finite_number("target", target)
         self.best: float | None = None
@@ -355,7 +362,7 @@ class ReduceLROnPlateau(Monitor):
         super().__init__(monitor, mode, min_delta)
         self.factor = finite_number("factor", factor, above=0, below=1)
         self.patience = bounded_integer("patience", patience, at_least=0)
-        self.verbose = verbose
+        self.verbose = _verbosity(verbose)
         self.cooldown = bounded_integer("cooldown", cooldown, at_least=0)
         self.min_lr = finite_number("min_lr", min_lr, at_least=0)
 
@@ -470,14 +477,14 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode if save_best_only or mode != "auto" else "min", 0.0)
-        self.path = os.fspath(path)
+        self.path = file_path("path", path)
         try:
             self.fields = [field for _, field, _, _ in string.Formatter().parse(self.path) if field is not None]
         except ValueError as error:
             raise ValueError(f"path {self.path!r} has a field that cannot be read: {error}") from None
         if not all(field.isidentifier() for field in self.fields):
             raise ValueError(f"path {self.path!r} must have fields with names, such as {{epoch}} or {{val_loss:.3f}}")
-        self.save_best_only = save_best_only
+        self.save_best_only = flag("save_best_only", save_best_only)
         threshold = initial_value_threshold
         self.best = None if threshold is None else finite_number("initial_value_threshold", threshold)
 
@@ -553,7 +560,7 @@ class Checkpoint(Callback):
     def __init__(
         self, path: str | os.PathLike[str], every_epochs: int | None = None, every_seconds: float | None = None
     ) -> None:
-        self.path = os.fspath(path)
+        self.path = file_path("path", path)
         if every_epochs is None and every_seconds is None:
             every_epochs = 1
         self.every_epochs = None if every_epochs is None else bounded_integer("every_epochs", every_epochs)
@@ -606,10 +613,10 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.path = os.fspath(path)
+        self.path = file_path("path", path)
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator must be one character, not {separator!r}")
-        self.separator, self.append = separator, append
+        self.separator, self.append = separator, flag("append", append)
         self.file: IO[str] | None = None
         self.columns: list[str] = []
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import initializers, layers, losses, optimizers, preprocessing, schedules
-from fastmlp._validation import bounded_integer, finite_number
+from fastmlp._validation import bounded_integer, file_path, finite_number
 from fastmlp._version import __version__
 from fastmlp.history import History
 from fastmlp.metrics import Metric
@@ -140,7 +140,7 @@ def output_folder(name: Any) -> Path:
 
 def writable(path: Any) -> Path:
     """Where to write: a regular file, or a new one in a folder that is there."""
-    target = Path(os.path.realpath(os.fsdecode(path)))
+    target = Path(os.path.realpath(file_path("path", path)))
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder to save in", str(target.parent))
     if target.is_dir():
@@ -167,7 +167,7 @@ def load(path: Any, loss: Any = None) -> Model:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = os.fsdecode(path)
+    path = file_path("path", path)
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     try:
@@ -266,8 +266,13 @@ def _described_states(states: list[tuple[str, dict[str, Any]]], tensors: dict[st
     """States of callbacks; lists of arrays among them go to the tensors."""
     described = []
     for i, (kind, state) in enumerate(states):
-        plain = dict(state)
-        for name, value in state.items():
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in state.items()}
+        for name, value in plain.items():
+            if not isinstance(name, str) or not _can_be_described(value):
+                raise TypeError(
+                    f"get_state of {kind} gives {value!r} as {name!r}, which a file cannot hold: give numbers, strings "
+                    "or None by name, or lists like Model.weights"
+                )
             if isinstance(value, list):
                 plain[name] = [len(arrays) for arrays in value]
                 tensors |= {
@@ -277,6 +282,13 @@ def _described_states(states: list[tuple[str, dict[str, Any]]], tensors: dict[st
                 }
         described.append([kind, plain])
     return described
+
+
+def _can_be_described(value: Any) -> bool:
+    """Whether a state of a callback can be read back as what it was."""
+    if isinstance(value, list):
+        return all(isinstance(arrays, tuple) and all(isinstance(a, np.ndarray) for a in arrays) for arrays in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _made_states(described: list[Any], tensors: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

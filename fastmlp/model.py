@@ -7,7 +7,7 @@ import itertools
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from fastmlp._validation import (
 from fastmlp.callbacks import Callback, ProgressBar
 from fastmlp.config import cores
 from fastmlp.history import History
-from fastmlp.layers import Activation, Dense, Layer, checked, flat, plan, widths
+from fastmlp.layers import Activation, Dense, Dropout, Flatten, Layer, checked, flat, plan, widths
 from fastmlp.preprocessing import Preprocessing
 
 Pairs = list[tuple[Array, ...]]
@@ -66,6 +66,9 @@ _ELSEWHERE = {
     "coefs_": "read model.weights",
     **dict.fromkeys(("classes_", "n_classes"), "labels count from 0; there are model.n_outputs"),
 }
+
+# What may be assigned.
+_ASSIGNED = ("history", "metrics", "n_threads", "optimizer", "stop_reason", "stop_training", "weights")
 
 _UNCOPIED = ("_network", "_turn", "_runs", "_reader")
 
@@ -137,9 +140,7 @@ class Model:
         self._n_outputs = dense[-1].units
         self._weighted = tuple(layer for layer, _ in widths(self.layers, n_inputs) if layer.weight_shapes(1))
         self._loss = losses_module.get(loss)
-        last = self.layers[-1]
-        activation = last.activation if isinstance(last, Dense | Activation) else None
-        self._loss.check_outputs(self.n_outputs, activation or "identity")
+        self._loss.check_outputs(self.n_outputs, _last_activation(self.layers))
         self._dtype = _dtype(dtype)
         self._optimizer = self._suited(optimizer)
         drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
@@ -202,7 +203,8 @@ class Model:
     def optimizer(self) -> optimizers_module.Optimizer:
         """The optimizer; assign another to go on with it.
 
-        One of the same kind with other constants, a smaller learning rate for instance, keeps its state.
+        One of the same kind with other constants, a smaller learning rate for instance, keeps its state. A moving
+        average of the weights goes on with any optimizer that has ``use_ema=True``, and is lost with one that has not.
         """
         return self._optimizer
 
@@ -343,7 +345,8 @@ class Model:
         """[(W, b), ...], the arrays of each layer that has any: of `Dense` W of shape (n_in, n_out) and b of shape
         (n_out,); of the others what their docstrings say, as (gamma, beta, mean, variance) of `BatchNorm`.
 
-        Copies, read-only so that nobody writes into them in vain; assign a whole list to change the weights.
+        Copies, read-only so that nobody writes into them in vain; assign a whole list to change the weights. A moving
+        average (`average_weights`) then starts again from them.
         """
         pairs: Pairs = self._built().get_weights()
         for array in (array for pair in pairs for array in pair):
@@ -365,7 +368,8 @@ class Model:
     @property
     def average_weights(self) -> Pairs | None:
         """The moving average of `weights` that predicts and evaluates where the optimizer has ``use_ema=True``, as
-        copies; None where there is none."""
+        copies; None where there is none. Assigning `weights` starts it again from them, assigning an optimizer
+        without ``use_ema=True`` ends it."""
         pairs: Pairs | None = self._built().get_average()
         return pairs
 
@@ -479,10 +483,10 @@ class Model:
 
         Notes
         -----
-        A list of batches, or any object whose ``__iter__`` begins anew, gives a whole epoch each time, or its first
-        `steps_per_epoch` batches. A generator or another iterator goes on from one epoch, and from one `fit`, to the
-        next: `steps_per_epoch` says where an epoch ends. Batches may differ in size. The weights get the bits that
-        `train_on_batch` would give over the same batches.
+        A list of batches, any object whose ``__iter__`` begins anew, or one that has a length and items by number gives
+        a whole epoch each time, or its first `steps_per_epoch` batches. A generator or another iterator goes on from
+        one epoch, and from one `fit`, to the next: `steps_per_epoch` says where an epoch ends. Batches may differ in
+        size. The weights get the bits that `train_on_batch` would give over the same batches.
 
         A thread reads ahead: at most 8 batches, or 64 MiB of them. Of an iterator it takes no more than
         ``epochs * steps_per_epoch`` batches; those that it has read when the training stops early are kept for the
@@ -539,10 +543,12 @@ class Model:
             done.stopped = self.history.stopped
             return done
         if y is None:
-            if not isinstance(X, Iterable) or hasattr(X, "__array__"):
+            if not batches.is_iterable(X):
                 raise TypeError(
                     f"y is None; fit takes arrays X and y, or an iterable of (X, y), not only {type(X).__name__}"
                 )
+            if isinstance(X, tuple | list) and len(X) in (2, 3) and hasattr(X[0], "__array__"):
+                raise TypeError(f"X is a {type(X).__name__} of {len(X)} arrays and y is None; did you mean fit(X, y)?")
             if sample_weight is not None:
                 raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
             with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs - initial_epoch, class_weight) as source:
@@ -554,6 +560,8 @@ class Model:
                 done = training.fit(self, source, recorded, len(first), epochs, validation, False, hooks, initial_epoch)
                 source.interrupted = done.stopped == "interrupted"
                 return done
+        if isinstance(X, Iterator):
+            raise TypeError(f"X is a {type(X).__name__}: an iterable gives batches (X, y), so leave out y")
         if steps_per_epoch is not None:
             raise ValueError("steps_per_epoch is for an iterable of batches; with arrays choose batch_size")
         X, targets = self._data(X, y)
@@ -1030,6 +1038,16 @@ class Model:
             remedy = f"; {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{remedy}")
 
+        def __setattr__(self, name: str, value: Any) -> None:
+            known = name[:1] == "_" or name in _ASSIGNED or type(self) is not Model or hasattr(Model, name)
+            if not known:  # a class of one's own may have more
+                import difflib
+
+                nearest = difflib.get_close_matches(name, _ASSIGNED, 1)
+                remedy = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(_ASSIGNED)}"
+                raise AttributeError(f"a Model has no attribute {name!r} to assign; {_ELSEWHERE.get(name, remedy)}")
+            super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         layers = ", ".join(map(_short, self.layers))
         inputs = "not built" if self._network is None else f"{self.n_inputs} inputs"
@@ -1060,7 +1078,8 @@ def load(path: Any, loss: str | losses_module.Loss | Callable[..., Any] | None =
     ----------
     path : str or path-like
     loss : str, Loss or callable, optional
-        In the place of the file's; needed for a model that was trained with a function of one's own.
+        In the place of the file's, also where that has one; needed for a model that was trained with a function of
+        one's own. `Model.predict` then gives what suits this loss: scores in the place of probabilities, for example.
 
     Returns
     -------
@@ -1075,6 +1094,15 @@ def load(path: Any, loss: str | losses_module.Loss | Callable[..., Any] | None =
     from fastmlp import files
 
     return files.load(path, loss)
+
+
+def _last_activation(layers: Sequence[Layer]) -> str:
+    """Of the outputs; what changes nothing when the model predicts may come behind it."""
+    for layer in reversed(layers):
+        activation = getattr(layer, "activation", None) or "identity"
+        if not isinstance(layer, Flatten | Dropout | Activation) or activation != "identity":
+            return activation
+    return "identity"
 
 
 def _short(layer: Layer) -> str:

@@ -64,7 +64,7 @@ class Optimizer(OtherNames):
         and the derivatives of predictions (`vjp`, `jvp`, `jacobian`, `input_gradients`) use the average; training,
         `loss_and_gradients` and `Model.weights` the weights; `Model.average_weights` gives it. Both are saved.
     ema_momentum : float, default 0.99
-        In [0, 1).
+        In [0, 1). Without `use_ema` it does nothing.
 
     References
     ----------

@@ -407,3 +407,46 @@ def test_a_mistake_in_the_first_batch_changes_nothing():
 def test_steps_per_epoch_is_not_for_arrays():
     with pytest.raises(ValueError, match="choose batch_size"):
         classifier().fit(*LIST[0], steps_per_epoch=2, verbose=0)
+
+
+# ---- what is no iterable of batches ----
+
+
+class ByNumber:
+    """Batches as Keras's Sequence has them: a length and items, no end that an index would tell."""
+
+    def __init__(self, many):
+        self.many = many
+
+    def __len__(self):
+        return self.many
+
+    def __getitem__(self, i):
+        rng = np.random.default_rng(i % self.many)
+        return rng.standard_normal((8, 3)), rng.standard_normal((8, 1))
+
+
+def test_batches_by_number_give_an_epoch_each_time():
+    batches = ByNumber(5)
+    found, expected = (fm.Model([fm.Dense(1)]) for _ in range(2))
+    history = found.fit(batches, epochs=3, verbose=0)
+    expected.fit([batches[i] for i in range(5)], epochs=3, verbose=0)
+    assert len(history["loss"]) == 3
+    np.testing.assert_array_equal(found.weights[0][0], expected.weights[0][0])
+    assert len(found.fit(batches, epochs=2, steps_per_epoch=2, verbose=0)["loss"]) == 2
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ((iter([1]), np.ones(8)), TypeError, r"X is a list_iterator: an iterable gives batches \(X, y\), so leave out y"),
+    (([np.ones((8, 3)), np.ones(8)],), TypeError, r"X is a list of 2 arrays and y is None; did you mean fit\(X, y\)?"),
+    (((np.ones((8, 3)), np.ones(8)),), TypeError, r"X is a tuple of 2 arrays and y is None; did you mean fit\(X, y\)?"),
+    (([(np.ones(3), 1.0)] * 8,), ValueError, r"batch 0 is a single sample, of y=1.0; give fit arrays X and y"),
+    (([(np.ones(3), np.array(1.0))] * 8,), ValueError, r"batch 0 is a single sample"),
+    (([(np.ones((8, 3)), None)],), TypeError, r"y of batch 0 is None"),
+    ((3.0,), TypeError, r"fit takes arrays X and y, or an iterable of \(X, y\), not only float"),
+])  # fmt: skip
+def test_what_is_no_iterable_of_batches_is_told_of(arguments, error, message):
+    model = fm.Model([fm.Dense(1)])
+    with pytest.raises(error, match=message):
+        model.fit(*arguments, verbose=0)
+    assert not model.built

@@ -532,3 +532,15 @@ def test_what_cannot_be_is_said_as_soon_as_it_shows(callback, error, message, ep
 def test_a_scheduled_rate_is_checked():
     with pytest.raises(ValueError, match="learning_rate must be a finite number at least 0, not -1"):
         fit([fm.LearningRateScheduler(lambda epoch, rate: -1)])
+
+
+@pytest.mark.parametrize(("make", "error", "message"), [
+    (lambda: fm.EarlyStopping(restore_best_weights="yes"), TypeError, "restore_best_weights must be True or False"),
+    (lambda: fm.ModelCheckpoint("a", save_best_only="no"), TypeError, "save_best_only must be True or False, not 'no'"),
+    (lambda: fm.CSVLogger("a", append="no"), TypeError, "append must be True or False, not 'no'"),
+    (lambda: fm.EarlyStopping(verbose="loud"), ValueError, "verbose must be 0 or 1, not 'loud'"),
+    (lambda: fm.ReduceLROnPlateau(verbose=None), ValueError, "verbose must be 0 or 1, not None"),
+])  # fmt: skip
+def test_flags_are_checked(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -156,10 +157,10 @@ def test_relative_and_odd_names(saved, monkeypatch):
 
 @pytest.mark.parametrize("wrong", [None, 3, 1.5, ["a"]])
 def test_what_is_no_path(wrong, saved):
-    with pytest.raises(TypeError, match=type(wrong).__name__):
-        saved[0].save(wrong)
-    with pytest.raises(TypeError, match=type(wrong).__name__):
-        fm.load(wrong)
+    message = f"path must be a string or path-like, such as 'model.safetensors', not {wrong!r}"
+    for use in (saved[0].save, fm.load, fm.ModelCheckpoint, fm.Checkpoint, fm.CSVLogger):
+        with pytest.raises(TypeError, match=re.escape(message)):
+            use(wrong)
 
 
 def test_files_and_folders_that_are_not_there(saved, tmp_path):
@@ -484,3 +485,38 @@ def test_the_file_is_not_held_open(saved):
     os.truncate(path, 0)
     assert np.isfinite(model.weights[0][0]).all()
     assert np.isfinite(model.predict(data()[0])).all()
+
+
+# ---- what callbacks remember ----
+
+
+class Remembers(fm.Callback):
+    """Has some state."""
+
+    def __init__(self, state=None):
+        self.state, self.seen = state, None
+
+    def get_state(self):
+        return {"seen": self.state}
+
+
+@pytest.mark.parametrize("state", [(1, 2), {"a": 1}, [1, 2], np.ones(3), [np.ones(3)], {1}])
+def test_what_could_not_be_read_back_is_refused_when_it_is_written(state, tmp_path):
+    X = np.ones((8, 2))
+    model = fm.Model([fm.Dense(1)])
+    with pytest.raises(TypeError, match=r"get_state of Remembers gives .* as 'seen', which a file cannot hold"):
+        model.fit(X, X[:, 0], callbacks=[Remembers(state), fm.Checkpoint(tmp_path / "net")], verbose=0)
+    assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize(
+    "state", [None, 3, 0.5, "warm", True, np.float32(0.5), np.int64(3), [(np.ones(3), np.ones(1))]]
+)
+def test_what_can_be_read_back_is_written(state, tmp_path):
+    X = np.ones((8, 2))
+    options = {"epochs": 2, "verbose": 0}
+    fm.Model([fm.Dense(1)]).fit(X, X[:, 0], callbacks=[Remembers(state), fm.Checkpoint(tmp_path / "net")], **options)
+    again = Remembers()
+    options["epochs"] = 3
+    fm.load(tmp_path / "net").fit(X, X[:, 0], callbacks=[again], initial_epoch=2, **options)
+    np.testing.assert_equal(again.seen, state)

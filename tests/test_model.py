@@ -1130,3 +1130,58 @@ def test_focal_losses_without_gamma_are_cross_entropies(loss):
     np.testing.assert_array_equal(found[0].predict(X), found[1].predict(X))
     histories = [model.fit(X, y, 10, 3, verbose=0).history for model in found]
     np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-10)
+
+
+# ---- what may be assigned, and what comes behind an activation ----
+
+
+@pytest.mark.parametrize(("name", "remedy"), [
+    ("optimize", r"did you mean optimizer\?"),
+    ("weight", r"did you mean weights\?"),
+    ("learning_rate", "it is in model.optimizer"),
+    ("tag", "there are history, metrics, n_threads, optimizer"),
+])  # fmt: skip
+def test_names_that_a_model_has_not_are_not_assigned(name, remedy):
+    model = classifier()
+    with pytest.raises(AttributeError, match=f"a Model has no attribute '{name}' to assign; {remedy}"):
+        setattr(model, name, 0.5)
+    assert not hasattr(model, name)
+
+
+def test_what_a_model_has_may_be_assigned():
+    model = classifier()
+    model.stop_training, model.history, model._mine = True, fm.History(), 3
+    model.optimizer, model.n_threads, model.metrics = "adam", 2, ["f1"]
+
+    class Named(fm.Model):
+        pass
+
+    named = Named([fm.Dense(1)])
+    named.name = "mine"
+    assert named.name == "mine"
+    with pytest.raises(AttributeError):
+        model.layers = []
+
+
+@pytest.mark.parametrize("behind", [
+    [fm.Flatten()], [fm.Dropout(0.0)], [fm.Dropout(0.5), fm.Flatten()], [fm.Activation("identity")],
+])  # fmt: skip
+def test_an_activation_of_the_outputs_is_found_behind_what_changes_nothing(behind):
+    with pytest.raises(ValueError, match="takes raw scores: the last layer must have no activation, not 'sigmoid'"):
+        fm.Model([fm.Dense(1, "sigmoid"), *behind], "binary_cross_entropy")
+    fm.Model([fm.Dense(1), *behind], "binary_cross_entropy")
+    fm.Model([fm.Dense(1, "sigmoid"), fm.LayerNorm()], "binary_cross_entropy")
+
+
+def test_the_average_starts_again_or_goes_on_as_the_docstrings_say():
+    X = np.random.default_rng(0).standard_normal((40, 5))
+    model = fm.Model([fm.Dense(1)], optimizer=fm.Adam(0.1, use_ema=True, ema_momentum=0.9))
+    model.fit(X, X[:, 0], epochs=3, verbose=0)
+    average = model.average_weights[0][0]
+    assert not np.array_equal(average, model.weights[0][0])
+    model.optimizer = fm.SGD(0.1, use_ema=True)
+    np.testing.assert_array_equal(model.average_weights[0][0], average)
+    model.weights = model.weights
+    np.testing.assert_array_equal(model.average_weights[0][0], model.weights[0][0])
+    model.optimizer = fm.SGD(0.1)
+    assert model.average_weights is None

@@ -144,3 +144,21 @@ def test_weights_may_lie_anywhere(layout, dtype):
     weights = layout(W.astype(dtype))
     weights.flags.writeable = False
     assert model.evaluate(X, y, weights) == model.evaluate(X, y, W.astype(dtype))
+
+
+def test_classes_may_be_named_by_truth_values():
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    y = X[:, 0] > 0
+    models = [fm.Model([fm.Dense(1)], "binary_cross_entropy") for _ in range(2)]
+    for model, weights in zip(models, ({False: 1.0, True: 2.0}, {0: 1.0, 1: 2.0}), strict=True):
+        model.fit(X, y, class_weight=weights, verbose=0)
+    np.testing.assert_array_equal(models[0].weights[0][0], models[1].weights[0][0])
+
+
+@pytest.mark.parametrize("given", ["balanced", [1.0, 2.0]])
+def test_what_is_no_dictionary_of_weights_is_told_how_to_be_one(given):
+    X = np.ones((8, 3))
+    with pytest.raises(TypeError, match=r"class_weight must be a dictionary .*dict\(enumerate\(len\(y\) / \(2 "):
+        fm.Model([fm.Dense(1)], "binary_cross_entropy").fit(X, X[:, 0], class_weight=given, verbose=0)
+    y = np.array([0, 1, 1, 1])
+    assert dict(enumerate(len(y) / (2 * np.bincount(y)))) == {0: 2.0, 1: 2 / 3}  # as scikit-learn's "balanced"
