@@ -194,8 +194,8 @@ class BatchRun:
             )
         if isinstance(given[1], numbers.Number) or getattr(given[1], "shape", None) == ():
             raise ValueError(
-                f"batch {i} is a single sample, of y={given[1]!r}; give fit arrays X and y of all samples, or batches of "
-                "several"
+                f"batch {i} is a single sample, of y={given[1]!r}; give fit arrays X and y of all samples, or "
+                "batches of several"
             )
         X, targets = self.model._data(given[0], given[1], (f"X of batch {i}", f"y of batch {i}"), self.n_inputs)
         self.n_inputs = X.shape[1]
