@@ -4,14 +4,14 @@
 
 The recipes:
 
-dropout    784-1024-1024-1024-10, ReLU, dropout 0.2 on the inputs and 0.5 behind each hidden layer, max-norm 3, as
-           published with 98.94 % (Srivastava et al., JMLR 15, 2014, table 2); Adam with a one-cycle rate. No
-           augmentation.
-augmented  The same widths with batch normalisation and less dropout, on images that are turned, scaled, sheared and
-           shifted at random, anew in each epoch; label smoothing, one-cycle rate, moving average of the weights.
-           Published for a plain network: 99.447 % +- 0.020.
+dropout    No augmentation: 784-1024-1024-1024-10, GELU, batch normalisation, dropout 0.2 on the inputs and 0.5 behind
+           each hidden layer, label smoothing, Adam with a one-cycle rate, moving average of the weights. Widths and
+           dropout are those published with 98.94 % (ReLU, max-norm; Srivastava et al., JMLR 15, 2014, table 2).
+augmented  The same with ReLU and dropout 0.2 behind the hidden layers alone, on images that are turned, scaled, sheared
+           and shifted at random, anew in each epoch. Published for a plain network: 99.447 % +- 0.020.
 
-Test images are looked at once, after the last step: nothing is chosen by them.
+Test images are looked at once, after the last step: nothing is chosen by them. The recipes were chosen by the accuracy
+on the last 10,000 training images.
 """
 
 import argparse
@@ -85,31 +85,32 @@ class Augmented:
             yield warped(self.X[rows], self.rng), self.y[rows]
 
 
+def network(activation, inputs_dropped, hidden_dropped, steps, seed):
+    """Three wide layers with batch normalisation and dropout, to be trained for so many steps."""
+    layers = [fm.Dropout(inputs_dropped)]
+    for _ in range(3):
+        layers += [fm.Dense(WIDTH, use_bias=False), fm.BatchNorm(0.9), fm.Activation(activation)]
+        layers += [fm.Dropout(hidden_dropped)]
+    loss = fm.losses.SoftmaxCrossEntropy(label_smoothing=0.1)
+    optimizer = fm.Adam(fm.schedules.OneCycle(5e-3, steps), use_ema=True, ema_momentum=0.999)
+    return fm.Model([*layers, fm.Dense(10)], loss, optimizer, seed)
+
+
 def dropout(X, y, seed, epochs):
     """Train the first recipe."""
-    layers = [fm.Dropout(0.2)]
-    for _ in range(3):
-        layers += [fm.Dense(WIDTH, "relu", max_norm=3.0), fm.Dropout(0.5)]
-    rate = fm.schedules.OneCycle(1e-3, epochs * math.ceil(len(X) / BATCH))
-    model = fm.Model([*layers, fm.Dense(10)], "softmax_cross_entropy", fm.Adam(rate), seed)
+    model = network("gelu", 0.2, 0.5, epochs * math.ceil(len(X) / BATCH), seed)
     model.fit(X, y, BATCH, epochs, verbose=0)
     return model
 
 
 def augmented(X, y, seed, epochs):
     """Train the second recipe."""
-    layers = []
-    for _ in range(3):
-        layers += [fm.Dense(WIDTH, use_bias=False), fm.BatchNorm(0.9), fm.Activation("relu"), fm.Dropout(0.2)]
-    rate = fm.schedules.OneCycle(5e-3, epochs * math.ceil(len(X) / BATCH))
-    loss = fm.losses.SoftmaxCrossEntropy(label_smoothing=0.1)
-    optimizer = fm.Adam(rate, use_ema=True, ema_momentum=0.999)
-    model = fm.Model([*layers, fm.Dense(10)], loss, optimizer, seed)
+    model = network("relu", 0.0, 0.2, epochs * math.ceil(len(X) / BATCH), seed)
     model.fit(Augmented(X, y, seed), epochs=epochs, verbose=0)
     return model
 
 
-RECIPES = {"dropout": (dropout, 40), "augmented": (augmented, 40)}
+RECIPES = {"dropout": (dropout, 50), "augmented": (augmented, 40)}
 
 
 def run(name, seed, epochs, root):

@@ -15,8 +15,18 @@ cdef struct Derivation:
     char *out                   # PULL: (n, n_inputs); PUSH: (n, n_outputs); JACOBIAN: (n, n_outputs, n_inputs)
 
 
+cdef void negative_part(const Plan *p, ptrdiff_t rows, const char *x, const char *slopes, char *out) noexcept nogil:
+    """slopes x where x is not above 0, else 0, of one panel: how a prelu moves with its slopes."""
+    cdef ptrdiff_t r, c
+    for r in range(rows):
+        for c in range(p.k.line):
+            if p.k.itemsize_bytes == sizeof(float):
+                (<float *>out)[r * p.k.line + c] = min((<const float *>x)[r * p.k.line + c], 0) * (<const float *>slopes)[c]
+            else:
+                (<double *>out)[r * p.k.line + c] = min((<const double *>x)[r * p.k.line + c], 0) * (<const double *>slopes)[c]
+
 cdef void push_weights(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, const char *dparams) noexcept nogil:
-    """What the tangents of the weights of layer i, DENSE or a normalisation, add: in `spare` of that layer."""
+    """What the tangents of the weights of layer i add: in `spare` of that layer."""
     cdef const Layer *layer = &p.layers[i]
     cdef ptrdiff_t x_stride, panel
     cdef char *x = layer_input(p, i, block, &x_stride)
@@ -30,6 +40,9 @@ cdef void push_weights(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, co
         p.k.layer_norm(rows, layer.n_in, x, x_stride, dw, db, layer.epsilon,
                        at(layer.statistics, block * p.block_rows, p),
                        at(layer.statistics + layer.statistics_bytes, block * p.block_rows, p), more, layer.stride)
+    elif layer.kind == PRELU:
+        for panel in range(layer.panels):
+            negative_part(p, rows, at(x, panel * x_stride, p), dw + panel * 64, at(more, panel * layer.stride, p))
     else:
         for panel in range(layer.panels):
             mean = column_statistics(p, layer, False) + panel * 64
@@ -46,7 +59,7 @@ cdef void push(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, const char
     cdef char *more = at(layer.spare, block * layer.block, p)
     cdef char *dz = at(layer.dz, block * layer.block, p)
     cdef char *w = p.params + layer.w
-    cdef bint weights_move = dparams != NULL and layer.kind in (DENSE, LAYER_NORM, BATCH_NORM)
+    cdef bint weights_move = dparams != NULL and layer.lines > 0
     if layer.kind == DENSE:  # t W, a product like that of an input gradient
         p.k.dense_input_gradient(rows, layer.n_in, layer.panels, t, t_stride, w, False, to, layer.stride)
     elif layer.kind == LAYER_NORM:  # its derivative is symmetric but for gamma, which comes last here

@@ -31,3 +31,10 @@ def replaced(pairs: Pairs, kept: Sequence[Sequence[bool]], theta: Array) -> list
                 first += arrays[i].size
         found.append(tuple(row))
     return found
+
+
+def same(one: Pairs, other: Pairs) -> bool:
+    """Whether all arrays are equal."""
+    return all(
+        np.array_equal(a, b) for left, right in zip(one, other, strict=True) for a, b in zip(left, right, strict=True)
+    )

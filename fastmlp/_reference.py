@@ -755,7 +755,8 @@ class Layer(NamedTuple):
     Of the other kinds "layer_norm" and "batch_norm" have gamma (n,) in the place of w and beta in that of b, "prelu"
     the slopes in the place of w, "activation" and "add" neither. "add" adds the outputs of layer `source`, or with -1
     the inputs. Any layer may have an activation, and behind it a dropout of some rate. rate is a factor of the learning
-    rate; l1 sum |w| + l2 sum w^2 is added to the loss, max_norm (0: none) limits the columns of w; frozen: not trained.
+    rate; l1 sum |w| + l2 sum w^2 is added to the loss, max_norm (0: none) limits the columns of w; frozen: not trained,
+    "batch_norm" then always takes its running statistics.
     """
 
     w: Array
@@ -840,11 +841,16 @@ class Network:
         if layer.kind == "layer_norm":
             return layer_norm(x, layer.w, layer.b, layer.epsilon)[0]
         if layer.kind == "batch_norm":
-            mean, variance = batch_statistics(x) if training else (layer.mean, layer.variance)
-            return batch_norm(x, cast(Array, mean), cast(Array, variance), layer.epsilon, layer.w, layer.b)
+            return batch_norm(x, *self.statistics(layer, x, training), layer.epsilon, layer.w, layer.b)
         if layer.kind == "prelu":
             return prelu(x, layer.w)
         return add(x, inputs[layer.source + 1]) if layer.kind == "add" else x
+
+    def statistics(self, layer: Layer, x: Array, training: bool = True) -> Pair:
+        """Mean and variance that a batch normalisation takes: of the batch in training, unless it is frozen."""
+        if training and not layer.frozen:
+            return batch_statistics(x)
+        return cast(Array, layer.mean), cast(Array, layer.variance)
 
     def predict(self, x: Array, link: str = "identity") -> Array:
         """Link of the scores (rows, n_outputs); link: "softmax", "exp" or one of ACTIVATIONS."""
@@ -897,7 +903,7 @@ class Network:
         if layer.kind == "layer_norm":
             return layer_norm_weight_gradient(dz, x, *layer_norm(x, layer.w, layer.b, layer.epsilon)[1:])
         if layer.kind == "batch_norm":
-            return batch_norm_weight_gradient(dz, x, *batch_statistics(x), layer.epsilon)
+            return batch_norm_weight_gradient(dz, x, *self.statistics(layer, x), layer.epsilon)
         dw = prelu_weight_gradient(dz, x) if layer.kind == "prelu" else np.zeros_like(layer.w)
         return dw, np.zeros_like(layer.b)
 
@@ -908,14 +914,15 @@ class Network:
         if layer.kind == "layer_norm":
             return layer_norm_input_gradient(dz, x, layer.w, *layer_norm(x, layer.w, layer.b, layer.epsilon)[1:])
         if layer.kind == "batch_norm":
-            return batch_norm_input_gradient(dz, x, *batch_statistics(x), layer.epsilon, layer.w, *pair)
+            sums = (np.zeros_like(layer.w),) * 2 if layer.frozen else pair  # mean and variance are then constants
+            return batch_norm_input_gradient(dz, x, *self.statistics(layer, x), layer.epsilon, layer.w, *sums)
         return prelu_input_gradient(dz, x, layer.w) if layer.kind == "prelu" else dz
 
     def follow_statistics(self, x: Array) -> None:
         """The running statistics of batch normalisation after a step on the batch x."""
         inputs = self.forward(x, training=True)[1]
         for i, layer in enumerate(self.layers):
-            if layer.kind == "batch_norm":
+            if layer.kind == "batch_norm" and not layer.frozen:
                 mean, variance = batch_statistics(inputs[i])
                 self.layers[i] = layer._replace(
                     mean=running_average(mean, cast(Array, layer.mean), layer.momentum),

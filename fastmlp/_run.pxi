@@ -310,7 +310,7 @@ cdef class Run:
 
     def push(self, cnp.ndarray dx, cnp.ndarray out, cnp.ndarray scores=None, list dweights=None):
         """The tangent of the scores into out (n, n_outputs), from those of the inputs and of the weights, as [(dW, db),
-        ...]; of the weights of a prelu they must be zero."""
+        ...]."""
         cdef Memory memory = None
         if dweights is not None:
             memory = Memory(self.network.n_bytes)

@@ -175,8 +175,9 @@ cdef void gather_inputs(const Plan *p, ptrdiff_t first, ptrdiff_t rows, char *to
                           p.whitening + p.whitening_bytes, to, p.input_stride)
 
 cdef inline char *column_statistics(const Plan *p, const Layer *layer, bint training) noexcept nogil:
-    """Mean of each column, and `panels` lines further on the variance: of the batch, or running."""
-    return layer.statistics if training else p.running + layer.running
+    """Mean of each column, and `panels` lines further on the variance: of the batch, or, in a prediction and of a frozen
+    layer, running."""
+    return layer.statistics if training and not layer.frozen else p.running + layer.running
 
 cdef void map_panel(const Plan *p, const Layer *layer, ptrdiff_t panel, ptrdiff_t rows, const char *x, char *y,
                     bint training) noexcept nogil:
@@ -298,7 +299,7 @@ cdef void map_panel_backward(const Plan *p, const Layer *layer, ptrdiff_t panel,
     if layer.kind == BATCH_NORM:
         mean = column_statistics(p, layer, not p.inference) + panel * 64
         sums = layer.statistics + panel * 64 + 2 * next
-        if p.inference:  # mean and variance are constants
+        if p.inference or layer.frozen:  # mean and variance are constants
             sums, next = p.zeros, 0
         p.k.batch_norm_input_gradient(rows, batch_rows, dz, x, mean, mean + layer.panels * 64, layer.epsilon, w, sums,
                                       sums + next, multiply, dx)
@@ -383,7 +384,7 @@ cdef void batch_statistics(const Plan *p, int i, ptrdiff_t rows, ptrdiff_t first
     cdef ptrdiff_t panel
     cdef char *mean
     cdef fm_blocks x
-    if p.inference:
+    if p.inference or layer.frozen:
         return
     for panel in range(first, last):
         x = panel_inputs(p, i, panel)
@@ -397,6 +398,8 @@ cdef void batch_sums(const Plan *p, int i, ptrdiff_t rows, ptrdiff_t first, ptrd
     cdef char *found
     cdef char *mean
     cdef fm_blocks x, dz
+    if i < p.lowest - 1:  # no gradient comes down to it, and none is wanted
+        return
     for panel in range(first, last):
         x, dz = panel_inputs(p, i, panel), panel_gradients(p, i, panel)
         found = layer.statistics + panel * 64 + 2 * next
@@ -606,7 +609,7 @@ cdef void column_gradients(const Plan *p, int i, ptrdiff_t rows, const fm_hyper 
         else:
             dw = layer.statistics + panel * 64 + 2 * next
             db = dw + next
-            if follow and not p.inference and (p.update != NULL or p.gradients != NULL):
+            if follow and not p.inference and not layer.frozen and (p.update != NULL or p.gradients != NULL):
                 p.k.running_average(line, layer.momentum, layer.statistics + panel * 64,
                                     p.running + layer.running + panel * 64)
                 p.k.running_average(line, layer.momentum, layer.statistics + next + panel * 64,

@@ -1,7 +1,6 @@
 """A model as a primitive of the library autograd (extra "autograd"): part of a NumPy program that is differentiated."""
 
 import copy
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ def flat_weights(model: "Model") -> Array:
     -------
     ndarray of shape (n_parameters,), of the model's dtype
         The arrays of ``model.weights``, or of ``model.average_weights`` where the optimizer keeps an average, which
-        then predicts: one after the other, running statistics left out.
+        then predicts: one after the other, without running statistics and unused biases.
     """
     average = a_model(model).average_weights
     return _flat.vector(model.weights if average is None else average, _moved(model))
@@ -48,8 +47,8 @@ def set_flat_weights(model: "Model", theta: npt.ArrayLike) -> None:
     ValueError
         Where the length does not fit, or a number is not finite.
     """
-    shapes = a_model(model)._built().shapes(running=False)
-    vector, wanted = numeric_array("theta", theta), sum(math.prod(s) for kept in shapes for s in kept)
+    a_model(model)._built()
+    vector, wanted = numeric_array("theta", theta), len(_flat.vector(model.weights, _moved(model)))
     if vector.shape != (wanted,):
         raise ValueError(f"theta has shape {vector.shape}, but the model has {wanted} parameters")
     all_finite("theta", vector, model.dtype, "give finite numbers")
@@ -57,8 +56,8 @@ def set_flat_weights(model: "Model", theta: npt.ArrayLike) -> None:
 
 
 def _moved(model: "Model") -> list[list[bool]]:
-    """All arrays that have a gradient."""
-    return [[True] * len(shapes) for shapes in model._built().shapes(running=False)]
+    """Which arrays have a gradient."""
+    return [layer.has_gradient for layer in model._weighted]
 
 
 def primitive(model: "Model") -> Callable[..., Any]:
@@ -74,7 +73,7 @@ def primitive(model: "Model") -> Callable[..., Any]:
     callable
         ``scores(X, theta=None)`` of shape (n_samples, n_outputs), as the model predicts (without dropout, with running
         statistics); X of shape (n_samples, n_inputs), theta the weights as one vector from `flat_weights`, None for
-        those of the model. Derivatives of derivatives are not known to it. Slopes of a `PReLU` have no forward mode.
+        those of the model. Derivatives of derivatives are not known to it.
 
     Raises
     ------

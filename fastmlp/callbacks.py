@@ -11,7 +11,7 @@ import os
 import string
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 from fastmlp._validation import Array, bounded_integer, choice, file_path, finite_number, flag
@@ -23,7 +23,8 @@ Logs = dict[str, float]
 
 
 class Callback:
-    """Base of callbacks, with the hooks of Keras; one may take fewer arguments than are listed here.
+    """Base of callbacks, with those hooks of Keras that `fit` has a use for; one may take fewer arguments than are
+    listed here.
 
     Attributes
     ----------
@@ -46,6 +47,10 @@ class Callback:
     model: "Model"
     params: dict[str, Any]
 
+    def check(self, companions: Sequence["Callback"]) -> None:
+        """Whether this training has what the callback needs: called, with all callbacks of the training, before
+        anything changes. An error ends `fit`."""
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Before the first epoch; logs is empty."""
 
@@ -60,6 +65,15 @@ class Callback:
 
         What a callback adds to logs is seen by those after it and recorded in the history: numbers, by a name.
         """
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before the validation data are evaluated; logs is empty."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After it; logs holds loss and metrics, without the prefix."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a chunk of steps, not before each one: batch is the first one; logs is empty."""
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """After a chunk of steps, not after each one: batch is the last one done in this epoch, from 0.
@@ -177,11 +191,18 @@ class Monitor(Callback):
         if mode == "auto":
             self.mode = _direction(monitor)
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Whether the quantity can be there."""
-        names = self.params["metrics"]
-        if self.monitor not in names and self.monitor.removeprefix("val_") in names:
+    def check(self, companions: Sequence[Callback]) -> None:
+        """Whether the quantity can be there; a callback of the user's own may add it."""
+        names, plain = self.params["metrics"], self.monitor.removeprefix("val_")
+        own = {metric.name for metric in self.model.metrics}
+        if self.monitor in names or any(type(c).__module__.partition(".")[0] != "fastmlp" for c in companions):
+            return
+        if self.monitor in own:
+            raise ValueError(f"monitor={self.monitor!r} is known of validation data alone; monitor 'val_{plain}'")
+        if plain != self.monitor and plain in {*names, *own}:
             raise ValueError(f"monitor={self.monitor!r} needs validation_data; give it to fit, or monitor another")
+        if self.monitor != "learning_rate":
+            raise ValueError(f"monitor={self.monitor!r} will not be in the logs; there are {', '.join(names)}")
 
     def value(self, logs: Logs) -> float:
         """The quantity."""
@@ -280,7 +301,6 @@ class EarlyStopping(Monitor):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forget the training before."""
-        super().on_train_begin(logs)
         self.wait, self.best, self.best_epoch, self.best_weights = 0, None, None, None
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
@@ -320,7 +340,8 @@ class EarlyStopping(Monitor):
 class ReduceLROnPlateau(Monitor):
     """Multiply the learning rate by a factor when a quantity no longer gets better.
 
-    The optimizer must have a number for its learning rate, no schedule. The rate is recorded in the history.
+    The optimizer must have a number for its learning rate, or a `fastmlp.schedules.Warmup` to one, which is then what
+    is reduced; no other schedule. The rate is recorded in the history.
 
     Parameters
     ----------
@@ -366,10 +387,13 @@ class ReduceLROnPlateau(Monitor):
         self.cooldown = bounded_integer("cooldown", cooldown, at_least=0)
         self.min_lr = finite_number("min_lr", min_lr, at_least=0)
 
+    def check(self, companions: Sequence[Callback]) -> None:
+        """Whether the quantity can be there, and the rate be set."""
+        super().check(companions)
+        _plain_rate(self)
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forget the training before."""
-        super().on_train_begin(logs)
-        _plain_rate(self)
         self.best: float | None = None
         self.wait = self.left = 0
 
@@ -400,7 +424,8 @@ class LearningRateScheduler(Callback):
     Parameters
     ----------
     schedule : callable
-        ``schedule(epoch, learning_rate)`` returns the new rate; epochs count from ``initial_epoch`` of `fit`.
+        ``schedule(epoch, learning_rate)``, or ``schedule(epoch)``, returns the new rate; epochs count from
+        ``initial_epoch`` of `fit`.
 
     Examples
     --------
@@ -408,14 +433,22 @@ class LearningRateScheduler(Callback):
     >>> halve = fm.LearningRateScheduler(lambda epoch, rate: rate if epoch < 10 else rate / 2)
     """
 
-    def __init__(self, schedule: Callable[[int, float], float]) -> None:
+    def __init__(self, schedule: Callable[..., float]) -> None:
         if not callable(schedule):
             raise TypeError(f"schedule must be a function of epoch and learning rate, not {schedule!r}")
+        if isinstance(schedule, Schedule):
+            raise TypeError(f"{schedule!r} follows the steps: give it to the optimizer, as its learning_rate")
         self.schedule = schedule
+        self.n_arguments = arity(schedule, 2, "schedule")
+
+    def check(self, companions: Sequence[Callback]) -> None:
+        """Whether the rate can be set."""
+        _plain_rate(self)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Set the rate of this epoch."""
-        _set_rate(self, self.schedule(epoch, _plain_rate(self)))
+        rate = self.schedule(*(epoch, _plain_rate(self))[: self.n_arguments])
+        _set_rate(self, finite_number(f"what the schedule {self.schedule!r} gives for epoch {epoch}", rate, at_least=0))
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Record it."""
@@ -423,7 +456,13 @@ class LearningRateScheduler(Callback):
 
 
 def _plain_rate(callback: Callback) -> float:
-    rate = callback.model.optimizer.learning_rate
+    """The learning rate that is a number, or that a warm-up rises to."""
+    optimizer = callback.model.optimizer
+    rate = optimizer.learning_rate
+    if isinstance(rate, Warmup) and isinstance(rate.then, Constant):
+        rate = rate.then.rate
+    if isinstance(optimizer, LBFGS):
+        raise TypeError(f"{type(callback).__name__} sets a learning rate, but LBFGS has none; leave it out")
     if not isinstance(rate, int | float):
         raise TypeError(f"{type(callback).__name__} sets a learning rate, but the optimizer follows {rate!r}; use one")
     return float(rate)
@@ -431,7 +470,9 @@ def _plain_rate(callback: Callback) -> float:
 
 def _set_rate(callback: Callback, rate: float) -> None:
     model = callback.model
-    model.optimizer = dataclasses.replace(model.optimizer, learning_rate=rate)
+    before = model.optimizer.learning_rate
+    after = Warmup(before.steps, rate) if isinstance(before, Warmup) else rate
+    model.optimizer = dataclasses.replace(model.optimizer, learning_rate=after)
 
 
 # ---- those that write files ----
@@ -454,7 +495,7 @@ class ModelCheckpoint(Monitor):
     mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better.
     initial_value_threshold : float or None, default None
-        With save_best_only: what the first model must beat.
+        With save_best_only: what the first model must beat. The best value of a training before is kept.
 
     Raises
     ------
@@ -492,10 +533,10 @@ class ModelCheckpoint(Monitor):
         """The best so far."""
         return {"best": self.best}
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Whether the quantity and the folder can be there. The best value of a training before is kept."""
+    def check(self, companions: Sequence[Callback]) -> None:
+        """Whether the quantity and the folder can be there."""
         if self.save_best_only:
-            super().on_train_begin(logs)
+            super().check(companions)
         if not self.fields:
             from fastmlp import files
 
@@ -568,11 +609,14 @@ class Checkpoint(Callback):
         if every_seconds is not None:
             self.every_seconds = finite_number("every_seconds", every_seconds, at_least=0)
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
+    def check(self, companions: Sequence[Callback]) -> None:
         """Whether the file can be written."""
         from fastmlp import files
 
         files.writable(self.path)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Nothing is written yet."""
         self.written, self.written_at = -1, time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:

@@ -54,10 +54,7 @@ def jvp(
     tangents = np.broadcast_to(np.zeros(1, model.dtype), array.shape)
     if dX is not None:
         tangents = _pushed(model, _like("dX", dX, np.shape(X), model.dtype).reshape(array.shape))
-    pairs = None if dweights is None else model._pairs("dweights", dweights)
-    for i, (layer, arrays) in enumerate(zip(model._weighted, pairs or [], strict=False)):
-        if "alpha" in layer.weight_shapes(1) and arrays[0].any():
-            raise ValueError(f"dweights[{i}] moves the slopes of a PReLU, which jvp does not follow; use vjp")
+    pairs = None if dweights is None else model._gradients("dweights", dweights)
     scores, out = (np.empty((len(array), model.n_outputs), model.dtype) for _ in range(2))
     model._with_run(lambda run: run.push(tangents, out, scores, pairs), len(array), "derivatives", array)
     return scores, out

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmlp._validation import bounded_integer, finite_number
-from fastmlp.layers import RUNNING
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -214,10 +213,8 @@ def _in_float64(model: "Model") -> "Model":
 def _parameters(model: "Model", weights: Any, gradients: Any) -> Iterator[tuple[int, str, Any, Any]]:
     """(layer, "W" or "b", weights, gradients) of all that has a gradient, frozen or not."""
     for i, layer in enumerate(model._weighted):
-        names = [name for name in layer.weight_shapes(1) if name not in RUNNING]
-        for name, array, gradient in zip(names, weights[i], gradients[i], strict=False):
-            if name != "b" or getattr(layer, "use_bias", True):
-                yield i, name, array, gradient
+        named = zip(layer.weight_shapes(1), layer.has_gradient, weights[i], gradients[i], strict=False)
+        yield from ((i, name, array, gradient) for name, wanted, array, gradient in named if wanted)
 
 
 def _chosen(shape: tuple[int, ...], max_entries: int | None, rng: np.random.Generator) -> Iterator[tuple[int, ...]]:

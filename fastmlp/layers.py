@@ -50,6 +50,14 @@ def _slope(activation: str | None, alpha: float | None) -> float:
     return DEFAULT_ALPHA.get(activation or "", 0.0) if alpha is None else alpha
 
 
+def _check_training(layer: Any) -> None:
+    """The two options that all layers with weights have."""
+    if not isinstance(layer.trainable, bool):
+        raise TypeError(f"trainable must be True or False, not {layer.trainable!r}")
+    factor = finite_number("learning_rate_factor", layer.learning_rate_factor, at_least=0)
+    object.__setattr__(layer, "learning_rate_factor", factor)
+
+
 @dataclasses.dataclass(frozen=True)
 class Layer(OtherNames):
     """Base of all layers. Those without other word have as many outputs as inputs."""
@@ -69,13 +77,17 @@ class Layer(OtherNames):
         """Names and shapes of the arrays that the layer has; none by default."""
         return {}
 
-    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
-        """The arrays of `weight_shapes`, at first; position counts the layers that draw theirs."""
+    @property
+    def has_gradient(self) -> list[bool]:
+        """Whether each array of `weight_shapes` has a gradient: running statistics and unused biases have none."""
+        return [True for _ in self.weight_shapes(1)]
+
+    def initial_weights(
+        self, n_in: int, dtype: str, seed: int, position: int, activation: str | None = None
+    ) -> list[Array]:
+        """The arrays of `weight_shapes`, at first; position counts the layers that draw theirs; activation is the one
+        that follows, where the layer has none."""
         return []
-
-
-# Arrays of a layer that training follows but no gradient moves.
-RUNNING = ("mean", "variance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +110,8 @@ class Dense(Layer):
         Of W: a name, one of {"glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform",
         "lecun_normal", "orthogonal", "normal", "truncated_normal", "uniform", "zeros", "ones"}; an object from
         `fastmlp.initializers`; or an array of shape (n_in, units), of which a saved model keeps only what became of it.
-        None follows the activation: "lecun_uniform" for selu, "glorot_uniform" for identity, tanh, sigmoid,
+        None follows the activation, its own or that of an `Activation` or `PReLU` behind it with nothing but
+        normalisation and dropout between: "lecun_uniform" for selu, "glorot_uniform" for identity, tanh, sigmoid,
         hard_sigmoid and hard_tanh, "he_uniform" for the rest.
     bias_initializer : str, Initializer, array_like or None, default None
         Of b, the same but for "orthogonal"; an array has the shape (units,). None is "zeros".
@@ -156,12 +169,11 @@ class Dense(Layer):
             raise TypeError(f"use_bias must be True or False, not {self.use_bias!r}")
         if self.bias_initializer is not None and not self.use_bias:
             raise ValueError(f"bias_initializer={self.bias_initializer!r} is useless with use_bias=False; leave it out")
-        for name in ("l1", "l2", "learning_rate_factor"):
+        for name in ("l1", "l2"):
             object.__setattr__(self, name, finite_number(name, getattr(self, name), at_least=0))
         if self.max_norm is not None:
             object.__setattr__(self, "max_norm", finite_number("max_norm", self.max_norm, above=0))
-        if not isinstance(self.trainable, bool):
-            raise TypeError(f"trainable must be True or False, not {self.trainable!r}")
+        _check_training(self)
         for name in ("initializer", "bias_initializer"):
             if getattr(self, name) is not None:
                 from fastmlp import initializers  # eight dataclasses: only where they are wanted
@@ -175,21 +187,23 @@ class Dense(Layer):
         return _slope(self.activation, self.alpha)
 
     @property
-    def chosen_initializer(self) -> "str | Initializer":
-        """The initializer of W, by the activation where none was given."""
-        from fastmlp import initializers
-
-        return initializers.default(self.activation or "identity") if self.initializer is None else self.initializer
+    def has_gradient(self) -> list[bool]:
+        """W has one, b where it is used."""
+        return [True, self.use_bias]
 
     def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
         """W and b."""
         return {"W": (n_in, self.units), "b": (self.units,)}
 
-    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
-        """W and b from their initializers."""
+    def initial_weights(
+        self, n_in: int, dtype: str, seed: int, position: int, activation: str | None = None
+    ) -> list[Array]:
+        """W and b from their initializers; where W has none it follows the activation."""
         from fastmlp import initializers
 
-        W = initializers.initialize(self.chosen_initializer, n_in, self.units, dtype, seed, position)
+        own = self.activation if self.activation != "identity" else activation or "identity"
+        W_from = initializers.default(own or "identity") if self.initializer is None else self.initializer
+        W = initializers.initialize(W_from, n_in, self.units, dtype, seed, position)
         b_from = "zeros" if self.bias_initializer is None else self.bias_initializer
         return [W, initializers.initialize(b_from, n_in, self.units, dtype, seed, position, bias=True)]
 
@@ -281,6 +295,10 @@ class LayerNorm(Layer):
     ----------
     epsilon : float, default 1e-3
         Above 0.
+    trainable : bool, default True
+        As for `Dense`.
+    learning_rate_factor : float, default 1.0
+        As for `Dense`.
 
     Raises
     ------
@@ -298,15 +316,21 @@ class LayerNorm(Layer):
     """
 
     epsilon: float = 1e-3
+    _: dataclasses.KW_ONLY
+    trainable: bool = True
+    learning_rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "epsilon", finite_number("epsilon", self.epsilon, above=0))
+        _check_training(self)
 
     def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
         """gamma and beta."""
         return {"gamma": (n_in,), "beta": (n_in,)}
 
-    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
+    def initial_weights(
+        self, n_in: int, dtype: str, seed: int, position: int, activation: str | None = None
+    ) -> list[Array]:
         """Ones and zeros."""
         return [np.ones(n_in, dtype), np.zeros(n_in, dtype)]
 
@@ -326,6 +350,10 @@ class BatchNorm(Layer):
         In [0, 1]. Of fewer than a few hundred steps choose a smaller one, or the running statistics lag behind.
     epsilon : float, default 1e-3
         Above 0.
+    trainable : bool, default True
+        As for `Dense`; not trained it takes its running statistics, which stay, in training too.
+    learning_rate_factor : float, default 1.0
+        As for `Dense`.
 
     Raises
     ------
@@ -345,16 +373,27 @@ class BatchNorm(Layer):
 
     momentum: float = 0.99
     epsilon: float = 1e-3
+    _: dataclasses.KW_ONLY
+    trainable: bool = True
+    learning_rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "momentum", finite_number("momentum", self.momentum, at_least=0, at_most=1))
         object.__setattr__(self, "epsilon", finite_number("epsilon", self.epsilon, above=0))
+        _check_training(self)
+
+    @property
+    def has_gradient(self) -> list[bool]:
+        """gamma and beta have one."""
+        return [True, True, False, False]
 
     def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
         """gamma and beta, and the running mean and variance."""
         return {"gamma": (n_in,), "beta": (n_in,), "mean": (n_in,), "variance": (n_in,)}
 
-    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
+    def initial_weights(
+        self, n_in: int, dtype: str, seed: int, position: int, activation: str | None = None
+    ) -> list[Array]:
         """Ones and zeros, zeros and ones."""
         ones, zeros = np.ones(n_in, dtype), np.zeros(n_in, dtype)
         return [ones, zeros, zeros, ones]
@@ -368,6 +407,10 @@ class PReLU(Layer):
     ----------
     alpha : float, default 0.25
         All slopes at first.
+    trainable : bool, default True
+        As for `Dense`.
+    learning_rate_factor : float, default 1.0
+        As for `Dense`.
 
     Raises
     ------
@@ -385,15 +428,21 @@ class PReLU(Layer):
     """
 
     alpha: float = 0.25
+    _: dataclasses.KW_ONLY
+    trainable: bool = True
+    learning_rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alpha", finite_number("alpha", self.alpha))
+        _check_training(self)
 
     def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
         """The slopes."""
         return {"alpha": (n_in,)}
 
-    def initial_weights(self, n_in: int, dtype: str, seed: int, position: int) -> list[Array]:
+    def initial_weights(
+        self, n_in: int, dtype: str, seed: int, position: int, activation: str | None = None
+    ) -> list[Array]:
         """All alpha."""
         return [np.full(n_in, self.alpha, dtype)]
 
@@ -497,6 +546,27 @@ def widths(layers: Iterable[Layer], n_inputs: int | None) -> Iterator[tuple[Laye
         width = layer.units if isinstance(layer, Dense) else width
 
 
+def activations_behind(layers: Sequence[Layer]) -> Iterator[str | None]:
+    """For each layer of `flat` the activation that its outputs go through next, None where it is none.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+
+    Yields
+    ------
+    str or None
+    """
+    for i, layer in enumerate(layers):
+        if isinstance(layer, Residual):
+            yield from activations_behind(layer.layers)  # they end at the sum
+        behind = next((a for a in layers[i + 1 :] if not isinstance(a, Flatten | Dropout | LayerNorm | BatchNorm)), None)
+        if isinstance(behind, PReLU):
+            yield "leaky_relu"
+        else:
+            yield behind.activation if isinstance(behind, Activation) else None
+
+
 def plan(layers: Iterable[Layer], n_inputs: int) -> list[Any]:
     """What the engine computes for a stack of layers.
 
@@ -521,8 +591,7 @@ def _append(found: list[Any], layers: list[Layer], width: int, source: int) -> i
         if isinstance(layer, Dense):
             width = layer.units
             spec = _engine.LayerPlan(width, layer.activation or "identity", layer.slope, layer.use_bias)
-            spec = spec._replace(rate=layer.learning_rate_factor, l1=layer.l1, l2=layer.l2)
-            found.append(spec._replace(max_norm=layer.max_norm or 0.0, frozen=not layer.trainable))
+            found.append(spec._replace(l1=layer.l1, l2=layer.l2, max_norm=layer.max_norm or 0.0))
         elif isinstance(layer, Activation):
             if not (mergeable and found[-1].activation == "identity"):
                 found.append(_engine.LayerPlan(width, kind="activation"))
@@ -542,4 +611,6 @@ def _append(found: list[Any], layers: list[Layer], width: int, source: int) -> i
             before = len(found) - 1
             width = _append(found, list(layer.layers), width, before)
             found.append(_engine.LayerPlan(width, kind="add", source=before))
+        if isinstance(layer, Dense | LayerNorm | BatchNorm | PReLU):
+            found[-1] = found[-1]._replace(rate=layer.learning_rate_factor, frozen=not layer.trainable)
     return width

@@ -41,7 +41,7 @@ def check(model: "Model", epochs: int, initial_epoch: int) -> None:
     if initial_epoch != 0:
         raise ValueError(f"LBFGS goes on from the weights that there are; leave out initial_epoch={initial_epoch}")
     for layer in layers.flat(model.layers):
-        if isinstance(layer, layers.Dense) and (layer.max_norm is not None or layer.learning_rate_factor != 1):
+        if getattr(layer, "max_norm", None) is not None or getattr(layer, "learning_rate_factor", 1) != 1:
             raise ValueError(f"LBFGS knows neither max_norm nor learning_rate_factor, but a layer is {layer!r}")
     try:
         import scipy.optimize  # noqa: F401  (only whether it is there)
@@ -62,17 +62,11 @@ class Objective:
 
     def __init__(self, model: "Model", run: Any) -> None:
         self.network, self.run, self.right = run.network, run, 0
-        self.trained = [self.names(layer) for layer in model._weighted]
+        self.trained = [
+            [found and getattr(layer, "trainable", True) for found in layer.has_gradient] for layer in model._weighted
+        ]
         self.best = self.network.get_weights()  # of the last iteration, with its running statistics
         self.last: tuple[Array, float] | None = None  # where it was evaluated
-
-    @staticmethod
-    def names(layer: layers.Layer) -> list[bool]:
-        """Which arrays of a layer are trained."""
-        dense = isinstance(layer, layers.Dense)
-        trainable, use_bias = getattr(layer, "trainable", True), getattr(layer, "use_bias", True)
-        found = [name not in layers.RUNNING for name in layer.weight_shapes(1)]
-        return [trainable, trainable and use_bias] if dense else found
 
     def vector(self, pairs: Any) -> Array:
         """What is trained of some weights or gradients."""
@@ -124,6 +118,11 @@ def fit(
         epoch = len(history.epoch)
         hooks.call("on_epoch_begin", epoch, {})
         training.end_epoch(model, hooks, history, epoch, logs, validation)
+        if not _flat.same(objective.network.get_weights(), objective.best):
+            raise ValueError(
+                f"a callback changed the weights after iteration {epoch + 1}, which L-BFGS cannot follow; change them "
+                "after fit, and call it again"
+            )
         hooks.keep(epoch + 1)
         if model.stop_training:
             raise _StopError(diverged=False)

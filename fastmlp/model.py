@@ -35,7 +35,7 @@ from fastmlp._validation import (
 from fastmlp.callbacks import Callback, ProgressBar
 from fastmlp.config import cores
 from fastmlp.history import History
-from fastmlp.layers import Activation, Dense, Dropout, Flatten, Layer, checked, flat, plan, widths
+from fastmlp.layers import Activation, Dense, Dropout, Flatten, Layer, activations_behind, checked, flat, plan, widths
 from fastmlp.preprocessing import Preprocessing
 
 Pairs = list[tuple[Array, ...]]
@@ -255,18 +255,24 @@ class Model:
             if n_inputs != self.n_inputs:
                 raise ValueError(f"this model has {self.n_inputs} inputs already; make a new one for {n_inputs}")
             return self
-        weighted = [(layer, n_in) for layer, n_in in widths(self.layers, n_inputs) if layer.weight_shapes(1)]
-        shapes = [shape for layer, n_in in weighted for shape in layer.weight_shapes(n_in or 0).values()]
+        weighted = [
+            (layer, n_in or 0, activation)
+            for (layer, n_in), activation in zip(
+                widths(self.layers, n_inputs), activations_behind(self.layers), strict=True
+            )
+            if layer.weight_shapes(1)
+        ]
+        shapes = [shape for layer, n_in, _ in weighted for shape in layer.weight_shapes(n_in).values()]
         if sum(map(math.prod, shapes)) > 2**40:
             raise ValueError(
                 f"{n_inputs} inputs and the layers {self.layers!r} make more weights than memory can hold; use fewer"
             )
         network = _engine.Network(n_inputs, plan(self.layers, n_inputs), self.dtype, seed=self.seed)
         if given is None:  # those of one layer at a time: they are as large as what the network holds
-            drawn = itertools.accumulate((isinstance(layer, Dense) for layer, _ in weighted), initial=0)
+            drawn = itertools.accumulate((isinstance(layer, Dense) for layer, _, _ in weighted), initial=0)
             network.set_weights(
-                tuple(layer.initial_weights(n_in or 0, self.dtype, self.seed, position))
-                for (layer, n_in), position in zip(weighted, drawn, strict=False)
+                tuple(layer.initial_weights(n_in, self.dtype, self.seed, position, activation))
+                for (layer, n_in, activation), position in zip(weighted, drawn, strict=False)
             )
         else:
             network.set_weights(given)
@@ -404,6 +410,13 @@ class Model:
                 all_finite(f"{name}[{i}][{j}]", array, self.dtype, "give finite numbers")
             found.append(tuple(array.astype(self.dtype) for array in arrays))
         return found
+
+    def _gradients(self, name: str, pairs: Sequence[Sequence[npt.ArrayLike]]) -> Pairs:
+        """Arrays in the shapes of gradients, zero where there is none: of a bias that is not used."""
+        return [
+            tuple(array if wanted else np.zeros_like(array) for array, wanted in zip(arrays, layer.has_gradient, strict=False))
+            for arrays, layer in zip(self._pairs(name, pairs), self._weighted, strict=True)
+        ]
 
     # ---- training ----
 
@@ -689,10 +702,7 @@ class Model:
         ValueError, TypeError
             The gradients are not finite, or have other shapes than `weights`; nothing has changed.
         """
-        arrays = [
-            (found[0], np.zeros_like(found[1])) if isinstance(layer, Dense) and not layer.use_bias else found
-            for layer, found in zip(self._weighted, self._pairs("gradients", gradients), strict=True)
-        ]
+        arrays = self._gradients("gradients", gradients)
         with self._turn:
             self._network.apply_gradients(arrays, self.optimizer.hyper(), self.optimizer.rate(self._network.step))
 
@@ -747,7 +757,7 @@ class Model:
         dX : array_like of the shape of X or None, default None
             Direction of the inputs; None: they stay.
         dweights : list of (dW, db) or None, default None
-            Direction of the weights, in the shapes of gradients; None: they stay. Slopes of a `PReLU` must stay.
+            Direction of the weights, in the shapes of gradients; None: they stay.
 
         Returns
         -------
@@ -756,7 +766,7 @@ class Model:
         Raises
         ------
         ValueError, TypeError
-            X or a direction has another shape, or moves slopes of a `PReLU`.
+            X or a direction has another shape, or is not finite.
         """
         return derivatives.jvp(self, X, dX, dweights)
 

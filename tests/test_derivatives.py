@@ -34,12 +34,11 @@ def moved(model, direction, t):
 
 
 def direction_of(model, rng):
-    """Random numbers in the shapes of gradients; none for the slopes of a PReLU, and for biases that are not used."""
-    found = []
-    for layer, shapes in zip(model._weighted, model._network.shapes(running=False), strict=True):
-        unused = [isinstance(layer, fm.PReLU), getattr(layer, "use_bias", True) is False]
-        found.append(tuple(rng.standard_normal(s) * (not skip) for s, skip in zip(shapes, unused, strict=False)))
-    return found
+    """Random numbers in the shapes of gradients; none for biases that are not used."""
+    return [
+        tuple(rng.standard_normal(s) * used for s, used in zip(shapes, layer.has_gradient, strict=False))
+        for layer, shapes in zip(model._weighted, model._network.shapes(running=False), strict=True)
+    ]
 
 
 def test_jvp_is_the_slope_along_a_direction(model):
@@ -144,10 +143,3 @@ def test_bad_input(call, error, words):
     with pytest.raises(error) as caught:
         call(model, data(7)[0])
     assert words in str(caught.value)
-
-
-def test_slopes_of_a_prelu_have_no_tangent():
-    model = model_of(STACKS["prelu"])
-    direction = [tuple(np.ones(s) for s in shapes) for shapes in model._network.shapes(running=False)]
-    with pytest.raises(ValueError, match="PReLU"):
-        model.jvp(data(7)[0], dweights=direction)

@@ -21,6 +21,15 @@ STACKS = {
     "batch norm first and last": [fm.BatchNorm(0.8), fm.Dense(20, "tanh"), fm.Dense(3), fm.BatchNorm(0.5, 1e-2)],
     "batch norm twice": [fm.Dense(20), fm.BatchNorm(0.8), fm.BatchNorm(0.7), fm.Dropout(0.5), fm.Dense(3)],
     "prelu": [fm.PReLU(0.1), fm.Dense(20), fm.PReLU(), fm.Dense(3), fm.PReLU()],
+    "batch norm frozen": [
+        fm.Dense(20), fm.BatchNorm(0.8, trainable=False), fm.Activation("tanh"), fm.Dense(9),
+        fm.BatchNorm(0.7, learning_rate_factor=0.3), fm.Dense(3),
+    ],
+    "frozen below": [
+        fm.LayerNorm(trainable=False), fm.BatchNorm(0.8, trainable=False), fm.Dense(20, "tanh", trainable=False),
+        fm.PReLU(trainable=False), fm.Dense(3), fm.PReLU(learning_rate_factor=0.5),
+        fm.LayerNorm(learning_rate_factor=2.0),
+    ],
     "residual": [fm.Dense(18, "tanh"), fm.Residual([fm.Dense(30, "silu"), fm.Dense(18)]), fm.Dense(3)],
     "residual of the inputs": [fm.Residual([fm.Dense(11, "tanh")]), fm.Activation("tanh"), fm.Dense(3)],
     "residual last": [fm.Dense(3, "tanh"), fm.Residual([fm.LayerNorm(), fm.Dense(8, "gelu"), fm.Dense(3)])],

@@ -313,6 +313,28 @@ def test_a_frozen_layer_keeps_weights_and_states(optimizer):
         assert all(a.any() for a in pairs[0])
 
 
+@pytest.mark.parametrize("layer", [fm.BatchNorm, fm.LayerNorm, fm.PReLU])
+def test_frozen_layers_of_columns_keep_everything(layer, tmp_path):
+    X, y = data()
+    model = model_of(fm.Adam(0.01, use_ema=True), [fm.Dense(40), layer(trainable=False), fm.Dense(3)])
+    before = model.weights
+    model.fit(X, y, batch_size=13, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(model.weights[1], before[1], strict=True))
+    assert not np.array_equal(model.weights[0][0], before[0][0])
+    _, gradients = model.loss_and_gradients(X, y)
+    assert all(np.abs(g).max() > 0 for g in gradients[1])
+    model.save(tmp_path / "net")
+    assert fm.load(tmp_path / "net").layers == model.layers
+
+
+def test_a_frozen_batch_norm_takes_its_running_statistics():
+    X, y = data()
+    free, frozen = (model_of("sgd", [fm.BatchNorm(trainable=t), fm.Dense(3)]) for t in (True, False))
+    expected = frozen.evaluate(X, y)["loss"]
+    assert frozen.train_on_batch(X, y) == pytest.approx(expected, rel=1e-12)
+    assert free.train_on_batch(X, y) != pytest.approx(expected, rel=1e-3)
+
+
 def test_a_file_keeps_the_options_of_layers(tmp_path):
     model = model_of("adam", stack_with(LAYER_OPTIONS["all"]))
     model.save(tmp_path / "net")
