@@ -5,9 +5,17 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastmlp._validation import arity
 from fastmlp.callbacks import Callback, Checkpoint
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+# Hooks of Keras for what happens within a chunk of steps, or within an evaluation.
+_ELSEWHERE = {
+    "on_batch_begin": "use on_train_batch_begin.",
+    "on_batch_end": "use on_train_batch_end.",
+    "on_test_batch_begin": "an evaluation is one piece: use on_test_begin.",
+    "on_test_batch_end": "an evaluation is one piece: use on_test_end.",
+}
 
 
 class Hooks:
@@ -22,24 +30,32 @@ class Hooks:
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         for callback in callbacks:
             for name in dir(callback):
-                if name.startswith("on_") and name not in HOOKS and callable(getattr(callback, name)):
-                    import difflib
+                if not name.startswith("on_") or name in HOOKS or not callable(getattr(callback, name)):
+                    continue
+                if name.startswith("on_predict_"):  # Keras's fit does not call it either
+                    continue
+                import difflib
 
-                    nearest = difflib.get_close_matches(name, HOOKS, 1, 0.0)[0]
-                    raise TypeError(
-                        f"{type(callback).__name__}.{name} is no hook and would never be called; did you mean "
-                        f"{nearest}? There are {', '.join(HOOKS)}"
-                    )
+                remedy = _ELSEWHERE.get(name) or f"did you mean {difflib.get_close_matches(name, HOOKS, 1, 0.0)[0]}?"
+                raise TypeError(
+                    f"{type(callback).__name__}.{name} is no hook and would never be called; {remedy} There are "
+                    f"{', '.join(HOOKS)}"
+                )
         self.callbacks = list(callbacks)
         self._by_name = {
             name: [(method, _arity(method, name)) for method in (getattr(callback, name) for callback in callbacks)]
             for name in HOOKS
         }
 
+    def check(self) -> None:
+        """Let every callback say whether this training can have what it needs."""
+        for callback in self.callbacks:
+            callback.check(self.callbacks)
+
     def call(self, hook: str, *arguments: Any) -> None:
         """One hook of every callback."""
-        for method, arity in self._by_name[hook]:
-            method(*arguments[:arity])
+        for method, n_arguments in self._by_name[hook]:
+            method(*arguments[:n_arguments])
             if hook == "on_epoch_end":
                 _make_floats(arguments[1], method)
 
@@ -49,6 +65,12 @@ class Hooks:
             if isinstance(callback, Checkpoint) and (finished or callback.is_due(epoch)):
                 callback.model._kept = epoch, [(type(each).__name__, each.get_state()) for each in self.callbacks]
                 callback.write(epoch)
+
+    def have_ended(self, kept: tuple[int, list[Any]] | None, epoch: int, stopped: str) -> bool:
+        """Whether the same callbacks ended the training, after so many epochs, that a checkpoint was kept of."""
+        if kept is None or kept[0] != epoch or stopped in ("", "epochs done", "interrupted"):
+            return False
+        return [kind for kind, _ in kept[1]] == [type(each).__name__ for each in self.callbacks]
 
     def restore(self, states: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Give each callback the state of the one of its type, in their order."""
@@ -77,14 +99,4 @@ def _make_floats(logs: dict[str, Any], method: Callable[..., Any]) -> None:
 
 def _arity(method: Callable[..., Any], hook: str) -> int:
     """How many of a hook's arguments a method takes."""
-    given = len(inspect.signature(getattr(Callback, hook)).parameters) - 1
-    try:
-        parameters = inspect.signature(method).parameters.values()
-    except (TypeError, ValueError):  # not written in Python
-        return given
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return given
-    taken = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if sum(p.default is p.empty for p in taken) > given:
-        raise TypeError(f"{method.__qualname__} wants {len(taken)} arguments, but a hook {hook} gets {given}")
-    return min(given, len(taken))
+    return arity(method, len(inspect.signature(getattr(Callback, hook)).parameters) - 1, f"a hook {hook}")

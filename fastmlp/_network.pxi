@@ -219,14 +219,15 @@ cdef class Network:
 
     def restore(self, tuple snapshot):
         """Go back to a snapshot. With its states also in the order of the epochs; without them, which spares a copy of
-        them, or where a callback has chosen another optimizer, that starts afresh: its present states may be what
-        diverged."""
+        them, or where a callback has chosen another optimizer, that starts afresh but for the number of steps, which
+        schedules and masks follow: its present states may be what diverged."""
         progress, optimizer = snapshot
         self.params.owner[...] = self.kept["params"]
         if self.running is not None:
             self.running.owner[...] = self.kept["running"]
         if optimizer != self.optimizer or not self.states.keys() <= self.kept.keys():
             self.set_optimizer(self.optimizer, self.states)
+            self.progress.step = progress["step"]
             if "average" in self.states:
                 (<Memory>self.states["average"]).owner[...] = self.kept.get("average", self.kept["params"])
             return

@@ -6,7 +6,7 @@ import math
 import numbers
 import os
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -160,6 +160,22 @@ def unknown_name(kind: str, name: str, known: Iterable[str], other_names: Mappin
     if plain(name) in called:
         return ValueError(f"{kind} {name!r} is called {called[plain(name)]!r} here")
     return ValueError(f"{kind} {name!r} is unknown; choose {', '.join(map(repr, known))}")
+
+
+def arity(function: Callable[..., Any], given: int, name: str) -> int:
+    """With how many of `given` arguments a function can be called: with all, or with as many as it takes."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # not written in Python
+        return given
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return given
+    taken = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if sum(p.default is p.empty for p in taken) > given:
+        raise TypeError(
+            f"{getattr(function, '__qualname__', function)} wants {len(taken)} arguments, but {name} gets {given}"
+        )
+    return min(given, len(taken))
 
 
 def numeric_array(name: str, value: Any) -> Array:

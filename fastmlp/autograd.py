@@ -102,7 +102,7 @@ def primitive(model: "Model") -> Callable[..., Any]:
         if error.name is None or error.name.partition(".")[0] != "autograd":
             raise
         raise ImportError("differentiating NumPy programs needs autograd: pip install 'fastmlp[autograd]'") from None
-    mine = copy.deepcopy(a_model(model))
+    mine: Model = copy.deepcopy(a_model(model))
     start = flat_weights(mine)
 
     def at(theta: Any) -> "Model":

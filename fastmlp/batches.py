@@ -200,7 +200,10 @@ class BatchRun:
         X, targets = self.model._data(given[0], given[1], (f"X of batch {i}", f"y of batch {i}"), self.n_inputs)
         self.n_inputs = X.shape[1]
         given_weight = given[2] if len(given) == 3 else None
-        weights = self.model._sample_weights(given_weight, targets, self.class_weight, f"sample_weight of batch {i}")
+        name = f"sample_weight of batch {i}"
+        weights = self.model._sample_weights(given_weight, targets, name=name)
+        if self.class_weight is not None:  # whether it suits; another fit may use the batch, so that `train` applies it
+            self.model._sample_weights(weights, targets, self.class_weight, name)
         batch = _own(X, given[0]), _own(targets, given[1])
         return batch if weights is None else (*batch, _own(weights, given_weight))
 
@@ -249,6 +252,8 @@ class BatchRun:
                 self._end()
                 break
             X, targets, weights = batch[0], batch[1], batch[2] if len(batch) == 3 else None
+            if self.class_weight is not None:
+                weights = self.model._sample_weights(weights, targets, self.class_weight)
 
             def step(run: Any, rate: Array = rates[i : i + 1]) -> tuple[Array, Array]:
                 run.start_epoch()

@@ -6,6 +6,7 @@ hooks, histories and CSV files from 0.
 """
 
 import dataclasses
+import errno
 import numbers
 import os
 import string
@@ -14,7 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from fastmlp._validation import Array, bounded_integer, choice, file_path, finite_number, flag
+from fastmlp._validation import Array, arity, bounded_integer, choice, file_path, finite_number, flag
+from fastmlp.optimizers import LBFGS
+from fastmlp.schedules import Constant, Schedule, Warmup
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -193,16 +196,21 @@ class Monitor(Callback):
 
     def check(self, companions: Sequence[Callback]) -> None:
         """Whether the quantity can be there; a callback of the user's own may add it."""
-        names, plain = self.params["metrics"], self.monitor.removeprefix("val_")
+        self._check_name(self.monitor, f"monitor={self.monitor!r}", companions)
+
+    def _check_name(self, name: str, what: str, companions: Sequence[Callback]) -> None:
+        names, plain = self.params["metrics"], name.removeprefix("val_")
         own = {metric.name for metric in self.model.metrics}
-        if self.monitor in names or any(type(c).__module__.partition(".")[0] != "fastmlp" for c in companions):
+        if name in names or any(type(c).__module__.partition(".")[0] != "fastmlp" for c in companions):
             return
-        if self.monitor in own:
-            raise ValueError(f"monitor={self.monitor!r} is known of validation data alone; monitor 'val_{plain}'")
-        if plain != self.monitor and plain in {*names, *own}:
-            raise ValueError(f"monitor={self.monitor!r} needs validation_data; give it to fit, or monitor another")
-        if self.monitor != "learning_rate":
-            raise ValueError(f"monitor={self.monitor!r} will not be in the logs; there are {', '.join(names)}")
+        if name in own:
+            raise ValueError(f"{what} is known of validation data alone; take 'val_{plain}'")
+        if plain != name and plain in {*names, *own}:
+            raise ValueError(f"{what} needs validation_data; give it to fit, or take another")
+        if name != "learning_rate" or not any(
+            isinstance(c, ReduceLROnPlateau | LearningRateScheduler) for c in companions
+        ):
+            raise ValueError(f"{what} will not be in the logs; there are {', '.join(names)}")
 
     def value(self, logs: Logs) -> float:
         """The quantity."""
@@ -460,7 +468,7 @@ def _plain_rate(callback: Callback) -> float:
     optimizer = callback.model.optimizer
     rate = optimizer.learning_rate
     if isinstance(rate, Warmup) and isinstance(rate.then, Constant):
-        rate = rate.then.rate
+        rate = rate.then.learning_rate
     if isinstance(optimizer, LBFGS):
         raise TypeError(f"{type(callback).__name__} sets a learning rate, but LBFGS has none; leave it out")
     if not isinstance(rate, int | float):
@@ -537,6 +545,9 @@ class ModelCheckpoint(Monitor):
         """Whether the quantity and the folder can be there."""
         if self.save_best_only:
             super().check(companions)
+        for field in self.fields:
+            if field != "epoch":
+                self._check_name(field, f"path {self.path!r} names {field!r}, which", companions)
         if not self.fields:
             from fastmlp import files
 
@@ -581,8 +592,8 @@ class Checkpoint(Callback):
 
     Examples
     --------
-    The same lines begin a training and go on with it, to its last epoch; where early stopping ended it,
-    ``model.history.stopped`` says so:
+    The same lines begin a training and go on with it, to its last epoch; one that ended before, by early stopping for
+    example, stays ended, as ``model.history.stopped`` says:
 
     >>> import os
     >>> import fastmlp as fm
@@ -663,6 +674,12 @@ class CSVLogger(Callback):
         self.separator, self.append = separator, flag("append", append)
         self.file: IO[str] | None = None
         self.columns: list[str] = []
+
+    def check(self, companions: Sequence[Callback]) -> None:
+        """Whether there is a folder for the file."""
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder for the CSV file", folder)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the file, and read its columns where it is added to."""

@@ -13,7 +13,7 @@ from fastmlp import _engine
 from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number, shown, unknown_name
 
 if TYPE_CHECKING:
-    from fastmlp.initializers import Initializer
+    pass
 
 # The activations with a parameter, and its default.
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
@@ -80,7 +80,7 @@ class Layer(OtherNames):
     @property
     def has_gradient(self) -> list[bool]:
         """Whether each array of `weight_shapes` has a gradient: running statistics and unused biases have none."""
-        return [True for _ in self.weight_shapes(1)]
+        return [name not in RUNNING for name in self.weight_shapes(1)]
 
     def initial_weights(
         self, n_in: int, dtype: str, seed: int, position: int, activation: str | None = None
@@ -88,6 +88,10 @@ class Layer(OtherNames):
         """The arrays of `weight_shapes`, at first; position counts the layers that draw theirs; activation is the one
         that follows, where the layer has none."""
         return []
+
+
+# Arrays of a layer that training follows but no gradient moves.
+RUNNING = ("mean", "variance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,11 +386,6 @@ class BatchNorm(Layer):
         object.__setattr__(self, "epsilon", finite_number("epsilon", self.epsilon, above=0))
         _check_training(self)
 
-    @property
-    def has_gradient(self) -> list[bool]:
-        """gamma and beta have one."""
-        return [True, True, False, False]
-
     def weight_shapes(self, n_in: int) -> dict[str, tuple[int, ...]]:
         """gamma and beta, and the running mean and variance."""
         return {"gamma": (n_in,), "beta": (n_in,), "mean": (n_in,), "variance": (n_in,)}
@@ -560,7 +559,9 @@ def activations_behind(layers: Sequence[Layer]) -> Iterator[str | None]:
     for i, layer in enumerate(layers):
         if isinstance(layer, Residual):
             yield from activations_behind(layer.layers)  # they end at the sum
-        behind = next((a for a in layers[i + 1 :] if not isinstance(a, Flatten | Dropout | LayerNorm | BatchNorm)), None)
+        behind = next(
+            (a for a in layers[i + 1 :] if not isinstance(a, Flatten | Dropout | LayerNorm | BatchNorm)), None
+        )
         if isinstance(behind, PReLU):
             yield "leaky_relu"
         else:

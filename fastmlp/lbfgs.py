@@ -106,9 +106,9 @@ def fit(
     """
     from scipy.optimize import minimize
 
-    history = model.history = History()
+    history = History()
     objective = Objective(model, run)
-    training.prepare(model, hooks, optimizer.max_iterations, 1, validation)
+    training.begin(model, validation)
     model._kept = None
     logs: dict[str, float] = {}
 
@@ -133,6 +133,7 @@ def fit(
     }  # fmt: skip
     try:
         hooks.call("on_train_begin", {})
+        model.history = history
         start = objective.vector(objective.best)
         done = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after_iteration, options=options)
         history.stopped = "epochs done" if done.status == 1 else "converged"

@@ -393,12 +393,13 @@ class Model:
         """Arrays in the shapes of the weights, or of gradients, finite, of the model's dtype."""
         expected = self._built().shapes(running=name == "weights")
         if isinstance(pairs, str | np.ndarray) or not isinstance(pairs, Sequence):
-            raise TypeError(f"{name} must be a list of pairs (W, b), not {type(pairs).__name__}")
+            raise TypeError(f"{name} must be a list of tuples such as (W, b), not {type(pairs).__name__}")
         if len(pairs) != len(expected):
-            raise ValueError(f"{name} holds {len(pairs)} pairs, but the model has {len(expected)} layers")
+            raise ValueError(f"{name} holds {len(pairs)} entries, but {len(expected)} layers of the model have weights")
         found = []
         for i, (pair, shapes, layer) in enumerate(zip(pairs, expected, self._weighted, strict=True)):
-            wanted = f"a pair ({', '.join(layer.weight_shapes(1))})" if len(shapes) == 2 else f"{len(shapes)} arrays"
+            names = [*layer.weight_shapes(1)][: len(shapes)]
+            wanted = f"a tuple ({', '.join(names)}{',' * (len(names) == 1)})"
             if isinstance(pair, str) or not isinstance(pair, Sequence):
                 raise TypeError(f"{name}[{i}] must be {wanted}, not {type(pair).__name__}")
             if len(pair) != len(shapes):
@@ -414,7 +415,10 @@ class Model:
     def _gradients(self, name: str, pairs: Sequence[Sequence[npt.ArrayLike]]) -> Pairs:
         """Arrays in the shapes of gradients, zero where there is none: of a bias that is not used."""
         return [
-            tuple(array if wanted else np.zeros_like(array) for array, wanted in zip(arrays, layer.has_gradient, strict=False))
+            tuple(
+                array if wanted else np.zeros_like(array)
+                for array, wanted in zip(arrays, layer.has_gradient, strict=False)
+            )
             for arrays, layer in zip(self._pairs(name, pairs), self._weighted, strict=True)
         ]
 
@@ -492,7 +496,7 @@ class Model:
             Before anything has changed.
         DivergedError
             The loss, or a weight, became NaN or infinite; the weights are those before the epoch in which it did, and
-            the optimizer starts afresh.
+            the states of the optimizer start afresh. Schedules and masks of dropout go on.
 
         Notes
         -----
@@ -551,9 +555,10 @@ class Model:
                 raise ValueError("LBFGS needs all samples at once: give fit arrays X and y, not an iterable of batches")
         validation: Any
         recorded: training.Steps
-        if initial_epoch == epochs:
-            done = self.history.before(epochs)
-            done.stopped = self.history.stopped
+        planned = epochs if minimiser is None else minimiser.max_iterations
+        if initial_epoch == epochs or hooks.have_ended(self._kept, initial_epoch, self.history.stopped):
+            done = self.history.before(initial_epoch)
+            done.stopped = self.history.stopped or "epochs done"
             return done
         if y is None:
             if not batches.is_iterable(X):
@@ -565,7 +570,14 @@ class Model:
             if sample_weight is not None:
                 raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
             with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs - initial_epoch, class_weight) as source:
-                first = source.first()[0]
+                training.prepare(self, hooks, epochs, initial_epoch, steps_per_epoch, validation_data is not None)
+                try:
+                    first = source.first()[0]
+                except KeyboardInterrupt:
+                    source.interrupted = True
+                    done = self.history = self.history.before(initial_epoch)
+                    done.stopped = "interrupted"
+                    return done
                 self._ready()
                 validation = self._validation(validation_data, first.shape[1])
                 self._build(first.shape[1])
@@ -585,15 +597,16 @@ class Model:
             subset, held_out = split(self._loss.strata(targets), validation_split, self.seed)
             validation = X, targets, self._sample_weights(sample_weight, targets), held_out
         n_samples = len(X) if subset is None else len(subset)
+        batch_size = n_samples if minimiser is not None else min(batch_size, n_samples)
+        recorded = training.Steps(n_samples, batch_size)
         statistics = self._statistics
         if self._preprocessing is not None and not statistics:
             statistics = self._preprocessing.fitted(X, subset, self._dtype)
         with self._turn:
+            training.prepare(self, hooks, planned, initial_epoch, recorded.steps, validation is not None)
             self._build(X.shape[1])
             if statistics is not self._statistics:
                 self._adapt(statistics)
-            batch_size = n_samples if minimiser is not None else min(batch_size, n_samples)
-            recorded = training.Steps(n_samples, batch_size)
 
             def train(run: Any) -> History:
                 if minimiser is not None:
@@ -673,8 +686,9 @@ class Model:
         Returns
         -------
         loss : float
-        gradients : list of (dW, db)
-            In the shapes of `weights`. The gradient of a bias that a layer does not use is zero.
+        gradients : list of tuples
+            One for each entry of `weights`: (dW, db) of `Dense`, (dgamma, dbeta) of `LayerNorm` and `BatchNorm`,
+            (dalpha,) of `PReLU`. The gradient of a bias that a layer does not use is zero.
 
         Raises
         ------
@@ -692,10 +706,12 @@ class Model:
     def apply_gradients(self, gradients: Sequence[Sequence[npt.ArrayLike]]) -> None:
         """One step of the optimizer with given gradients.
 
+        Nobody looks whether the weights overflow in it: the next loss is then NaN.
+
         Parameters
         ----------
-        gradients : list of (dW, db)
-            In the shapes of `weights`.
+        gradients : list of tuples
+            As of `loss_and_gradients`.
 
         Raises
         ------
@@ -756,8 +772,8 @@ class Model:
         X : array_like of shape (n_samples, ...)
         dX : array_like of the shape of X or None, default None
             Direction of the inputs; None: they stay.
-        dweights : list of (dW, db) or None, default None
-            Direction of the weights, in the shapes of gradients; None: they stay.
+        dweights : list of tuples or None, default None
+            Direction of the weights, in the shapes of the gradients of `loss_and_gradients`; None: they stay.
 
         Returns
         -------

@@ -50,16 +50,17 @@ def fit(
     -------
     History
     """
-    history = model.history = model.history.before(initial_epoch)
+    history = model.history.before(initial_epoch)
     pace = Pace(run, batch_size)
     steps = recorded.steps
     by_epoch = bool(hooks.callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
     run.start_epoch()
-    prepare(model, hooks, epochs, steps, validation, initial_epoch)
+    begin(model, validation)
     logs: Logs = {}
     epoch = initial_epoch
     try:
         hooks.call("on_train_begin", {})
+        model.history = history
         if model._kept is not None and model._kept[0] == initial_epoch > 0:
             hooks.restore(model._kept[1])
         model._kept = None
@@ -97,24 +98,26 @@ def fit(
     return history
 
 
-def prepare(
-    model: "Model",
-    hooks: Hooks,
-    epochs: int,
-    steps: int | None,
-    validation: tuple[Array, ...] | None,
-    initial_epoch: int = 0,
-) -> None:
-    """Tell the callbacks of a training that begins."""
-    if validation is not None and model.metrics and isinstance(model.loss, Custom):
-        model._evaluate(*validation)  # whether these metrics suit what the function takes, before the first epoch
-    model.stop_training, model.stop_reason = False, "callback"
+def prepare(model: "Model", hooks: Hooks, epochs: int, initial_epoch: int, steps: int | None, validated: bool) -> None:
+    """Tell the callbacks of a training that is to begin, and let them object."""
     names = [*model._logs(0.0, 0, 1)]
-    if validation is not None:
+    if validated:
         names += [f"val_{name}" for name in [*names, *(metric.name for metric in model.metrics)]]
+    if isinstance(model.optimizer.learning_rate, Schedule):
+        names.append("learning_rate")
     for callback in hooks.callbacks:
         callback.model = model
         callback.params = {"epochs": epochs, "initial_epoch": initial_epoch, "steps": steps, "metrics": names}
+    hooks.check()
+
+
+def begin(model: "Model", validation: tuple[Array, ...] | None) -> None:
+    """What must hold of a model when its training begins."""
+    if not model._network.is_finite():
+        raise ValueError("the weights, or the optimizer's states, hold NaN or infinity; assign model.weights first")
+    if validation is not None and model.metrics and isinstance(model.loss, Custom):
+        model._evaluate(*validation)  # whether these metrics suit what the function takes, before the first epoch
+    model.stop_training, model.stop_reason = False, "callback"
 
 
 def end_epoch(
@@ -122,7 +125,10 @@ def end_epoch(
 ) -> None:
     """Validate, record, and tell the callbacks, which may add to the logs."""
     if validation is not None:
-        logs |= {f"val_{name}": value for name, value in model._evaluate(*validation).items()}
+        hooks.call("on_test_begin", {})
+        found = model._evaluate(*validation)
+        hooks.call("on_test_end", found)
+        logs |= {f"val_{name}": value for name, value in found.items()}
     history.append(epoch, logs)  # a model that a callback saves has it
     try:
         hooks.call("on_epoch_end", epoch, logs)
@@ -172,6 +178,7 @@ def train_steps(
     network = run.network
     while recorded.n < total:
         chunk, threads = pace.next(total - recorded.n)
+        hooks.call("on_train_batch_begin", recorded.n, {})
         rates = model.optimizer.rates(network.step, chunk)
         began = time.perf_counter()
         losses, right = run.train(rates, model.optimizer.hyper(), shuffle, model.seed, threads, 2 * CHUNK_SECONDS)

@@ -99,3 +99,16 @@ def test_only_a_model_is_a_primitive():
     for call in (fm.autograd.primitive, fm.autograd.flat_weights, lambda model: fm.autograd.set_flat_weights(model, 1)):
         with pytest.raises(TypeError, match=r"model must be a fastmlp\.Model, not int"):
             call(3)
+
+
+def test_biases_that_are_not_used_are_no_parameters():
+    model = fm.Model(
+        [fm.Dense(8, "tanh", use_bias=False), fm.PReLU(), fm.Dense(2)], n_inputs=11, dtype="float64", seed=4
+    )
+    X, theta = data(6)[0], fm.autograd.flat_weights(model)
+    assert theta.shape == (11 * 8 + 8 + 8 * 2 + 2,)
+    for mode in ("rev", "fwd"):
+        check_grads(lambda t: fm.autograd.primitive(model)(X, t), modes=[mode], order=1)(theta)
+    ones = [tuple(np.ones_like(a) for a in arrays) for arrays in model.weights]
+    without = [(ones[0][0], np.zeros(8)), *ones[1:]]
+    np.testing.assert_array_equal(model.jvp(X, dweights=ones)[1], model.jvp(X, dweights=without)[1])

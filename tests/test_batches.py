@@ -450,3 +450,28 @@ def test_what_is_no_iterable_of_batches_is_told_of(arguments, error, message):
     with pytest.raises(error, match=message):
         model.fit(*arguments, verbose=0)
     assert not model.built
+
+
+def test_what_was_read_ahead_takes_the_class_weights_of_its_fit():
+    class Stop(fm.Callback):
+        def on_epoch_end(self, epoch):
+            time.sleep(0.05)  # the thread reads ahead
+            self.model.stop_training = True
+
+    rng = np.random.default_rng(0)
+    batches = ((rng.random((8, 4)), rng.integers(0, 2, 8)) for _ in range(99))
+    model = fm.Model([fm.Dense(2)], "softmax_cross_entropy", fm.SGD(0.0))
+    assert model.fit(batches, steps_per_epoch=1, epochs=50, callbacks=[Stop()], verbose=0)["loss"][0] > 0
+    found = model.fit(batches, steps_per_epoch=1, epochs=12, class_weight={0: 0.0, 1: 0.0}, verbose=0)
+    assert found["loss"] == [0.0] * 12
+
+
+def test_ctrl_c_before_the_first_batch_ends_fit():
+    def late():
+        raise KeyboardInterrupt
+        yield
+
+    model = fm.Model([fm.Dense(2)], "softmax_cross_entropy")
+    history = model.fit(late(), steps_per_epoch=1, verbose=0)
+    assert history.stopped == "interrupted"
+    assert history.epoch == []

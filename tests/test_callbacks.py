@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import pickle
+import re
 import sys
 import types
 
@@ -88,7 +89,7 @@ def test_params_name_what_the_logs_hold():
     ("name", "nearest"),
     [
         ("on_epoch_ends", "on_epoch_end"),
-        ("on_batch_end", "on_train_batch_end"),
+        ("on_train_batch_ends", "on_train_batch_end"),
         ("on_training_begin", "on_train_begin"),
     ],
 )
@@ -102,6 +103,41 @@ def test_a_misspelt_hook_is_named_before_anything_changed(name, nearest):
     callback = fm.Callback()
     callback.on_time = 3  # no method
     fit([callback])
+
+
+@pytest.mark.parametrize(("name", "remedy"), [
+    ("on_batch_end", "use on_train_batch_end"), ("on_test_batch_end", "use on_test_end"),
+])  # fmt: skip
+def test_hooks_that_keras_has_beside_have_a_remedy(name, remedy):
+    callback = type("Mine", (fm.Callback,), {name: lambda self, *_: None})()
+    with pytest.raises(TypeError, match=f"Mine.{name} is no hook .*{remedy}"):
+        fit([callback])
+
+
+def test_hooks_of_batches_and_validation():
+    class Told(fm.Callback):
+        def __init__(self):
+            self.calls = []
+
+        def on_train_batch_begin(self, batch):
+            self.calls.append(("batch", batch))
+
+        def on_test_begin(self):
+            self.calls.append("test")
+
+        def on_test_end(self, logs):
+            self.calls.append(logs)
+
+        def on_predict_end(self):
+            raise AssertionError("fit predicts nothing")
+
+    told = Told()
+    _, history = fit([told])
+    logs = {name: history[f"val_{name}"][0] for name in ("loss", "accuracy")}
+    assert told.calls == [("batch", 0), "test", logs]
+    told = Told()
+    fit([told], validation=False)
+    assert told.calls == [("batch", 0)]
 
 
 def test_a_hook_that_wants_too_much_is_named():
@@ -507,30 +543,85 @@ def test_wrong_arguments_are_named(make, error, message):
 
 
 @pytest.mark.parametrize(
-    ("callback", "error", "message", "epochs"),
+    ("callback", "error", "message"),
     [
-        (fm.EarlyStopping(), ValueError, "monitor='val_loss' needs validation_data", 0),
-        (fm.EarlyStopping("val_f1"), ValueError, "monitor='val_f1' is not in the logs; there are loss, accuracy", 1),
-        (fm.ModelCheckpoint("x", save_best_only=True), ValueError, "monitor='val_loss' needs validation_data", 0),
-        (fm.ModelCheckpoint("no such folder/x"), FileNotFoundError, "no such folder", 0),
-        (fm.ModelCheckpoint("x-{f1}"), ValueError, "names 'f1'; there are epoch, loss, accuracy", 1),
-        (fm.CSVLogger("no such folder/x"), FileNotFoundError, "no such folder", 0),
-        (fm.ReduceLROnPlateau("loss"), TypeError, "ReduceLROnPlateau sets a learning rate, but the optimizer foll", 0),
-        (fm.LearningRateScheduler(lambda *_: 1), TypeError, "LearningRateScheduler sets a learning rate, but", 0),
+        (fm.EarlyStopping(), ValueError, "monitor='val_loss' needs validation_data"),
+        (fm.EarlyStopping("val_r2", mode="max"), ValueError, "monitor='val_r2' needs validation_data"),
+        (fm.EarlyStopping("r2", mode="max"), ValueError, "'r2' is known of validation data alone; take 'val_r2'"),
+        (fm.EarlyStopping("val_f1"), ValueError, "monitor='val_f1' will not be in the logs; there are loss"),
+        (fm.EarlyStopping("learning_rate", mode="min"), ValueError, "'learning_rate' will not be in the logs"),
+        (fm.ModelCheckpoint("x", save_best_only=True), ValueError, "monitor='val_loss' needs validation_data"),
+        (fm.ModelCheckpoint("no such folder/x"), FileNotFoundError, "no such folder"),
+        (fm.ModelCheckpoint("x-{f1}"), ValueError, "path 'x-{f1}' names 'f1', which will not be in the logs"),
+        (fm.Checkpoint("no such folder/x"), FileNotFoundError, "no such folder"),
+        (fm.CSVLogger("no such folder/x"), FileNotFoundError, "no such folder"),
+        (fm.ReduceLROnPlateau("loss"), TypeError, "ReduceLROnPlateau sets a learning rate, but the optimizer foll"),
+        (fm.LearningRateScheduler(lambda *_: 1), TypeError, "LearningRateScheduler sets a learning rate, but"),
     ],
 )
-def test_what_cannot_be_is_said_as_soon_as_it_shows(callback, error, message, epochs, tmp_path, monkeypatch):
+def test_what_cannot_be_is_said_before_anything_changes(callback, error, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    X, y = data()
-    model = classifier(fm.SGD(fm.schedules.Constant(0.1)))
-    with pytest.raises(error, match=message):
+    X, y = np.random.default_rng(0).random((20, 3)), np.zeros(20)
+    (tmp_path / "old.csv").write_text("old\n")
+    schedule = fm.SGD(fm.schedules.Constant(0.1)) if error is TypeError else "sgd"
+    model = fm.Model([fm.Dense(1)], optimizer=schedule, metrics=["r2"], preprocessing="standardize")
+    with pytest.raises(error, match=re.escape(message)):
+        model.fit(X, y, epochs=3, callbacks=[fm.CSVLogger("old.csv"), callback], verbose=0)
+    assert not model.built
+    assert [path.name for path in tmp_path.iterdir()] == ["old.csv"]
+    assert (tmp_path / "old.csv").read_text() == "old\n"
+    model.fit(X, y, epochs=2, verbose=0)
+    history = model.history
+    with pytest.raises(error, match=re.escape(message)):
         model.fit(X, y, epochs=3, callbacks=[callback], verbose=0)
-    assert model._network.step == 2 * epochs
-    assert list(tmp_path.iterdir()) == []
+    assert model.history is history
+    assert len(history.epoch) == 2
+
+
+def test_a_callback_of_ones_own_may_add_what_another_watches():
+    class Adds(fm.Callback):
+        def on_epoch_end(self, epoch, logs):
+            logs["mine"] = -epoch
+
+    model = classifier()
+    X, y = data()
+    stop = fm.EarlyStopping("mine", mode="min", target=-2)
+    assert model.fit(X, y, epochs=9, callbacks=[Adds(), stop], verbose=0).stopped == "target reached"
+    assert len(model.history.epoch) == 3
+
+
+@pytest.mark.parametrize("callback", [fm.ReduceLROnPlateau("loss"), fm.LearningRateScheduler(lambda _, rate: rate)])
+def test_a_minimiser_without_a_rate_is_named(callback):
+    model = classifier("lbfgs")
+    X, y = data()
+    with pytest.raises(TypeError, match="sets a learning rate, but LBFGS has none"):
+        model.fit(X, y, callbacks=[callback], verbose=0)
+    assert not model.built
+
+
+def test_a_plateau_lowers_what_a_warm_up_rises_to():
+    model = classifier(fm.SGD(fm.schedules.Warmup(3, 0.1)))
+    X, y = data()
+    reduce = fm.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=9.0)
+    history = model.fit(X, y, batch_size=len(X), epochs=6, callbacks=[reduce], verbose=0)
+    assert history["learning_rate"] == [0.1, 0.1, 0.05, 0.025, 0.0125, 0.00625]
+    assert model.optimizer.learning_rate == fm.schedules.Warmup(3, 0.1 / 32)
+
+
+def test_a_schedule_by_epochs_may_take_the_epoch_alone():
+    model = classifier(fm.SGD(0.5))
+    X, y = data()
+    halved = fm.LearningRateScheduler(lambda epoch: 0.1 / 2**epoch)
+    history = model.fit(X, y, epochs=3, callbacks=[halved], verbose=0)
+    assert history["learning_rate"] == [0.1, 0.05, 0.025]
+    with pytest.raises(TypeError, match="give it to the optimizer"):
+        fm.LearningRateScheduler(fm.schedules.Constant(0.1))
+    with pytest.raises(TypeError, match="wants 3 arguments, but schedule gets 2"):
+        fm.LearningRateScheduler(lambda a, b, c: 0.1)
 
 
 def test_a_scheduled_rate_is_checked():
-    with pytest.raises(ValueError, match="learning_rate must be a finite number at least 0, not -1"):
+    with pytest.raises(ValueError, match="for epoch 0 must be a finite number at least 0, not -1"):
         fit([fm.LearningRateScheduler(lambda epoch, rate: -1)])
 
 

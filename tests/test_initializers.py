@@ -320,3 +320,22 @@ def test_what_does_not_suit_the_model_is_refused_when_it_is_built(layer, shown):
     for text in shown:
         assert text in str(caught.value)
     assert not model.built
+
+
+@pytest.mark.parametrize(("behind", "name"), [
+    ([fm.Activation("relu")], "he_uniform"),
+    ([fm.BatchNorm(), fm.Dropout(0.1), fm.Activation("selu")], "lecun_uniform"),
+    ([fm.LayerNorm(), fm.PReLU()], "he_uniform"), ([fm.BatchNorm()], "glorot_uniform"),
+    ([fm.Activation("tanh"), fm.Activation("relu")], "glorot_uniform"), ([], "glorot_uniform"),
+])  # fmt: skip
+def test_the_default_follows_an_activation_behind_the_layer(behind, name):
+    for wrapped in (False, True):
+        stack = [fm.Dense(9), *behind]
+        given = [fm.Dense(9, initializer=name), *behind]
+        one, other = (
+            fm.Model([*([fm.Residual(s)] if wrapped else s), fm.Dense(2)], n_inputs=9) for s in (stack, given)
+        )
+        np.testing.assert_array_equal(one.weights[0][0], other.weights[0][0])
+    ends = fm.Model([fm.Residual([fm.Dense(9)]), fm.Activation("relu"), fm.Dense(2)], n_inputs=9)  # a sum is between
+    glorot = fm.Model([fm.Dense(9, initializer="glorot_uniform"), fm.Dense(2)], n_inputs=9)
+    np.testing.assert_array_equal(ends.weights[0][0], glorot.weights[0][0])

@@ -126,3 +126,15 @@ def test_what_it_cannot_do_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(ImportError, match="lbfgs"):
         model.fit(X, y)
+
+
+def test_weights_that_a_callback_changes_are_not_lost_in_silence():
+    class Zeros(fm.Callback):
+        def on_epoch_end(self, epoch):
+            if epoch == 1:
+                self.model.weights = [tuple(np.zeros_like(a) for a in arrays) for arrays in self.model.weights]
+
+    rng = np.random.default_rng(0)
+    model = fm.Model([fm.Dense(3, "tanh"), fm.Dense(1)], optimizer="lbfgs")
+    with pytest.raises(ValueError, match="a callback changed the weights after iteration 2"):
+        model.fit(rng.random((20, 2)), rng.random(20), callbacks=[Zeros()], verbose=0)

@@ -219,3 +219,23 @@ def test_switching_threads_keeps_the_bits(monkeypatch, callbacks, seed):
     assert trained(None) == expected
     used = [threads for steps, threads in chunks if steps > 3]  # enough work for a second thread
     assert sum(a != b for a, b in itertools.pairwise(used)) > 5
+
+
+def test_schedules_go_on_after_a_divergence():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((64, 300)), rng.integers(0, 300, 64)
+    model = fm.Model(
+        [fm.Dense(300, "relu"), fm.Dense(300)], "softmax_cross_entropy", fm.SGD(fm.schedules.Warmup(99, 0.1))
+    )
+    model.fit(X, y, batch_size=32, epochs=3, verbose=0)
+    steps = model._network.step
+    with pytest.raises(fm.DivergedError), np.errstate(all="ignore"):
+        model.fit(X * 1e30, y, batch_size=32, epochs=1, verbose=0)
+    assert model._network.step == steps == 6
+
+
+def test_weights_that_overflowed_are_named_before_a_training():
+    model = fm.Model([fm.Dense(2)], optimizer=fm.SGD(1e38), n_inputs=3)
+    model.apply_gradients([(np.full((3, 2), 1e30), np.zeros(2))])
+    with pytest.raises(ValueError, match=r"hold NaN or infinity; assign model\.weights"):
+        model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
