@@ -180,6 +180,38 @@ def test_a_checkpoint_holds_the_states_of_callbacks(epoch, tmp_path):
     assert final.history.stopped == expected.stopped
 
 
+class KillAtTheEnd(fm.Callback):
+    def on_train_end(self):
+        raise Killed
+
+
+@pytest.mark.parametrize("kills", [[], [Kill(2)], [KillAtTheEnd()], [Kill(4), KillAtTheEnd(), KillAtTheEnd()]])
+@pytest.mark.parametrize("reason", ["patience", "target reached"])
+def test_what_early_stopping_ended_stays_ended(reason, kills, tmp_path):
+    """The same lines, as often as they are run: in the end they return at once."""
+    values = [4.0, 3.0, 5.0, 6.0, 7.0] + [9.0] * 5 if reason == "patience" else [4.0, 3.0, 5.0, 6.0, 1.0] + [0.5] * 5
+    path, whole, kept = tmp_path / "run", classifier(), []
+
+    def run(model, *more):
+        stop = fm.EarlyStopping("mine", mode="min", patience=3, target=1.0, restore_best_weights=True)
+        done = len(model.history.epoch)
+        callbacks = [Says(*values), stop, *more]
+        return model.fit(X, Y, epochs=10, initial_epoch=done, callbacks=callbacks, verbose=0)
+
+    expected = run(whole)
+    assert (expected.stopped, expected.epoch) == (reason, [0, 1, 2, 3, 4])
+    for kill in kills:
+        with pytest.raises(Killed):
+            run(fm.load(path) if path.exists() else classifier(), fm.Checkpoint(path), kill)
+    for _ in range(3):
+        model, seen = fm.load(path) if path.exists() else classifier(), Epochs()
+        history = run(model, fm.Checkpoint(path), seen)
+        kept.append(len(seen.seen))
+        assert (history.epoch, history.history, history.stopped) == (expected.epoch, expected.history, reason)
+        assert bits(model) == bits(fm.load(path)) == bits(whole)
+    assert kept[1:] == [0, 0]
+
+
 class Says(fm.Callback):
     """Puts numbers of the test's own into the logs."""
 
