@@ -64,7 +64,7 @@ class Callback:
         """Before an epoch, counted from ``initial_epoch`` of `fit`; logs is empty."""
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """After an epoch; logs holds its losses and metrics, of validation data with the prefix "val_".
+        """After an epoch; logs holds its losses and metrics, of validation data with the prefix ``"val_"``.
 
         What a callback adds to logs is seen by those after it and recorded in the history: numbers, by a name.
         """

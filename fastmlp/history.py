@@ -100,7 +100,7 @@ class History(Mapping[str, list[float]]):
         ax : matplotlib Axes or None, default None
             Where to draw the losses; None makes a new figure.
         names : sequence of str or None, default None
-            What to draw, each with its "val_"; None: everything.
+            What to draw, each with its ``"val_"``; None: everything.
 
         Returns
         -------

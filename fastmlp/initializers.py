@@ -1,8 +1,8 @@
 """Initial weights, from counter-based random numbers: they depend on the seed and the layer alone.
 
 Only additions, multiplications, divisions and square roots of IEEE arithmetic are used, in an order that the shape
-fixes, so that every machine and every NumPy version draws the same bits. `n_in` and `n_out` are the fan-in and fan-out
-of a layer.
+fixes, so that every machine and every NumPy version draws the same bits. ``n_in`` and ``n_out`` are the fan-in and
+fan-out of a layer.
 
 A layer takes a name, an object or an array:
 
@@ -135,7 +135,7 @@ class Orthogonal(Initializer):
     Parameters
     ----------
     gain : float, default 1.0
-        Above 0; `sqrt(2)` is usual before a relu.
+        Above 0; ``sqrt(2)`` is usual before a relu.
 
     Raises
     ------

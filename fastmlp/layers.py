@@ -1,6 +1,6 @@
 """Layers: what a model is made of. They hold no weights; `Model.build` gives those to the engine.
 
-`plan` turns a stack of them into what the engine computes: an activation and a dropout belong to the layer before them.
+``plan`` turns a stack of them into what the engine computes: an activation and a dropout belong to the layer before them.
 """
 
 import dataclasses
@@ -257,7 +257,7 @@ class Flatten(Layer):
 
 @dataclasses.dataclass(frozen=True)
 class Dropout(Layer):
-    """In training every element is dropped with probability `rate`, and the others are divided by ``1 - rate`` [1]_.
+    """In training every element is dropped with probability ``rate``, and the others are divided by ``1 - rate`` [1]_.
 
     The mask is drawn by a counter-based generator from the model's seed, the layer, the step, the row in the batch and
     the column: it is the same for every number of threads. `predict` and `evaluate` drop nothing.

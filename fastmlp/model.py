@@ -744,7 +744,7 @@ class Model:
         Raises
         ------
         ValueError, TypeError
-            X does not suit the model, or the model was never built; `pullback` for a dscores of another shape.
+            X does not suit the model, or the model was never built; ``pullback`` for a dscores of another shape.
 
         Examples
         --------

@@ -43,7 +43,7 @@ class Optimizer(OtherNames):
     Parameters
     ----------
     learning_rate : float or Schedule
-        At least 0. A layer's `learning_rate_factor` multiplies it.
+        At least 0. A layer's ``learning_rate_factor`` multiplies it.
     weight_decay : float, default 0.0
         Decoupled [1]_; at least 0.
     l2 : float, default 0.0
@@ -560,7 +560,7 @@ class Lion(Optimizer):
 class LBFGS(Optimizer):
     """Full-batch L-BFGS [1]_, scipy's (extra "lbfgs"), which chooses its own steps: for small data and small networks.
 
-    `Model.fit` on arrays, without `epochs`, makes one minimisation of the mean loss over all samples. Each iteration is
+    `Model.fit` on arrays, without ``epochs``, makes one minimisation of the mean loss over all samples. Each iteration is
     an epoch to callbacks and history; ``history.stopped`` is "converged" where the tolerance is reached or no step is
     found that makes the loss smaller, which rounding in float32 soon does, and "epochs done" after max_iterations. A
     second `fit` goes on from the weights, but the curvature is forgotten: the bits are not those of one long fit. There

@@ -1,6 +1,6 @@
 """Pictures, by matplotlib (extra "plot"), which is imported when the first one is drawn.
 
-Each function draws into `ax`, or into a new figure, and returns the Axes: ``ax.figure.savefig("name.png")`` keeps it.
+Each function draws into ``ax``, or into a new figure, and returns the Axes: ``ax.figure.savefig("name.png")`` keeps it.
 Colours are those that all readers tell apart: of Okabe and Ito for curves and classes, cividis or red to blue for
 values.
 """
@@ -92,7 +92,8 @@ def history(history: History, ax: Any = None, names: Sequence[str] | None = None
     ax : matplotlib Axes or None, default None
         Where to draw the losses; None makes a new figure.
     names : sequence of str or None, default None
-        What to draw, "loss" or "accuracy" for example, each with its "val_" where that was recorded; None: everything.
+        What to draw, "loss" or "accuracy" for example, each with its ``"val_"`` where that was recorded; None:
+        everything.
 
     Returns
     -------

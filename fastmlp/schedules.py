@@ -1,4 +1,4 @@
-"""Schedules: learning rates that change while a model trains. Every optimizer takes one for its `learning_rate`.
+"""Schedules: learning rates that change while a model trains. Every optimizer takes one for its ``learning_rate``.
 
 A schedule is a function of the step alone, counted from 0 since the optimizer started: the same for `fit`,
 `train_on_batch` and `apply_gradients`, saved with the model, and gone on with by the next `fit`. There are
@@ -77,7 +77,7 @@ class Schedule(OtherNames):
         return float(self.rates(step, 1)[0])
 
     def get_config(self) -> dict[str, Any]:
-        """The name and the arguments that make an equal schedule, see `from_config`."""
+        """The name and the arguments that make an equal schedule, see ``from_config``."""
         if BY_NAME.get(_name(type(self))) is not type(self):
             raise ValueError(f"{self!r} cannot be saved: a file names only what fastmlp has itself")
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -266,7 +266,7 @@ class InverseScaling(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Polynomial(Schedule):
-    """From one rate to another: ``end + (initial - end) * (1 - step / decay_steps)**power``, then `end`, as Keras's
+    """From one rate to another: ``end + (initial - end) * (1 - step / decay_steps)**power``, then end, as Keras's
     PolynomialDecay.
 
     Parameters

@@ -159,7 +159,7 @@ def bandwidth(
 
 
 def processor() -> str:
-    """Name of the processor: from /proc/cpuinfo where that has one, otherwise what `platform` knows."""
+    """Name of the processor: from /proc/cpuinfo where that has one, otherwise what ``platform`` knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
