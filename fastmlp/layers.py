@@ -1,6 +1,7 @@
 """Layers: what a model is made of. They hold no weights; `Model.build` gives those to the engine.
 
-``plan`` turns a stack of them into what the engine computes: an activation and a dropout belong to the layer before them.
+``plan`` turns a stack of them into what the engine computes: an activation and a dropout belong to the layer before
+them.
 """
 
 import dataclasses

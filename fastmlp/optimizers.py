@@ -560,9 +560,9 @@ class Lion(Optimizer):
 class LBFGS(Optimizer):
     """Full-batch L-BFGS [1]_, scipy's (extra "lbfgs"), which chooses its own steps: for small data and small networks.
 
-    `Model.fit` on arrays, without ``epochs``, makes one minimisation of the mean loss over all samples. Each iteration is
-    an epoch to callbacks and history; ``history.stopped`` is "converged" where the tolerance is reached or no step is
-    found that makes the loss smaller, which rounding in float32 soon does, and "epochs done" after max_iterations. A
+    `Model.fit` on arrays, without ``epochs``, makes one minimisation of the mean loss over all samples. Each iteration
+    is an epoch to callbacks and history; ``history.stopped`` is "converged" where the tolerance is reached or no step
+    is found that makes the loss smaller, which rounding in float32 soon does, and "epochs done" after max_iterations. A
     second `fit` goes on from the weights, but the curvature is forgotten: the bits are not those of one long fit. There
     are no steps on batches, and none of the options of other optimizers; penalties are arguments of `Dense`. A dropout
     keeps the same mask.

@@ -1,4 +1,4 @@
-"""Every Python block of the manual runs, and what README.md says of commands, files and names is so."""
+"""What README.md says of files and names is so; test_manual.py runs its blocks."""
 
 import re
 import shlex
@@ -7,25 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from fastmlp import cli
 
 ROOT = Path(__file__).parents[1]
-TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "csrc" / "README.md", ROOT / "docs" / "engine.md"]
-README = TEXTS[0].read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_python_blocks_run(path, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    names = {}  # the blocks of a text follow one another
-    for code in blocks(path.read_text(encoding="utf-8"), "python"):
-        exec(compile(code, str(path), "exec"), names)
 
 
 def test_quick_start_is_short():
@@ -41,13 +30,6 @@ def test_programs_for_files_run(tmp_path, monkeypatch, capsys):
         assert program == "fastmlp"
         assert cli.main(arguments) == 0
     assert "rows are right" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_to_files(path):
-    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
-    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
-    assert not missing
 
 
 def test_sources_that_are_not_compiled_say_what_to_do(tmp_path):

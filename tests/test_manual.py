@@ -1,0 +1,116 @@
+"""Every Python block of README.md and of the manual runs, and every link within them leads somewhere.
+
+The blocks of a page follow one another in one namespace, in an empty folder. Those that import another library are run
+where it is installed, all blocks of their page in one fresh process.
+"""
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+FOREIGN = ("torch", "keras")  # what the manual shows beside fastmlp, and tests do not need
+# Pages that hold no Python, and pages whose text is another file of the tree.
+WITHOUT = {
+    "CONTRIBUTING.md", "csrc/README.md", "docs/benchmarks.md", "docs/changes.md", "docs/contributing.md",
+    "docs/engine.md", "docs/experiments.md", "docs/how_it_works.md", "docs/kernels.md", "docs/tree.md",
+}  # fmt: skip
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "csrc" / "README.md", *sorted(DOCS.glob("*.md"))]
+}
+
+
+def blocks(path, language="python"):
+    """The fenced blocks of a page, with as many empty lines before each as make the numbers of its lines right."""
+    text = path.read_text(encoding="utf-8")
+    found = re.finditer(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+    return ["\n" * text[: match.start(2)].count("\n") + match[2] for match in found]
+
+
+def imported(code):
+    """Top-level names of the modules that a block imports."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def foreign(code):
+    return sorted(imported(code) & set(FOREIGN))
+
+
+WITH_FOREIGN = [page for page, path in PAGES.items() if any(map(foreign, blocks(path)))]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in WITHOUT])
+def test_blocks_run(page, tmp_path, monkeypatch, capsys):
+    found = blocks(PAGES[page])
+    assert found, "a page of the manual without Python; name it in WITHOUT if so it should be"
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": page}
+    for code in found:
+        if not foreign(code):  # the others below
+            exec(compile(code, str(PAGES[page]), "exec"), names)
+
+
+@pytest.mark.parametrize("page", sorted(WITHOUT & set(PAGES)))
+def test_pages_without_python_have_none(page):
+    assert not blocks(PAGES[page])
+
+
+def test_the_right_pages_show_other_libraries():
+    assert WITH_FOREIGN == ["docs/from_keras.md", "docs/from_pytorch.md"]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("page", WITH_FOREIGN)
+def test_blocks_run_beside_other_libraries(page, tmp_path):
+    needed = sorted({name for code in blocks(PAGES[page]) for name in foreign(code)})
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{page} also shows programs of {', '.join(missing)}, not installed: pip install '.[bench-peers]'")
+    backend = next((name for name in ("jax", "torch") if importlib.util.find_spec(name)), "tensorflow")
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(code.lstrip("\n") for code in blocks(PAGES[page])), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env={"KERAS_BACKEND": backend, **os.environ}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_pages_of_the_reference_hold_no_code_of_their_own():
+    pages = [path for path in DOCS.rglob("*.rst") if not {"_build", "generated", "gallery"} & set(path.parts)]
+    assert len(pages) > 10
+    for path in pages:
+        text = re.sub(r"^\.\. [a-z]+::", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert not re.search(r"::$|>>>|code-block", text, re.MULTILINE), path
+
+
+def anchors(path):
+    """What links to the headings of a page end with."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page):
+    path = PAGES[page]
+    for link, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", path.read_text(encoding="utf-8")):
+        if "://" in link or link.startswith("gallery/"):  # the gallery is made when the manual is built
+            continue
+        target = path.parent / link if link else path
+        assert target.exists(), f"{link} does not exist"
+        assert not anchor or anchor in anchors(target), f"{link} has no heading #{anchor}"
