@@ -57,7 +57,7 @@ print(f"real test images: sure of {real:.3f}, score {real_score:.2f}")
 # ------------
 # Adam with less momentum (A. Radford, L. Metz and S. Chintala, "Unsupervised representation learning with deep
 # convolutional generative adversarial networks", ICLR 2016), and a learning rate that falls to zero, so that the game
-# comes to rest. Batches are small, so that one thread is as good as two.
+# comes to rest. A step of both takes about a millisecond: one thread will do.
 
 EPOCHS, BATCH, N_CODE = 30, 64, 32
 N_STEPS = EPOCHS * (len(X) // BATCH)

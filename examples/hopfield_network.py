@@ -31,7 +31,7 @@ import fastmlp as fm
 def hopfield(patterns):
     """The layer that holds some patterns, -1 or 1 of shape (n_patterns, n)."""
     n = patterns.shape[1]
-    layer = fm.Model([fm.Dense(n, use_bias=False)], n_inputs=n)
+    layer = fm.Model([fm.Dense(n, use_bias=False, initializer="zeros")], n_inputs=n, n_threads=1)
     _, pullback = layer.vjp(patterns)
     _, ((W, b),) = pullback(patterns, inputs=False)
     np.fill_diagonal(W, 0)

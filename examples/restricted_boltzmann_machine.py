@@ -123,7 +123,7 @@ results = [
 # What is rebuilt looks like the images that the machine has seen. So it takes noise away that it never saw: here every
 # tenth pixel is turned over.
 
-noise = rng.random(X_test.shape) < 0.1
+noise = np.random.default_rng(1).random(X_test.shape) < 0.1
 noisy = np.where(noise, 1 - X_test, X_test).astype(np.float32)
 before, after = (np.mean(np.sum((X_test - v) ** 2, axis=1)) for v in (noisy, rbm.rebuilt(noisy)[0]))
 print(f"error of noisy test images {before:.1f}, of what is rebuilt of them {after:.1f}")
