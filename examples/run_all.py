@@ -26,7 +26,7 @@ ORDER = (
     "weights_as_a_tree",
 )  # fmt: skip
 # Those that take more than 20 seconds on two cores.
-SLOW: tuple[str, ...] = ("mnist_twenty_epochs", "autoencoder", "generative_adversarial_network", "deep_belief_network")
+SLOW: tuple[str, ...] = ("mnist_twenty_epochs", "autoencoder", "generative_adversarial_network")
 
 
 def run(name: str) -> list[tuple]:
