@@ -34,7 +34,11 @@ class OtherNames:
 
     def __new__(cls, *arguments: Any, **options: Any) -> "OtherNames":
         """Look at the names of the arguments, and at the number of those without a name."""
-        code = cls.__init__.__code__
+        code = getattr(cls.__init__, "__code__", None)
+        if code is None:  # that of object, which takes nothing, but does not say so after this method
+            if arguments or options:
+                raise TypeError(f"{cls.__name__} takes no arguments")
+            return super().__new__(cls)
         taken, known = code.co_varnames[1 : code.co_argcount], code.co_varnames
         for name in options.keys() - known:
             for base in cls.__mro__:

@@ -13,9 +13,9 @@ import string
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from fastmlp._validation import Array, arity, bounded_integer, choice, file_path, finite_number, flag
+from fastmlp._validation import Array, OtherNames, arity, bounded_integer, choice, file_path, finite_number, flag
 from fastmlp.optimizers import LBFGS
 from fastmlp.schedules import Constant, Schedule, Warmup
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Logs = dict[str, float]
 
 
-class Callback:
+class Callback(OtherNames):
     """Base of callbacks, with those hooks of Keras that `fit` has a use for; one may take fewer arguments than are
     listed here.
 
@@ -46,6 +46,12 @@ class Callback:
     ...         if logs["loss"] < 0.1:
     ...             self.stop("loss below 0.1")
     """
+
+    other_names: ClassVar[dict[str, str]] = {
+        "filepath": "path", "filename": "path", "file_path": "path", "threshold": "min_delta", "epsilon": "min_delta",
+        "save_weights_only": "a file holds all of the model", "save_freq": "it writes after each epoch",
+        "period": "it writes after each epoch", "min_learning_rate": "min_lr",
+    }  # fmt: skip
 
     model: "Model"
     params: dict[str, Any]

@@ -347,3 +347,12 @@ def test_metrics_of_raw_scores_and_of_means():
     normal = SimpleNamespace(has_accuracy=False, link="identity")
     metrics = [M.get("rmse"), M.Metric(lambda t, p: p.shape[1], name="columns")]
     assert M.evaluated(metrics, normal, y, both) == {"rmse": M.rmse(y, scores), "columns": 2.0}
+
+
+def test_functions_of_the_library_are_its_metrics():
+    assert M.Metric(M.top_k_accuracy, k=3) == M.Metric("top_k_accuracy", k=3)
+    assert M.get(M.f1) == M.Metric("f1")
+    with pytest.raises(ValueError, match="k=3 has no meaning for the metric 'f1'"):
+        M.Metric(M.f1, k=3)
+    with pytest.raises(ValueError, match="the metric 'f1' is of classes, but MeanSquaredError predicts values"):
+        fm.Model([fm.Dense(1)], metrics=[M.f1])

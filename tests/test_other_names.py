@@ -39,6 +39,10 @@ ARGUMENTS = {
     lambda: fm.initializers.Uniform(minval=-0.1): "Uniform has no minval: it is called limit here: from -limit to",
     lambda: fm.initializers.Normal(std=0.1): "Normal has no std: it is called stddev here",
     lambda: fm.Flatten(3): "Flatten takes without names nothing, not 3",
+    lambda: fm.ModelCheckpoint(filepath="net"): "ModelCheckpoint has no filepath: it is called path here",
+    lambda: fm.ModelCheckpoint("net", save_weights_only=True): "save_weights_only: a file holds all of the model",
+    lambda: fm.CSVLogger(filename="log"): "CSVLogger has no filename: it is called path here",
+    lambda: fm.Callback(3): "Callback takes no arguments",
     lambda: fm.SGD(rate=0.1): "unexpected keyword argument 'rate'",
 }  # fmt: skip
 
@@ -58,8 +62,8 @@ def test_what_an_argument_is_said_to_be_called_is_an_argument():
     kinds = [kind for kind in classes_of(OtherNames) if kind.__module__.startswith("fastmlp.")]
     assert len(kinds) > 40
     for base in kinds:
-        made = [kind.__init__.__code__ for kind in classes_of(base) if kind is not OtherNames]
-        known = {name for code in made for name in code.co_varnames}
+        made = [getattr(kind.__init__, "__code__", None) for kind in classes_of(base)]
+        known = {name for code in filter(None, made) for name in code.co_varnames}
         for remedy in vars(base).get("other_names", {}).values():
             assert " " in remedy or remedy in known, (base, remedy)
 
@@ -69,7 +73,18 @@ def test_a_class_of_ones_own_may_take_what_it_wants():
         def __init__(self, low, high, *more, lr=0.1):
             self.arguments = low, high, more, lr
 
+    class Says(fm.Callback):
+        def __init__(self, filepath, threshold=3):
+            self.arguments = filepath, threshold
+
+    class Silent(fm.Callback):
+        pass
+
     assert Sawtooth(1, 2, 3, lr=4).arguments == (1, 2, (3,), 4)
+    assert Says(filepath=1, threshold=2).arguments == (1, 2)
+    assert isinstance(Silent(), fm.Callback)
+    with pytest.raises(TypeError, match="Silent takes no arguments"):
+        Silent(3)
 
 
 NAMES = {
