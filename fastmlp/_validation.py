@@ -182,12 +182,21 @@ def arity(function: Callable[..., Any], given: int, name: str) -> int:
     return min(given, len(taken))
 
 
+def is_by_number(value: Any) -> bool:
+    """Whether something has a length and items by number, and nothing else of an array or an iterable."""
+    others = ("__iter__", "__array__", "__array_interface__", "__array_struct__")
+    has_items = hasattr(value, "__getitem__") and hasattr(value, "__len__")
+    return has_items and not any(hasattr(value, name) for name in others)
+
+
 def numeric_array(name: str, value: Any) -> Array:
     """Any array-like of real numbers as an ndarray; no copy where it is one already."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} masks {int(np.ma.getmaskarray(value).sum())} values; fill or drop them first")
     if value is None:
         raise TypeError(f"{name} is None; give an array")
+    if is_by_number(value):  # NumPy would read such an object until it raises IndexError
+        raise TypeError(f"{name} must be an array, not an object of type {type(value).__name__} with items by number")
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp._validation import Array
+from fastmlp._validation import Array, is_by_number
 from fastmlp.config import cores
 from fastmlp.training import Steps
 
@@ -120,8 +120,7 @@ def _n_bytes(batch: Batch | BaseException | None) -> int:
 
 def is_iterable(batches: Any) -> bool:
     """Whether batches can be taken from something one after the other; not from an array."""
-    by_number = hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
-    return (isinstance(batches, Iterable) or by_number) and not hasattr(batches, "__array__")
+    return (isinstance(batches, Iterable) and not hasattr(batches, "__array__")) or is_by_number(batches)
 
 
 class BatchRun:

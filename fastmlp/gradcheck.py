@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp._validation import bounded_integer, finite_number
+from fastmlp._validation import a_model, bounded_integer, finite_number
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -161,7 +161,7 @@ def check(
     if max_entries is not None:
         max_entries = bounded_integer("max_entries", max_entries)
     seed = bounded_integer("seed", seed, at_least=0)
-    copy = _in_float64(model)
+    copy = _in_float64(a_model(model))
     data = (X, y) if sample_weight is None else (X, y, sample_weight)
     loss, gradients = copy.loss_and_gradients(*data)
     if not math.isfinite(loss):

@@ -404,6 +404,8 @@ def checked(name: str, initializer: Any, units: int, bias: bool) -> str | Initia
     -------
     str or Initializer
     """
+    if isinstance(initializer, numbers.Real):
+        raise TypeError(f"{name} must be fastmlp.initializers.Constant({float(initializer)!r}), not the number itself")
     if isinstance(initializer, list | tuple) or hasattr(initializer, "__array__"):
         initializer = Given(initializer)
     if isinstance(initializer, Given):
@@ -419,8 +421,6 @@ def checked(name: str, initializer: Any, units: int, bias: bool) -> str | Initia
     if isinstance(chosen, Initializer) and type(chosen) is not Initializer:
         named: str | Initializer = initializer
         return named
-    if isinstance(initializer, numbers.Real):
-        raise TypeError(f"{name} must be fastmlp.initializers.Constant({initializer!r}), not the number itself")
     raise TypeError(
         f"{name} must be a name such as 'he_uniform', an array, or an object such as "
         f"fastmlp.initializers.Normal(0.05), not {initializer!r}"

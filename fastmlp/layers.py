@@ -27,7 +27,8 @@ OTHER_NAMES = {
 }  # fmt: skip
 
 
-def _checked_activation(activation: str | None) -> str:
+def checked_activation(activation: str | None) -> str:
+    """The name of an activation that there is; None is "identity"."""
     name = "identity" if activation is None else activation
     if name == "softmax":
         raise ValueError(
@@ -166,7 +167,7 @@ class Dense(Layer):
         bounded_integer("units", self.units)
         if self.units > 2**31:
             raise ValueError(f"units must be at most 2**31, not {self.units}")
-        activation = _checked_activation(self.activation)
+        activation = checked_activation(self.activation)
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "units", int(self.units))
         object.__setattr__(self, "alpha", _checked_alpha(self.alpha, activation))
@@ -239,7 +240,7 @@ class Activation(Layer):
     alpha: float | None = None
 
     def __post_init__(self) -> None:
-        activation = _checked_activation(self.activation)
+        activation = checked_activation(self.activation)
         object.__setattr__(self, "activation", activation)
         object.__setattr__(self, "alpha", _checked_alpha(self.alpha, activation))
 

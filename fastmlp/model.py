@@ -27,6 +27,7 @@ from fastmlp._validation import (
     bounded_integer,
     class_weights,
     finite_number,
+    is_by_number,
     numeric_array,
     sample_weights,
     samples,
@@ -585,7 +586,7 @@ class Model:
                 done = training.fit(self, source, recorded, len(first), epochs, validation, False, hooks, initial_epoch)
                 source.interrupted = done.stopped == "interrupted"
                 return done
-        if isinstance(X, Iterator):
+        if isinstance(X, Iterator) or is_by_number(X):
             raise TypeError(f"X is a {type(X).__name__}: an iterable gives batches (X, y), so leave out y")
         if steps_per_epoch is not None:
             raise ValueError("steps_per_epoch is for an iterable of batches; with arrays choose batch_size")
@@ -1072,6 +1073,8 @@ class Model:
                 nearest = difflib.get_close_matches(name, _ASSIGNED, 1)
                 remedy = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(_ASSIGNED)}"
                 raise AttributeError(f"a Model has no attribute {name!r} to assign; {_ELSEWHERE.get(name, remedy)}")
+            if name not in _ASSIGNED and isinstance(getattr(type(self), name, None), property):
+                raise AttributeError(f"{name} of a Model cannot be assigned; there are {', '.join(_ASSIGNED)}")
             super().__setattr__(name, value)
 
     def __repr__(self) -> str:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from fastmlp import _boundary, _diagram, _engine, _kernels, files, metrics
 from fastmlp._figures import COLOURS, colour_bar
-from fastmlp._validation import a_model, bounded_integer, choice
+from fastmlp._validation import a_model, bounded_integer
 from fastmlp.history import History
-from fastmlp.layers import DEFAULT_ALPHA
+from fastmlp.layers import DEFAULT_ALPHA, checked_activation
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -123,6 +123,8 @@ def history(history: History, ax: Any = None, names: Sequence[str] | None = None
         names = list(recorded)
     if isinstance(names, str):
         names = [names]
+    if not isinstance(names, Sequence):
+        raise TypeError(f"names must be a list such as ['loss'], not {names!r}")
     for name in names:
         if name not in recorded:
             raise ValueError(f"{name!r} was not recorded; there are {', '.join(map(repr, recorded))}")
@@ -325,8 +327,7 @@ def activations(
     >>> ax = fm.plotting.activations(["relu", "gelu", "tanh"])
     """
     names = tuple(_engine.activations) if names is None else (names,) if isinstance(names, str) else tuple(names)
-    for name in names:
-        choice("activation", name, tuple(_engine.activations))
+    names = tuple(checked_activation(name) for name in names)
     if not names:
         raise ValueError("names is empty; name an activation, or None for all")
     low, high = (float(limit) for limit in limits)

@@ -438,6 +438,7 @@ def test_batches_by_number_give_an_epoch_each_time():
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ((iter([1]), np.ones(8)), TypeError, r"X is a list_iterator: an iterable gives batches \(X, y\), so leave out y"),
+    ((ByNumber(2), np.ones(8)), TypeError, r"X is a ByNumber: an iterable gives batches \(X, y\), so leave out y"),
     (([np.ones((8, 3)), np.ones(8)],), TypeError, r"X is a list of 2 arrays and y is None; did you mean fit\(X, y\)?"),
     (((np.ones((8, 3)), np.ones(8)),), TypeError, r"X is a tuple of 2 arrays and y is None; did you mean fit\(X, y\)?"),
     (([(np.ones(3), 1.0)] * 8,), ValueError, r"batch 0 is a single sample, of y=1.0; give fit arrays X and y"),
@@ -475,3 +476,9 @@ def test_ctrl_c_before_the_first_batch_ends_fit():
     history = model.fit(late(), steps_per_epoch=1, verbose=0)
     assert history.stopped == "interrupted"
     assert history.epoch == []
+
+
+def test_an_object_with_items_by_number_is_no_array():
+    for use in (lambda model: model.predict(ByNumber(2)), lambda model: model.fit(np.ones((8, 3)), ByNumber(2))):
+        with pytest.raises(TypeError, match=r"must be an array, not an object of type ByNumber with items by number"):
+            use(fm.Model([fm.Dense(1)], n_inputs=3))

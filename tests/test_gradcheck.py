@@ -282,3 +282,8 @@ def test_wrong_data_and_an_infinite_loss():
     model.weights = [([[1e200]], [0.0])]
     with pytest.raises(ValueError, match="the loss is inf"):
         gradcheck.check(model, [[1.0]], [[0.0]])
+
+
+def test_only_models_are_checked():
+    with pytest.raises(TypeError, match=r"model must be a fastmlp\.Model, not int"):
+        fm.gradcheck.check(3, np.ones((2, 2)), [0, 1])

@@ -1159,7 +1159,7 @@ def test_what_a_model_has_may_be_assigned():
     named = Named([fm.Dense(1)])
     named.name = "mine"
     assert named.name == "mine"
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="layers of a Model cannot be assigned; there are history, metrics"):
         model.layers = []
 
 

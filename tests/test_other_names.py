@@ -171,6 +171,8 @@ def test_kerass_defaults_of_fit_are_taken():
 def test_a_bias_may_be_one_number():
     with pytest.raises(TypeError, match=r"bias_initializer must be fastmlp.initializers.Constant\(0.5\), not the num"):
         fm.Dense(3, bias_initializer=0.5)
+    with pytest.raises(TypeError, match=r"initializer must be fastmlp.initializers.Constant\(0.5\), not the number"):
+        fm.Dense(3, initializer=np.float32(0.5))
 
 
 def test_an_epoch_past_the_end_is_told_of():

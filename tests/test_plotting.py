@@ -85,6 +85,7 @@ WRONG = {
     "ax, a name": (lambda: recorded().plot("loss"), "ax must be one matplotlib Axes, not 'loss'"),
     "ax, labels": (lambda: plotting.confusion_matrix([0, 1], [0, 1], ["a", "b"]), r"Axes, not \['a', 'b'\]"),
     "ax, several": (lambda: small().plot(np.empty((2, 3), object)), r"Axes, not an array of shape \(2, 3\)"),
+    "names": (lambda: recorded().plot(names=4), r"names must be a list such as \['loss'\], not 4"),
     "no model": (lambda: plotting.network("x"), "model must be a fastmlp.Model, not str"),
     "data for the model": (lambda: plotting.decision_boundary(np.ones((3, 2)), [0, 1, 1], small()), "not ndarray"),
     "layers for the model": (lambda: plotting.first_layer([fm.Dense(3)]), "model must be a fastmlp.Model, not list"),
