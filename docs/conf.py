@@ -54,7 +54,8 @@ autosummary_context = {
         *("fastmlp.Model", "fastmlp.History", "fastmlp.Callback", "fastmlp.gradcheck.Result", "fastmlp.layers.Layer"),
         *("fastmlp.losses.Loss", "fastmlp.optimizers.Optimizer", "fastmlp.schedules.Schedule"),
         *("fastmlp.initializers.Initializer", "fastmlp.preprocessing.Preprocessing"),
-    ]
+    ],
+    "without_examples": ["fastmlp.Model", "fastmlp.Dense"],  # nearly all have them
 }
 autosummary_imported_members = True
 autodoc_typehints = "none"  # the docstrings say them in words
@@ -93,3 +94,5 @@ def setup(app):
     drawings.draw(HERE / "drawings")
     app.connect("source-read", manual.read_page)
     app.connect("missing-reference", manual.missing_reference)
+    app.connect("autodoc-process-signature", manual.signature)
+    app.connect("doctree-read", manual.tables_without_citations)

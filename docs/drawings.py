@@ -38,8 +38,8 @@ def panels():
     for row in range(4):
         left.text(-1, 3.5 - row, f"row {row}", ha="right", va="center", size=9)
         left.add_patch(Rectangle((40, 3 - row), 8, 1, facecolor="white", edgecolor=GREY, hatch="////"))
-    left.text(44, 4.2, "padding", ha="center", size=9, color=DARK)
-    left.set(xlim=(-9, 49), ylim=(-0.5, 5.4))
+    left.text(45.2, 4.2, "padding", ha="center", size=9, color=DARK)
+    left.set(xlim=(-9, 50), ylim=(-0.5, 5.4))
     left.set_title("A float32 matrix, (4, 40): a box is one line\nof 16 numbers, 64 bytes", size=10)
     for panel, color in enumerate(PANELS):
         for row in range(4):

@@ -10,7 +10,9 @@ from typing import Any
 
 import run_all
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.errors import NoUri
+from sphinx.ext.autosummary import autosummary_table
 
 ROOT = Path(__file__).resolve().parents[1]
 # Pages whose text is a file of the tree, and what a link to such a file leads to in the manual.
@@ -109,6 +111,26 @@ def missing_reference(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     if inner in parameters(page):
         return nodes.literal(target, target)
     return None
+
+
+def signature(app: Any, what: str, name: str, thing: Any, options: Any, found: str, returns: str) -> Any:
+    """Of a class its own signature, not that of the base that answers other libraries' names; without types."""
+    if what != "class":
+        return None
+    with contextlib.suppress(TypeError, ValueError):
+        plain = inspect.signature(thing)
+        arguments = [one.replace(annotation=inspect.Parameter.empty) for one in plain.parameters.values()]
+        return str(plain.replace(parameters=arguments, return_annotation=inspect.Signature.empty)), returns
+    return None
+
+
+def tables_without_citations(app: Any, doctree: Any) -> None:
+    """The first line of a docstring stands in tables too, without its citation."""
+    for table in doctree.findall(nodes.table):
+        if not isinstance(table.parent, autosummary_table):
+            continue
+        for reference in [one for one in table.findall(pending_xref) if one.get("refdomain") == "citation"]:
+            reference.parent.remove(reference)
 
 
 class AsRunAll:
