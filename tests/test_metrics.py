@@ -271,7 +271,7 @@ def test_early_stopping_on_a_metric():
     history = classifier(["f1"]).fit(X, y, epochs=500, validation_data=data(30, seed=2), callbacks=[stop], verbose=0)
     assert history.stopped == "patience"
     assert stop.best == max(history["val_f1"])
-    with pytest.raises(ValueError, match="monitor='val_recall' is not in the logs"):
+    with pytest.raises(ValueError, match="monitor='val_recall' will not be in the logs"):
         classifier(["f1"]).fit(X, y, validation_data=(X, y), callbacks=[fm.EarlyStopping("val_recall")], verbose=0)
 
 
