@@ -84,6 +84,8 @@ class Run:
     n_threads: int
     training: bool
     exact_threads: bool
+    most_threads: int
+    pace: Any
     def __init__(
         self,
         network: Network,

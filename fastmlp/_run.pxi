@@ -38,6 +38,8 @@ cdef class Run:
     cdef readonly ptrdiff_t batch_rows
     cdef readonly int n_threads
     cdef readonly bint training, exact_threads
+    cdef public int most_threads  # of the next calls
+    cdef public object pace  # a training.Pace of single calls
     cdef Plan plan
     cdef Memory layer_memory, buffers, index_memory, barrier, gradient_memory, weight_memory
     cdef ptrdiff_t n_blocks
@@ -56,7 +58,7 @@ cdef class Run:
         self.exact_threads = exact_threads
         if not exact_threads:
             n_threads = <int>min(<double>n_threads, network.work(batch_rows, training) / WORK_PER_THREAD)
-        self.n_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
+        self.n_threads = self.most_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
         memset(p, 0, sizeof(Plan))
         p.batch_rows, p.row_scale, p.inference = batch_rows, row_scale, inference or derivatives
         self.loss_options = LossOptions(network.dtype, options or {})
@@ -231,7 +233,7 @@ cdef class Run:
 
     cdef int team(self, double work):
         """Threads of a call with so many multiply-adds."""
-        return 1 if forked or (work < WORK_PER_REGION and not self.exact_threads) else self.n_threads
+        return 1 if forked or (work < WORK_PER_REGION and not self.exact_threads) else self.most_threads
 
     cdef Progress run(self, Progress now, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right,
                       int most_threads) noexcept:

@@ -259,7 +259,7 @@ class BatchRun:
                 found: tuple[Array, Array] = run.train(rate, hyper, False, seed, most_threads)
                 return found
 
-            loss, hits = self.model._with_run(step, len(X), "training", X, targets, weights)
+            loss, hits = self.model._with_run(step, len(X), "training", X, targets, weights, single=False)
             losses.append(loss)
             right.append(hits)
             self.rows.append(len(X))

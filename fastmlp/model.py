@@ -616,7 +616,9 @@ class Model:
                     self, run, recorded, batch_size, epochs, validation, bool(shuffle), hooks, initial_epoch
                 )
 
-            history: History = self._with_run(train, batch_size, "training", X, targets, weights, subset=subset)
+            history: History = self._with_run(
+                train, batch_size, "training", X, targets, weights, subset=subset, single=False
+            )
             return history
 
     def _validation(self, validation_data: Any, n_inputs: int) -> tuple[Array, Array, Array | None] | None:
@@ -969,14 +971,16 @@ class Model:
         weights: Array | None = None,
         loss: bool = True,
         subset: Array | None = None,
+        single: bool = True,
     ) -> Any:
         """What work does with the buffers of passes over batches of so many rows, bound to some data; kept for the next
         call. A second thread that predicts at the same time finds none and makes its own. Mode: "training",
         "prediction", "derivatives" of the network as it predicts, or "weight derivatives" of that; without a loss the
-        targets are the gradient of the scores. Of the data the rows that subset names, or all."""
+        targets are the gradient of the scores. Of the data the rows that subset names, or all. Not a single call, but
+        one of a training, has found its threads itself."""
         self._ready()
-        training = mode in ("training", "weight derivatives")
-        if not training:
+        trains = mode in ("training", "weight derivatives")
+        if not trains:
             rows = 1 << (rows - 1).bit_length()  # few sizes, so that the next call finds its buffers
         kernel: Any = None
         if targets is not None and loss:
@@ -990,7 +994,7 @@ class Model:
                 rows,
                 threads,
                 self.n_threads is not None,
-                training,
+                trains,
                 kernel,
                 self.loss.row_scale(self.n_outputs),
                 inference=mode == "weight derivatives",
@@ -999,10 +1003,13 @@ class Model:
             )
         run.bind(X, targets, weights, subset)
         try:
+            if single and run.n_threads > 1 and not run.exact_threads:
+                return training.single_call(run, work, len(X) if subset is None else len(subset))
+            run.most_threads = run.n_threads
             return work(run)
         finally:
             run.release()
-            if training:  # the buffers of one batch size at a time
+            if trains:  # the buffers of one batch size at a time
                 for other in list(self._runs):  # a copy in one go: another thread may predict meanwhile
                     if other[1] == mode:
                         self._runs.pop(other, None)

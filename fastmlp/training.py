@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,8 +216,9 @@ class Pace:
     one thread, or all that the work deserves, whichever the others did not. The bits are the same.
     """
 
-    def __init__(self, run: Any, batch_size: int) -> None:
+    def __init__(self, run: Any, batch_size: int, least_seconds: float = LEAST_SECONDS) -> None:
         work = run.network.work(batch_size, True)  # multiply-adds of a step
+        self.least_seconds = least_seconds
         self.steps = max(1, min(FIRST_STEPS, int(FIRST_WORK / work)))
         self.choices = [run.n_threads] if run.exact_threads or run.n_threads == 1 else [run.n_threads, 1]
         self.threads = self.choices[0]
@@ -236,7 +238,7 @@ class Pace:
         """Take the time of a chunk into account; for the choice of threads not where it was so short that it tells
         little."""
         took = max(seconds, 1e-7) / steps
-        if seconds >= LEAST_SECONDS or threads not in self.seconds:
+        if seconds >= self.least_seconds or threads not in self.seconds:
             self.seconds[threads] = took
             now, before = time.perf_counter(), self.threads
             self.threads = min(self.seconds, key=lambda n: self.seconds[n])
@@ -247,6 +249,17 @@ class Pace:
         if threads != self.threads:
             took = self.seconds[self.threads]
         self.steps = max(1, min(8 * max(steps, self.steps), int(CHUNK_SECONDS / took)))
+
+
+def single_call(run: Any, work: Callable[[Any], Any], n_samples: int) -> Any:
+    """What work does with an engine.Run, on as many threads as calls like it were found to want."""
+    if run.pace is None:
+        run.pace = Pace(run, 1, 0.0)
+    _, run.most_threads = run.pace.next(n_samples)
+    began = time.perf_counter()
+    result = work(run)
+    run.pace.learn(n_samples, run.most_threads, time.perf_counter() - began)
+    return result
 
 
 class Steps:

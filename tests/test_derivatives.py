@@ -132,7 +132,7 @@ def test_same_bits_for_every_number_of_threads(dtype, fused_isas):
         (lambda m, X: m.vjp(X)[1](np.ones((3, 2))), ValueError, "dscores has shape (3, 2), but (7, 3) is wanted"),
         (lambda m, X: m.vjp(X)[1](np.full((7, 3), np.nan)), ValueError, "dscores holds nan"),
         (lambda m, X: m.jvp(X, X[:3]), ValueError, "dX has shape (3, 11), but (7, 11) is wanted"),
-        (lambda m, X: m.jvp(X, dweights=[1]), ValueError, "dweights holds 1 pairs"),
+        (lambda m, X: m.jvp(X, dweights=[1]), ValueError, "dweights holds 1 entries"),
         (lambda m, X: m.jacobian("x"), TypeError, "X must hold real numbers"),
         (lambda m, X: m.input_gradients(X, [1, 2]), ValueError, "y"),
         (lambda m, X: fm.Model([fm.Dense(3)]).jacobian(X), ValueError, "no weights yet"),

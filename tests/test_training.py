@@ -239,3 +239,50 @@ def test_weights_that_overflowed_are_named_before_a_training():
     model.apply_gradients([(np.full((3, 2), 1e30), np.zeros(2))])
     with pytest.raises(ValueError, match=r"hold NaN or infinity; assign model\.weights"):
         model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
+
+
+def test_single_calls_find_their_threads_too(machine):
+    """A busy machine, on which a call of two threads waits for a time slice; then an idle one."""
+    network = SimpleNamespace(work=lambda rows, training: 1e6)
+    run = SimpleNamespace(n_threads=2, exact_threads=False, network=network, pace=None, most_threads=2)
+
+    def calls(seconds):
+        found, until = [], machine.now + seconds
+        while machine.now < until:
+
+            def work(given):
+                machine.now += 100 * machine.seconds[given.most_threads]
+                found.append(given.most_threads)
+                return "result"
+
+            assert training.single_call(run, work, 100) == "result"
+            machine.now += 1e-4
+        return found
+
+    machine.seconds = {1: 2e-6, 2: 240e-6}
+    busy = calls(10.0)
+    assert busy[0] == 2
+    assert busy.count(2) <= 2 + 10 / training.TRIAL_PERIOD
+    assert busy.count(2) * 240e-6 * 100 < 0.05 * 10
+    machine.seconds = {1: 2e-6, 2: 1e-6}
+    idle = calls(20.0)
+    assert idle[-100:] == [2] * 100
+
+
+def test_calls_of_a_model_share_their_pace(monkeypatch):
+    X, y = np.ones((4000, 64), np.float32), np.ones((4000, 8), np.float32)
+    model = fm.Model([fm.Dense(256, "tanh"), fm.Dense(8)], n_inputs=64)
+    told = []
+    monkeypatch.setattr(
+        training, "single_call", lambda run, work, n: (told.append((run.n_threads > 1, n)), work(run))[1]
+    )
+    model.predict(X)
+    model.jacobian(X[:500])
+    model.train_on_batch(X, y)
+    model.loss_and_gradients(X, y)
+    several = model._runs and any(run.n_threads > 1 for run in model._runs.values())
+    assert told == ([(True, 4000), (True, 500), (True, 4000), (True, 4000)] if several else [])
+    told.clear()
+    model.fit(X, y, verbose=0)
+    fm.Model([fm.Dense(256, "tanh"), fm.Dense(8)], n_inputs=64, n_threads=2).predict(X)
+    assert told == []
