@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[1]
 TAKEN = {"contributing": "CONTRIBUTING.md", "kernels": "csrc/README.md", "changes": "CHANGELOG.md"}
 LINKS = {
     **{path: f"{page}.md" for page, path in TAKEN.items()},
-    "README.md#map-of-the-tree": "tree.md",
     "README.md": "index.md",
 }
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]+)?(?=\))")

@@ -20,7 +20,7 @@ FOREIGN = ("torch", "keras")  # what the manual shows beside fastmlp, and tests 
 # Pages that hold no Python, and pages whose text is another file of the tree.
 WITHOUT = {
     "CONTRIBUTING.md", "csrc/README.md", "docs/benchmarks.md", "docs/changes.md", "docs/contributing.md",
-    "docs/engine.md", "docs/experiments.md", "docs/how_it_works.md", "docs/kernels.md", "docs/tree.md",
+    "docs/engine.md", "docs/experiments.md", "docs/how_it_works.md", "docs/kernels.md",
 }  # fmt: skip
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
