@@ -39,7 +39,7 @@ cdef class Run:
     cdef readonly int n_threads
     cdef readonly bint training, exact_threads
     cdef public int most_threads  # of the next calls
-    cdef public object pace  # a training.Pace of single calls
+    cdef public object pace  # a training.CallPace
     cdef Plan plan
     cdef Memory layer_memory, buffers, index_memory, barrier, gradient_memory, weight_memory
     cdef ptrdiff_t n_blocks
@@ -77,6 +77,8 @@ cdef class Run:
             p.block_rows = (batch_rows + n_blocks - 1) // n_blocks
         else:  # one block of buffers for each thread, of a size that does not depend on the number of threads
             p.block_rows = min(batch_rows, <ptrdiff_t>BLOCK_ROWS)
+            if derivatives and batch_rows >= 8 * BLOCK_ROWS:  # transposed weights serve more rows
+                p.block_rows = 2 * BLOCK_ROWS
             n_blocks = self.n_threads
         self.allocate(n_blocks, derivatives)
 

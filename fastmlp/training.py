@@ -27,6 +27,8 @@ SMALL_BYTES = 1 << 18
 TRIAL_PERIOD, TRIAL_DELAY, TRIAL_SECONDS = 1.0, 0.1, 0.005
 # All trials may take so much of the time.
 TRIAL_SHARE = 0.01
+# Single calls that must all be slower than one on the other number of threads.
+SLOW_CALLS = 3
 # A chunk of less may have run on one thread, whatever was asked for, or met a single interruption.
 LEAST_SECONDS = 0.001
 
@@ -216,9 +218,8 @@ class Pace:
     one thread, or all that the work deserves, whichever the others did not. The bits are the same.
     """
 
-    def __init__(self, run: Any, batch_size: int, least_seconds: float = LEAST_SECONDS) -> None:
+    def __init__(self, run: Any, batch_size: int) -> None:
         work = run.network.work(batch_size, True)  # multiply-adds of a step
-        self.least_seconds = least_seconds
         self.steps = max(1, min(FIRST_STEPS, int(FIRST_WORK / work)))
         self.choices = [run.n_threads] if run.exact_threads or run.n_threads == 1 else [run.n_threads, 1]
         self.threads = self.choices[0]
@@ -238,7 +239,7 @@ class Pace:
         """Take the time of a chunk into account; for the choice of threads not where it was so short that it tells
         little."""
         took = max(seconds, 1e-7) / steps
-        if seconds >= self.least_seconds or threads not in self.seconds:
+        if seconds >= LEAST_SECONDS or threads not in self.seconds:
             self.seconds[threads] = took
             now, before = time.perf_counter(), self.threads
             self.threads = min(self.seconds, key=lambda n: self.seconds[n])
@@ -251,14 +252,50 @@ class Pace:
         self.steps = max(1, min(8 * max(steps, self.steps), int(CHUNK_SECONDS / took)))
 
 
+class CallPace:
+    """The same for single calls, one after the other: on how many threads the next one runs.
+
+    A call may be so short that an interruption is longer: only several slow ones in a row count.
+    """
+
+    def __init__(self, n_threads: int) -> None:
+        self.threads, self.other = n_threads, 1
+        self.recent: list[float] = []  # seconds for a sample of the last calls
+        self.of_other = math.inf  # and of the last one that tried the other number
+        self.next_trial = time.perf_counter() + TRIAL_DELAY
+
+    def next(self) -> int:
+        """Threads of the next call."""
+        return self.other if self.recent and time.perf_counter() >= self.next_trial else self.threads
+
+    def learn(self, threads: int, seconds: float, n_samples: int) -> None:
+        """Take the time of a call into account."""
+        took, now = seconds / n_samples, time.perf_counter()
+        if threads == self.threads:
+            self.recent = [*self.recent[1 - SLOW_CALLS :], took]
+            if len(self.recent) == SLOW_CALLS and min(self.recent) > self.of_other:
+                self.change(now + TRIAL_PERIOD)
+            return
+        self.of_other = took
+        self.next_trial = now + max(TRIAL_PERIOD, seconds / TRIAL_SHARE)
+        if took < min(self.recent):
+            self.change(self.next_trial)
+
+    def change(self, next_trial: float) -> None:
+        """Go over to the other number of threads."""
+        self.threads, self.other = self.other, self.threads
+        self.recent, self.of_other = [self.of_other], min(self.recent)
+        self.next_trial = next_trial
+
+
 def single_call(run: Any, work: Callable[[Any], Any], n_samples: int) -> Any:
     """What work does with an engine.Run, on as many threads as calls like it were found to want."""
     if run.pace is None:
-        run.pace = Pace(run, 1, 0.0)
-    _, run.most_threads = run.pace.next(n_samples)
+        run.pace = CallPace(run.n_threads)
+    threads = run.most_threads = run.pace.next()
     began = time.perf_counter()
     result = work(run)
-    run.pace.learn(n_samples, run.most_threads, time.perf_counter() - began)
+    run.pace.learn(threads, time.perf_counter() - began, n_samples)
     return result
 
 
