@@ -26,7 +26,7 @@ ORDER = (
     "weights_as_a_tree",
 )  # fmt: skip
 # Those that take more than 20 seconds on two cores.
-SLOW: tuple[str, ...] = ("mnist_twenty_epochs", "autoencoder", "generative_adversarial_network")
+SLOW = ("autoencoder", "generative_adversarial_network")
 
 
 def run(name: str) -> list[tuple]:
@@ -61,10 +61,16 @@ def table(rows: list[tuple]) -> str:
 
 def machine() -> str:
     """What the figures were measured on."""
-    import fastmlp
-    from fastmlp.bench.machine import processor
+    import numpy
 
-    return f"{processor()}, Python {platform.python_version()}, fastmlp {fastmlp.__version__}"
+    import fastmlp
+    from fastmlp.bench.machine import blas, processor
+    from fastmlp.config import cores
+
+    versions = (
+        f"Python {platform.python_version()}, fastmlp {fastmlp.__version__}, NumPy {numpy.__version__} ({blas()})"
+    )
+    return f"{processor()}, {cores()} cores, {versions}"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,13 +17,12 @@ cdef struct Derivation:
 
 cdef void negative_part(const Plan *p, ptrdiff_t rows, const char *x, const char *slopes, char *out) noexcept nogil:
     """slopes x where x is not above 0, else 0, of one panel: how a prelu moves with its slopes."""
-    cdef ptrdiff_t r, c
-    for r in range(rows):
-        for c in range(p.k.line):
-            if p.k.itemsize_bytes == sizeof(float):
-                (<float *>out)[r * p.k.line + c] = min((<const float *>x)[r * p.k.line + c], 0) * (<const float *>slopes)[c]
-            else:
-                (<double *>out)[r * p.k.line + c] = min((<const double *>x)[r * p.k.line + c], 0) * (<const double *>slopes)[c]
+    cdef ptrdiff_t k, n = rows * p.k.line
+    for k in range(n):
+        if p.k.itemsize_bytes == sizeof(float):
+            (<float *>out)[k] = min((<const float *>x)[k], 0) * (<const float *>slopes)[k % p.k.line]
+        else:
+            (<double *>out)[k] = min((<const double *>x)[k], 0) * (<const double *>slopes)[k % p.k.line]
 
 cdef void push_weights(const Plan *p, int i, ptrdiff_t block, ptrdiff_t rows, const char *dparams) noexcept nogil:
     """What the tangents of the weights of layer i add: in `spare` of that layer."""

@@ -175,8 +175,8 @@ cdef void gather_inputs(const Plan *p, ptrdiff_t first, ptrdiff_t rows, char *to
                           p.whitening + p.whitening_bytes, to, p.input_stride)
 
 cdef inline char *column_statistics(const Plan *p, const Layer *layer, bint training) noexcept nogil:
-    """Mean of each column, and `panels` lines further on the variance: of the batch, or, in a prediction and of a frozen
-    layer, running."""
+    """Mean of each column, and `panels` lines further on the variance: of the batch, or, in a prediction and of a
+    frozen layer, running."""
     return layer.statistics if training and not layer.frozen else p.running + layer.running
 
 cdef void map_panel(const Plan *p, const Layer *layer, ptrdiff_t panel, ptrdiff_t rows, const char *x, char *y,

@@ -245,7 +245,7 @@ def test_bad_weights_of_a_normalisation():
     model = fm.Model([fm.BatchNorm(), fm.Dense(1)], n_inputs=2)
     gamma, beta, mean, variance = model.weights[0]
     for arrays, words in (
-        ((gamma, beta), "weights[0] must be 4 arrays, not 2 arrays"),
+        ((gamma, beta), "weights[0] must be a tuple (gamma, beta, mean, variance), not 2 arrays"),
         ((gamma, beta, mean, -variance), "weights[0][3] holds -1.0, but a variance is never negative"),
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
