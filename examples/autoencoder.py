@@ -115,7 +115,7 @@ def numpy_step(i):
 numpy_seconds = plain_numpy.seconds_for(numpy_step, EPOCHS * len(X) // BATCH)
 print(f"fastmlp {seconds:.0f} s, plain NumPy {numpy_seconds:.0f} s")
 
-found, found_flat = error(deep.predict(X_test)), error(flat.predict(X_test))
+found, found_flat = (error(model.predict(X_test)) for model in (deep, flat))
 assert found < error(pca(30)[1]) / 3
 results = [
     ("PCA, 30 numbers: squared error of test images", "13.87", f"{error(pca(30)[1]):.2f}", None, None),
@@ -124,7 +124,7 @@ results = [
     (
         "Autoencoder, 2 numbers: squared error of test images",
         "-",
-        f"{error(flat.predict(X_test)):.2f}",
+        f"{found_flat:.2f}",
         flat_seconds,
         None,
     ),

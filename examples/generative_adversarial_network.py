@@ -8,7 +8,8 @@ generator, which makes them from random numbers, learns what the discriminator t
 all it gets is the discriminator's gradient by its input.
 
 Both are multilayer perceptrons here, as in the paper. The images are MNIST's, each square of 2 x 2 pixels taken
-together. The paper prints pictures of digits; we also ask a judge, a classifier that knows real digits only.
+together. The paper prints pictures of digits, and estimates of the likelihood of test images by Parzen windows, which
+later work found to say little about images; we ask a judge, a classifier that knows real digits only.
 """
 
 # %%
@@ -57,7 +58,7 @@ print(f"real test images: sure of {real:.3f}, score {real_score:.2f}")
 # ------------
 # Adam with less momentum (A. Radford, L. Metz and S. Chintala, "Unsupervised representation learning with deep
 # convolutional generative adversarial networks", ICLR 2016), and a learning rate that falls to zero, so that the game
-# comes to rest. A step of both takes about a millisecond: one thread will do.
+# comes to rest. A step of both is so short that one thread will do.
 
 EPOCHS, BATCH, N_CODE = 30, 64, 32
 N_STEPS = EPOCHS * (len(X) // BATCH)

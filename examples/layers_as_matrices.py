@@ -12,8 +12,8 @@ first 300 samples train it, the other 269 test it: 96 to 98 % of those are right
 # The network, which standardises its inputs
 # ------------------------------------------
 # ``fm.Standardize()`` learns means and spreads from the training samples alone, and belongs to the model: ``predict``
-# takes raw measurements. The notes add up the squared errors of all samples, so the learning rate of fastmlp's mean is
-# 300 times their step.
+# takes raw measurements. The squared errors are taken to be added up over all samples, as in the network before, so the
+# learning rate of fastmlp's mean is 300 times the step.
 
 import time
 

@@ -26,8 +26,8 @@ def relu(z):
 
 
 def identity(z):
-    """The scores themselves."""
-    return z, np.ones_like(z)
+    """The scores themselves, and their derivative."""
+    return z, 1
 
 
 def softmax_cross_entropy(scores, labels):
@@ -77,7 +77,8 @@ class MLP:
         found = []
         for i in reversed(range(len(self.weights))):
             dz = dy * derivatives[i]
-            dy = dz @ self.weights[i][0].T
+            if i > 0:
+                dy = dz @ self.weights[i][0].T
             found.append((outputs[i].T @ dz, dz.sum(axis=0)))
         return loss, found[::-1]
 
@@ -85,7 +86,9 @@ class MLP:
         """One step of gradient descent; the loss before it. Weights, not biases, also shrink by ``rate * decay``."""
         loss, gradients = self.gradients(x, t)
         for (W, b), (dW, db) in zip(self.weights, gradients, strict=True):
-            W -= rate * (dW + decay * W)
+            if decay:
+                W -= rate * decay * W
+            W -= rate * dW
             b -= rate * db
         return loss
 
@@ -95,7 +98,9 @@ class MLP:
 
 
 def seconds_for(step, n_steps, at_most=2.0):
-    """How long so many steps take: measured, or as many of them as fit into `at_most` seconds and the rest reckoned.
+    """How long so many steps take, reckoned from the median of those that fit into `at_most` seconds.
+
+    The first one, which also loads libraries and starts threads, does not count.
 
     Parameters
     ----------
@@ -108,8 +113,8 @@ def seconds_for(step, n_steps, at_most=2.0):
     -------
     float
     """
-    began, done = time.perf_counter(), 0
-    while done < n_steps and time.perf_counter() - began < at_most:
-        step(done)
-        done += 1
-    return (time.perf_counter() - began) * n_steps / done
+    clock, until = [time.perf_counter()], time.perf_counter() + at_most
+    while len(clock) <= n_steps and (len(clock) <= 2 or clock[-1] < until):
+        step(len(clock) - 1)
+        clock.append(time.perf_counter())
+    return n_steps * float(np.median(np.diff(clock)[1 if n_steps > 1 else 0 :]))

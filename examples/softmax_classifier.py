@@ -10,9 +10,9 @@ of the training data and about 96.28 % of the test data: 259 of the 269 samples 
 # %%
 # Train until the published loss
 # ------------------------------
-# Data, split and standardisation are those of the network before; hidden units are sigmoids again. The notes do not say
-# how long they trained. So each network here is trained until its loss is the published one, and then compared:
-# ``EarlyStopping`` has a target.
+# Data, split and standardisation are taken to be those of the network before, and the hidden units to be sigmoids
+# again: the figures are published without them. The notes do not say how long they trained, either. So each network
+# here is trained until its loss is the published one, and then compared: ``EarlyStopping`` has a target.
 
 import time
 
@@ -85,8 +85,8 @@ reached = sum(model.history.stopped == "target reached" for model, _ in wrong)
 print(f"{reached} of {len(wrong)} reach the loss; test accuracy from {spread.min():.2%} to {spread.max():.2%}")
 
 # %%
-# Such a start is no good advice: the training data are learned all the same, but the results on new data spread more
-# than from the usual start.
+# Such a start is no good advice: not every network learns the training data in the 5,000 epochs that it has, and the
+# results on new data spread more than from the usual start.
 
 # %%
 # The time of plain NumPy

@@ -102,8 +102,8 @@ print(f"{len(PAIRS)} times {COMPARED[-1]} steps: fastmlp {ours:.2f} s, plain Num
 # %%
 # One of them drifts away from its formula, and that is no error of either: RMSprop with eps outside the root moves a
 # weight by about the learning rate, however small its gradient has become, and where that is near zero its sign hangs
-# on a rounding. NumPy drifts away from NumPy, too, when its start is changed by one rounding. Inside the root eps is as
-# good as a gradient of sqrt(1e-7) = 3e-4, below which steps get smaller.
+# on a rounding. (Tried once: NumPy drifts away from NumPy, too, when its start is changed by one rounding.) Inside
+# the root eps is as good as a gradient of sqrt(1e-7) = 3e-4, below which steps get smaller.
 
 # %%
 # The first step
