@@ -86,8 +86,8 @@ class BuildExt(build_ext):
         candidates = [(["-fopenmp"], ["-fopenmp"])]
         if msvc:
             candidates = [(["/openmp"], [])]
-        elif sys.platform == "darwin":  # Apple's clang: libomp from a package manager
-            candidates = [(["-Xpreprocessor", "-fopenmp"], ["-lomp"])]
+        elif sys.platform == "darwin":  # gcc as elsewhere; Apple's clang: libomp from a package manager
+            candidates.append((["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
         program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
         for compile_flags, link_flags in candidates:
             with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +101,7 @@ class BuildExt(build_ext):
                     print(f"fastmlp: no OpenMP with {compile_flags}: {error}", file=sys.stderr)
                 else:
                     return compile_flags, link_flags
-        print("fastmlp: building without OpenMP: one thread only (see README, 'Threads')", file=sys.stderr)
+        print("fastmlp: building without OpenMP: one thread only (see docs/troubleshooting.md)", file=sys.stderr)
         return [], []
 
 
