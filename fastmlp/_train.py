@@ -1,6 +1,7 @@
 """`fastmlp train`: from a table to a model, its history and its learning curves."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import files, optimizers, plotting, tables
+from fastmlp import files, losses, optimizers, plotting, tables
 from fastmlp._arguments import CommandError, say
 from fastmlp._split import split
 from fastmlp._validation import Array
@@ -19,6 +20,13 @@ from fastmlp.history import History, finished
 # Those that suit a target; the first is the default.
 LOSSES_OF_CLASSES = ("softmax_cross_entropy", "binary_cross_entropy", "focal", "binary_focal")
 LOSSES_OF_NUMBERS = ("mean_squared_error", "half_squared_error", "mean_absolute_error", "huber", "log_cosh")
+
+# A column or target whose standard deviation is a smaller part of its mean is read, and computed with, in float64: of
+# its differences float32 keeps three digits at the most.
+_LEAST_SPREAD = 1e-4
+
+# What the losses of a regression's epochs are of.
+_STANDARDISED = "standardised target"
 
 # Name of the notes in the model's file.
 _NOTES = "table"
@@ -82,11 +90,19 @@ def load(path: str) -> tuple[fastmlp.Model, Notes]:
 # ---- what a target is ----
 
 
-def task_of(asked: str | None, texts: Sequence[str]) -> tuple[bool, str]:
-    """Whether a target is for a classification, and why."""
+def task_of(asked: str | None, table: tables.Table, target: str) -> tuple[list[str], bool, str]:
+    """The cells of a target, whether they are for a classification, and why.
+
+    Raises
+    ------
+    CommandError
+        Where a value is missing, or is no number though most are.
+    """
+    texts, lines = table.texts(target, "leave the line out")
     if asked is not None:
-        return asked == "classification", f"--task {asked}"
-    return tables.is_classification(texts)
+        return texts, asked == "classification", f"--task {asked}"
+    tables.refuse_mixed(table, target, texts, lines)
+    return texts, *tables.is_classification(texts)
 
 
 def classes_of(table: tables.Table, target: str, texts: Sequence[str]) -> tuple[str, ...]:
@@ -147,6 +163,7 @@ class Data:
     validation: tuple[Array, Array] | None
     mean: float = 0.0
     scale: float = 1.0
+    dtype: str = "float32"
 
     def learned(self, y: Array) -> Array:
         """Targets as the network learns them."""
@@ -173,8 +190,7 @@ def read(options: argparse.Namespace) -> Data:
             f"{table.name}, line 1: column {unnamed[0]} has no name; give it one, or, if it only counts the rows, "
             f"leave it out by --drop {unnamed[0]}"
         )
-    texts, _ = table.texts(options.target, "leave the line out")
-    classification, why = task_of(options.task, texts)
+    texts, classification, why = task_of(options.task, table, options.target)
     classes = classes_of(table, options.target, texts) if classification else None
     notes = Notes(options.target, columns, classes)
     say(
@@ -196,15 +212,32 @@ def read(options: argparse.Namespace) -> Data:
         held = held_out(strata, options.validation_split, options.seed, "--validation-split")
         X, y, validation = X[~held], y[~held], (X[held], y[held])
     held_rows = "none" if validation is None else f"{len(validation[1]):,}"
-    say(f"{tables.counted(len(y), 'row')} to learn from, {held_rows} for validation\n")
+    say(f"{tables.counted(len(y), 'row')} to learn from, {held_rows} for validation")
+    narrow = [name for name, values in zip(columns, X.T, strict=True) if _is_narrow(values)]
+    if classes is None and _is_narrow(y):
+        narrow.append(options.target)
+    dtype = "float64" if narrow else "float32"
+    if narrow:
+        say(f"the model is one of float64: next to their mean the values vary little in {tables.listed(narrow)}")
     if classes is not None:
-        return Data(notes, X, y, validation)
+        say("")
+        return Data(notes, X, y, validation, dtype=dtype)
     scale = float(y.std())
     if scale <= 1e-12 * abs(float(y.mean())):
         raise CommandError(
             f"{table.name}: the target {options.target!r} is {y[0]:g} in every row; give another --target"
         )
-    return Data(notes, X, y, validation, float(y.mean()), scale)
+    found = Data(notes, X, y, validation, float(y.mean()), scale, dtype)
+    say(
+        f"losses of epochs are those of the {_STANDARDISED}: minus {found.mean:.6g}, divided by {scale:.6g}, its mean "
+        "and standard deviation\n"
+    )
+    return found
+
+
+def _is_narrow(values: Array) -> bool:
+    """Whether float32 would lose what numbers differ in."""
+    return bool(values.min() < values.max() and values.std() < _LEAST_SPREAD * abs(values.mean()))
 
 
 def arrays(table: tables.Table, notes: Notes, remedy: str) -> tuple[Array, Array]:
@@ -227,8 +260,8 @@ def arrays(table: tables.Table, notes: Notes, remedy: str) -> tuple[Array, Array
 # ---- the model ----
 
 
-def make(options: argparse.Namespace, data: Data) -> fastmlp.Model:
-    """The model that is asked for, with its first weights.
+def make(options: argparse.Namespace, data: Data, unit: float = 1.0) -> fastmlp.Model:
+    """The model that is asked for, with its first weights; of Huber's loss delta is the unit of its targets.
 
     Raises
     ------
@@ -246,14 +279,16 @@ def make(options: argparse.Namespace, data: Data) -> fastmlp.Model:
     n_outputs = 1 if classes is None or loss.startswith("binary") else len(classes)
     if classes is not None and n_outputs == 1 and len(classes) != 2:
         raise CommandError(f"--loss {loss} is for two classes, not {len(classes)}; choose {fitting[0]}")
+    chosen = losses.Huber(max(unit, float(np.finfo(np.float32).tiny))) if loss == "huber" else loss
     kind = optimizers.BY_NAME[options.optimizer]
     return fastmlp.Model(
         [*(fastmlp.Dense(units, options.activation) for units in options.hidden), fastmlp.Dense(n_outputs)],
-        loss=loss,
+        loss=chosen,
         optimizer=kind(**({} if options.learning_rate is None else {"learning_rate": options.learning_rate})),
         seed=options.seed,
         n_inputs=data.X.shape[1],
         n_threads=options.threads,
+        dtype=data.dtype,
         preprocessing=None if options.preprocessing == "none" else options.preprocessing,
     )
 
@@ -261,9 +296,10 @@ def make(options: argparse.Namespace, data: Data) -> fastmlp.Model:
 def in_units_of_target(model: fastmlp.Model, options: argparse.Namespace, data: Data) -> fastmlp.Model:
     """A model of the same weights, but for the last layer, which turns what was learned into the target's units.
 
-    Its optimizer starts afresh: the states of the other would be of other units, too.
+    Its optimizer starts afresh: the states of the other would be of other units, too. Huber's loss has its corner where
+    it had it.
     """
-    found = make(options, data)
+    found = make(options, data, data.scale)
     if found.preprocessing is not None:
         found.adapt(data.X)
     *before, (W, b) = model.weights
@@ -325,11 +361,14 @@ def run(options: argparse.Namespace) -> int:
         say(f"the weights kept are those of epoch {best + 1} of {len(history.epoch)}, of the least validation loss")
     if data.notes.classes is None:
         model = in_units_of_target(model, options, data)
+        _tell_units(model.loss, options.target)
     _tell(model, data)
-    files.save(model, paths[0], data.notes.written())
-    _write_history(paths[1], history)
-    for path in paths[2:]:
-        plotting.save(lambda ax: _curves(ax, history, best), path)
+    with contextlib.ExitStack() as stack:  # all files, or none: the others are renamed when the model is there
+        others = [stack.enter_context(files.replacing(path)) for path in paths[1:]]
+        _write_history(others[0], history, data)
+        for path in others[1:]:
+            plotting.save_new(lambda ax: _curves(ax, history, data, best), path)
+        files.save(model, paths[0], data.notes.written())
     say(f"saved {', '.join(names)}")
     finished(history)  # Ctrl-C has ended the training: the model is that of the last whole epoch, or the best
     return 0
@@ -343,16 +382,30 @@ def _tell(model: fastmlp.Model, data: Data) -> None:
             say(", ".join(f"{what} {name} {value:.6g}" for name, value in logs.items()))
 
 
-def _write_history(path: Path, history: History) -> None:
-    with tables.writing(path) as writer:
-        writer.writerow(["epoch", *history.history])
+def _tell_units(loss: losses.Loss, target: str) -> None:
+    """Which losses the lines that follow tell, those of predictions in the target's own units."""
+    what = ""
+    if isinstance(loss, losses.Huber):
+        what = f", huber with delta {loss.delta:.6g}, the standard deviation"
+    if isinstance(loss, losses.LogCosh):
+        what = f", log_cosh, which is another function there than of the {_STANDARDISED}"
+    say(f"in units of {target!r}{what}:")
+
+
+def _write_history(path: Path, history: History, data: Data) -> None:
+    """Write a new file; epochs count from 1."""
+    of = "" if data.notes.classes is not None else f" of the {_STANDARDISED}"
+    with tables.writing_new(path) as writer:
+        writer.writerow(["epoch", *(name + of * name.endswith("loss") for name in history.history)])
         for i, epoch in enumerate(history.epoch):
-            writer.writerow([epoch, *(values[i] for values in history.history.values())])
+            writer.writerow([epoch + 1, *(values[i] for values in history.history.values())])
 
 
-def _curves(ax: Any, history: History, best: int | None) -> None:
+def _curves(ax: Any, history: History, data: Data, best: int | None) -> None:
     """Losses and accuracies in one picture, and the epoch whose weights were kept."""
     plotting.history(history, ax)
+    if data.notes.classes is None:
+        ax.set_ylabel(f"loss of the {_STANDARDISED}")
     if best is not None:
         ax.axvline(best + 1, color="0.6", linewidth=0.8, zorder=0)
         ax.set_xlabel("epoch (grey line: the one whose weights are kept)")

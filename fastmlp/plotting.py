@@ -7,6 +7,7 @@ values.
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,13 +58,21 @@ def save(plot: Callable[[Any], Any], path: Path, size: tuple[float, float] = (6.
     ImportError
         Without matplotlib.
     """
+    with files.replacing(path) as temporary:
+        save_new(plot, temporary, size)
+
+
+def save_new(plot: Callable[[Any], Any], path: Path, size: tuple[float, float] = (6.4, 4)) -> None:
+    """Write a picture as `save` does, but straight to a new file, which is on the disk in the end."""
     pyplot()
     from matplotlib.figure import Figure  # not by way of pyplot: no window, whatever the backend
 
     figure = Figure(figsize=size, layout="constrained")
     plot(figure.subplots())
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+    with open(path, "xb") as file:
+        figure.savefig(file, format="png", dpi=150)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _axes(ax: Any, size: tuple[float, float] = (6.4, 4), fixed_aspect: bool = False) -> Any:

@@ -104,8 +104,7 @@ def split(options: argparse.Namespace) -> int:
     names = options.out or [f"{stem}-train.csv", f"{stem}-test.csv"]
     paths = tables.targets(names, [options.file], options.force)
     table = tables.read(options.file, options.separator, options.header)
-    texts, _ = table.texts(options.target, "leave the line out")
-    classification, why = _train.task_of(options.task, texts)
+    texts, classification, why = _train.task_of(options.task, table, options.target)
     classes = _train.classes_of(table, options.target, texts) if classification else ()
     strata = tables.labels(table, options.target, classes, "") if classes else np.zeros(table.n_rows, np.int64)
     held_out = _train.held_out(strata, options.test, options.seed, "--test")

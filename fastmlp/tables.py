@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import io
 import math
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,11 +57,23 @@ class Table:
     n_rows: int
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The line on which each row begins, from 1, and its cells; lines without any character are passed over."""
-        lines = _lines(self.name, self.text, self.separator)
-        if self.has_header:
-            next(lines)
-        for line, cells in lines:
+        """The line on which each row begins, from 1, and its cells.
+
+        Lines without any character are passed over; where there is only one column they are refused, as they may be
+        missing values.
+        """
+        named = not self.has_header
+        for line, cells in _lines(self.name, self.text, self.separator):
+            if not cells and len(self.columns) == 1:
+                raise CommandError(
+                    f"{self.name}, line {line} is empty: in a file of one column it may be a missing value; mend the "
+                    "line, or leave it out"
+                )
+            if not cells:
+                continue
+            if not named:
+                named = True
+                continue
             if len(cells) != len(self.columns):
                 raise CommandError(
                     f"{self.name}, line {line}: {counted(len(cells), 'cell')}, but the first line has "
@@ -164,8 +177,8 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
             f"{path}, line {line}: the byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8 (a "
             "spreadsheet program calls it 'CSV UTF-8')"
         ) from None
-    lines = _lines(path, text, separator)
-    _, first = next(lines, (0, []))
+    lines = (cells for _, cells in _lines(path, text, separator) if cells)
+    first = next(lines, [])
     if not first:
         raise CommandError(f"{path} is empty; give a file with a line of names and a line for each row")
     positions = columns = [str(position) for position in range(1, len(first) + 1)]
@@ -189,6 +202,7 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
 
 
 def _lines(name: str, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The line on which each row begins, from 1, and its cells, of an empty line none."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 1
     while True:
@@ -198,8 +212,7 @@ def _lines(name: str, text: str, separator: str) -> Iterator[tuple[int, list[str
             return
         except csv.Error as error:
             raise CommandError(f"{name}, line {line}: {error}; is a quote missing, or is this no CSV file?") from None
-        if cells:
-            yield line, cells
+        yield line, cells
         line = reader.line_num + 1
 
 
@@ -235,6 +248,26 @@ def is_classification(texts: Sequence[str]) -> tuple[bool, str]:
     if len(different) > _MOST_CLASSES or not all(value is not None and value.is_integer() for value in different):
         return False, "the target is a number"
     return True, f"the target is one of {len(different)} whole numbers"
+
+
+def refuse_mixed(table: Table, column: str, texts: Sequence[str], lines: Sequence[int]) -> None:
+    """Refuse a target of numbers with a few cells that are none: it is not taken for text because of them.
+
+    Raises
+    ------
+    CommandError
+        Where most cells are numbers, but not all.
+    """
+    wrong = [i for i, text in enumerate(texts) if parsed(text) is None]
+    n_numbers = len(texts) - len(wrong)
+    if wrong and n_numbers > len(wrong):
+        others = "1 other is" if n_numbers == 1 else f"{n_numbers:,} others are"
+        table.refuse(
+            lines[wrong[0]],
+            column,
+            f"{_wrong_number(texts[wrong[0]])}, though {others}",
+            "leave the line out, or give --task classification",
+        )
 
 
 def class_names(texts: Sequence[str]) -> tuple[str, ...]:
@@ -275,8 +308,17 @@ def _written(value: float) -> str:
 @contextlib.contextmanager
 def writing(path: Path, separator: str = ",") -> Iterator[Any]:
     """A csv writer whose file is there, whole, in the end, or not at all."""
-    with files.replacing(path) as temporary, open(temporary, "x", newline="", encoding="utf-8") as file:
+    with files.replacing(path) as temporary, writing_new(temporary, separator) as writer:
+        yield writer
+
+
+@contextlib.contextmanager
+def writing_new(path: Path, separator: str = ",") -> Iterator[Any]:
+    """A csv writer of a new file, which is on the disk in the end."""
+    with open(path, "x", newline="", encoding="utf-8") as file:
         yield csv.writer(file, delimiter=separator, lineterminator="\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def targets(paths: Sequence[str], inputs: Sequence[str], force: bool) -> list[Path]:

@@ -200,6 +200,7 @@ def test_train_writes_model_history_and_picture(capsys):
     history = rows("model-history.csv")
     assert history[0] == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
     assert len(history) == 61
+    assert [int(row[0]) for row in history[1:]] == list(range(1, 61))
     assert [float(row[1]) for row in history[1:]] == model.history["loss"]
     assert float(history[-1][4]) > 0.8
     assert Path("model-curves.png").read_bytes().startswith(b"\x89PNG\r\n")
@@ -239,7 +240,7 @@ def test_patience_stops_and_keeps_the_best_weights(capsys):
     best, last = map(int, re.search(r"weights kept are those of epoch (\d+) of (\d+)", out).groups())
     model = fastmlp.load("model.safetensors")
     losses = model.history["val_loss"]
-    assert len(losses) == last < 5000
+    assert len(losses) == last == int(rows("model-history.csv")[-1][0]) < 5000
     assert losses.index(min(losses)) == best - 1 == last - 4
     assert f"validation loss {min(losses):.6g}" in out
 
@@ -300,6 +301,82 @@ def test_regression_learns_a_target_of_any_scale(capsys, loss):
     y = tables.read("data.csv").numbers(["price"], "")
     rmse = float(np.sqrt(np.mean((found - y) ** 2)))
     assert float(re.search(r"root mean squared error ([\d.]+)", out)[1]) == pytest.approx(rmse, rel=1e-5)
+
+
+def logged_losses(out):
+    """Training and validation loss that a command prints in the end."""
+    return [float(text) for text in re.search(r"training loss (\S+)\nvalidation loss (\S+)", out).groups()]
+
+
+@pytest.mark.parametrize("loss", _train.LOSSES_OF_NUMBERS)
+def test_losses_of_a_regression_say_their_units(capsys, monkeypatch, loss):
+    labels, draw = [], _train._curves
+
+    def spied(ax, *arguments):
+        draw(ax, *arguments)
+        labels.append(ax.get_ylabel())
+
+    monkeypatch.setattr(_train, "_curves", spied)
+    trained("--epochs", 5, "--loss", loss, lines=large_numbers(), target="price", drop=())
+    out = capsys.readouterr().out
+    scale = float(re.search(r"those of the standardised target: minus \S+, divided by (\S+), its mean", out)[1])
+    history = rows("model-history.csv")
+    assert history[0] == ["epoch", "loss of the standardised target", "val_loss of the standardised target"]
+    assert labels == ["loss of the standardised target"]
+    assert "in units of 'price'" in out
+    model = fastmlp.load("model.safetensors")
+    if loss == "log_cosh":
+        assert "log_cosh, which is another function there" in out
+        return
+    factor = scale if loss == "mean_absolute_error" else scale**2
+    assert logged_losses(out)[1] == pytest.approx(factor * float(history[-1][2]), rel=1e-4)
+    if loss == "huber":
+        assert model.loss.delta == pytest.approx(scale, rel=1e-5)
+        assert f"huber with delta {model.loss.delta:.6g}, the standard deviation:" in out
+
+
+def test_float64_where_float32_would_lose_what_numbers_differ_in(capsys):
+    x = np.random.default_rng(0).uniform(-1, 1, 300).tolist()
+    lines = ["x,y", *(f"{a},{1.7e9 + 1000 * a}" for a in x)]
+    trained("--epochs", 200, "--learning-rate", "0.01", lines=lines, target="y", drop=())
+    out = capsys.readouterr().out
+    assert "the model is one of float64: next to their mean the values vary little in 'y'\n" in out
+    run("predict", "model.safetensors", "data.csv")
+    assert float(re.search(r"root mean squared error (\S+)", capsys.readouterr().out)[1]) < 25
+    predicted = np.array(rows("data-predictions.csv")[1:], float)
+    assert np.abs(predicted[:, 0] - 1.7e9 - 1000 * np.array(x)).max() < 100
+
+    lines = ["time,x,same,kind", *(f"{1.7e9 + 50 * a},{a * a},5e9,{'ab'[a > 0]}" for a in x)]
+    trained("--epochs", 60, "--learning-rate", "0.01", "--force", lines=lines, drop=())
+    out = capsys.readouterr().out
+    assert "the values vary little in 'time'\n" in out
+    assert float(re.search(r"validation loss \S+, validation accuracy (\S+)", out)[1]) > 0.95
+    assert fastmlp.load("model.safetensors").dtype == "float64"
+    trained("--epochs", 1, "--force")
+    assert "float64" not in capsys.readouterr().out
+    assert fastmlp.load("model.safetensors").dtype == "float32"
+
+
+def test_one_bad_cell_does_not_make_a_regression_a_classification(capsys):
+    write("data.csv", ["x,y", *(f"{i},{'NA' if i == 149 else 100 + i / 2}" for i in range(300))])
+    message = "data.csv, line 151, column 'y': 'NA' is not a number, though 299 others are"
+    for command in ("train", "split"):
+        assert message in failure(capsys, command, "data.csv", "--target", "y")
+    write("data.csv", ["x,y", *(f"{i},{'12X'[i % 3]}" for i in range(30))])
+    assert "though 20 others are" in failure(capsys, "train", "data.csv", "--target", "y")
+    run("train", "data.csv", "--target", "y", "--task", "classification", "--epochs", 1, "--silent")
+    assert _train.load("model.safetensors")[1].classes == ("1", "2", "X")
+
+
+@pytest.mark.parametrize("broken", [(_train.files, "save"), (_train.plotting, "history"), (_train, "_write_history")])
+def test_train_saves_all_its_files_or_none(capsys, monkeypatch, broken):
+    write("data.csv", two_classes())
+
+    def full(*arguments):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(*broken, full)
+    assert "the disk is full" in failure(capsys, "train", "data.csv", "--target", "kind", "--epochs", 1, "--silent")
 
 
 def test_task_overrides_what_the_target_looks_like(capsys):
@@ -429,6 +506,12 @@ def test_files_without_names(capsys):
     write("three.csv", [",".join(line.split(",")[1:]) for line in lines])
     message = failure(capsys, "predict", "model.safetensors", "three.csv", "--header", "no")
     assert "three.csv has no column '4'" in message
+
+
+def test_predictions_of_one_column_do_not_shift(capsys):
+    trained("--epochs", 1, lines=["x,y", *(f"{i},{i / 2}" for i in range(30))], target="y", drop=())
+    write("new.csv", ["x", "1", "", "3", "4"])
+    assert "new.csv, line 3 is empty" in failure(capsys, "predict", "model.safetensors", "new.csv")
 
 
 def test_predict_refuses(capsys):

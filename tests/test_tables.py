@@ -95,6 +95,17 @@ def test_underscores_elsewhere_do_no_harm(table):
     np.testing.assert_array_equal(found.numbers(["a_1", "b"], ""), [[1, 2], [3, 4]])
 
 
+def test_empty_lines_of_one_column_may_be_missing_values(table):
+    np.testing.assert_array_equal(numbers(table("\n\na,b\n\n1,2\n\n")), [[1, 2]])
+    for content, line in (("a\n1\n\n3\n", 3), ("a\r\n1\r\n3\r\n\r\n", 4), ("\na\n1\n", 1)):
+        with pytest.raises(CommandError, match=f"data.csv, line {line} is empty: in a file of one column it may be"):
+            numbers(table(content))
+    with pytest.raises(CommandError, match="line 2 is empty"):
+        table("x\n\ny\n", header=False).texts("1", "")
+    with pytest.raises(CommandError, match="separated by ';'"):
+        table("a;b\n\n1;2\n").position("a")
+
+
 def test_columns_that_are_missing(table):
     with pytest.raises(CommandError, match=r"no column 'radus' \(did you mean 'radius'\?\), but 'radius', 'x'$"):
         table("radius,x\n1,2").position("radus")
@@ -122,6 +133,37 @@ def test_columns_that_are_missing(table):
 )
 def test_which_targets_are_classes(texts, classification):
     assert tables.is_classification(texts)[0] is classification
+
+
+@pytest.mark.parametrize(
+    ("cells", "named"),
+    [
+        (["1.5", "NA", "2.5"], "line 3, column 'y': 'NA' is not a number, though 2 others are; mend it, or leave the"),
+        (["1,5", "2", "3"], "line 2, column 'y': '1,5' is not a number; a decimal point is expected, though 2 others"),
+        (["1", "b"], None),
+        (["1", "b", "c"], None),
+        (["a", "b"], None),
+        (["1", "2"], None),
+    ],
+)
+def test_a_few_bad_cells_do_not_make_a_target_text(table, cells, named):
+    found = table("x;y\n" + "".join(f"1;{cell}\n" for cell in cells), separator=";")
+    if named is None:
+        tables.refuse_mixed(found, "y", *found.texts("y", ""))
+        return
+    with pytest.raises(CommandError) as error:
+        tables.refuse_mixed(found, "y", *found.texts("y", ""))
+    assert named in str(error.value)
+    assert str(error.value).endswith("or give --task classification")
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda number: synced.append((tmp_path / "a.csv").exists()))
+    with tables.writing(tmp_path / "a.csv") as writer:
+        writer.writerow(["a", "b"])
+    assert synced == [False]
+    assert (tmp_path / "a.csv").read_text() == "a,b\n"
 
 
 def test_names_of_classes():
