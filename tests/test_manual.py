@@ -20,7 +20,7 @@ FOREIGN = ("torch", "keras")  # what the manual shows beside fastmlp, and tests 
 # Pages that hold no Python, and pages whose text is another file of the tree.
 WITHOUT = {
     "CONTRIBUTING.md", "csrc/README.md", "docs/benchmarks.md", "docs/changes.md", "docs/contributing.md",
-    "docs/engine.md", "docs/experiments.md", "docs/how_it_works.md", "docs/kernels.md",
+    "docs/engine.md", "docs/experiments.md", "docs/how_it_works.md", "docs/kernels.md", "docs/programs.md",
 }  # fmt: skip
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
@@ -96,6 +96,21 @@ def test_pages_of_the_reference_hold_no_code_of_their_own():
     for path in pages:
         text = re.sub(r"^\.\. [a-z]+::", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert not re.search(r"::$|>>>|code-block", text, re.MULTILINE), path
+
+
+@pytest.mark.parametrize("command", ["data", "split", "train", "predict"])
+def test_the_options_of_the_programs_are_described(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "fastmlp", command, "--help"], capture_output=True, text=True, check=True
+    )
+    usage = done.stdout.partition("\n\n")[0]
+    text = (DOCS / "programs.md").read_text(encoding="utf-8")
+    common, *sections = re.split(r"^## `fastmlp ", text, flags=re.MULTILINE)
+    section = common + next(section for section in sections if section.startswith(command))
+    described = set(re.findall(r"^\| `(--[a-z-]+)", section, re.MULTILINE))
+    found = set(re.findall(r"--[a-z-]+", usage))
+    assert found <= described
+    assert described - found <= {"--separator", "--header"}, "which data has not"
 
 
 def anchors(path):
