@@ -229,7 +229,7 @@ def read(options: argparse.Namespace) -> Data:
         )
     found = Data(notes, X, y, validation, float(y.mean()), scale, dtype)
     say(
-        f"losses of epochs are those of the {_STANDARDISED}: minus {found.mean:.6g}, divided by {scale:.6g}, its mean "
+        f"losses of epochs are those of the {_STANDARDISED}: minus {found.mean:.10g}, divided by {scale:.6g}, its mean "
         "and standard deviation\n"
     )
     return found
