@@ -61,7 +61,7 @@ network = plain_numpy.MLP(
 )
 rows = np.random.default_rng(SEED).permutation(len(X_train)).reshape(-1, BATCH)
 numpy_seconds = plain_numpy.seconds_for(
-    lambda i: network.step(X_train[rows[i]], y_train[rows[i]], RATE), EPOCHS * len(rows)
+    lambda i: network.step(X_train[rows[i % len(rows)]], y_train[rows[i % len(rows)]], RATE), EPOCHS * len(rows)
 )
 print(f"{seconds:.0f} s, with the tests; plain NumPy needs {numpy_seconds:.0f} s for the training alone")
 
