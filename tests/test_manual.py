@@ -5,6 +5,7 @@ where it is installed, all blocks of their page in one fresh process.
 """
 
 import ast
+import contextlib
 import importlib.util
 import os
 import re
@@ -13,6 +14,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from fastmlp import cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -99,11 +102,11 @@ def test_pages_of_the_reference_hold_no_code_of_their_own():
 
 
 @pytest.mark.parametrize("command", ["data", "split", "train", "predict"])
-def test_the_options_of_the_programs_are_described(command):
-    done = subprocess.run(
-        [sys.executable, "-m", "fastmlp", command, "--help"], capture_output=True, text=True, check=True
-    )
-    usage = done.stdout.partition("\n\n")[0]
+def test_the_options_of_the_programs_are_described(command, capsys):
+    with contextlib.suppress(SystemExit):
+        cli.main([command, "--help"])
+    usage = capsys.readouterr().out.partition("\n\n")[0]
+    assert usage.startswith("usage: ")
     text = (DOCS / "programs.md").read_text(encoding="utf-8")
     common, *sections = re.split(r"^## `fastmlp ", text, flags=re.MULTILINE)
     section = common + next(section for section in sections if section.startswith(command))
