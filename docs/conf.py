@@ -12,6 +12,7 @@ EXAMPLES = HERE.parent / "examples"
 sys.path[:0] = [str(HERE), str(EXAMPLES)]
 sys.dont_write_bytecode = True
 
+# These are found by the path above, so they cannot stand before it.
 import drawings  # noqa: E402
 import manual  # noqa: E402
 import run_all  # noqa: E402
@@ -33,7 +34,7 @@ html_theme = "furo"
 html_title = f"fastmlp {release}"
 html_static_path = ["static"]
 html_css_files = ["manual.css"]
-# Fonts of the reader's system; no page loads anything from elsewhere.
+# The settings of the gallery hold functions, which Sphinx cannot keep between two builds and says so.
 suppress_warnings = ["config.cache"]
 nitpicky = True
 

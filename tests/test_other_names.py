@@ -58,7 +58,7 @@ def classes_of(base):
 
 
 def test_what_an_argument_is_said_to_be_called_is_an_argument():
-    fm.losses, fm.initializers, fm.schedules, fm.layers, fm.optimizers  # noqa: B018
+    fm.losses, fm.initializers, fm.schedules, fm.layers, fm.optimizers  # noqa: B018  (asking for them loads them)
     kinds = [kind for kind in classes_of(OtherNames) if kind.__module__.startswith("fastmlp.")]
     assert len(kinds) > 40
     for base in kinds:
@@ -124,7 +124,7 @@ def test_names_of_the_package_are_translated():
         with pytest.raises(AttributeError, match=f"no attribute '{name}': {message}"):
             getattr(fm, name)
     with pytest.raises(AttributeError, match=r"no attribute 'Sequentia'$"):
-        fm.Sequentia  # noqa: B018
+        fm.Sequentia  # noqa: B018  (asking is the error)
     for name, remedy in fm._ELSEWHERE.items():
         assert not hasattr(fm, name)
         assert " " in remedy or hasattr(fm, remedy)

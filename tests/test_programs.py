@@ -60,7 +60,8 @@ def two_classes(n=40):
     """A table that is learned at once: the class is the sign of the column a; b is noise, id counts."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=n), 100 + rng.normal(size=n)
-    return ["id,a,kind,b", *(f"{i},{x},{'up' if x > 0 else 'down'},{y}" for i, (x, y) in enumerate(zip(a, b)))]  # noqa: B905
+    rows = enumerate(zip(a, b, strict=True))
+    return ["id,a,kind,b", *(f"{i},{x},{'up' if x > 0 else 'down'},{y}" for i, (x, y) in rows)]
 
 
 def trained(*options, lines=None, target="kind", drop=("id",)):
