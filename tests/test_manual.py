@@ -24,6 +24,7 @@ FOREIGN = ("torch", "keras")  # what the manual shows beside fastmlp, and tests 
 WITHOUT = {
     "CONTRIBUTING.md", "csrc/README.md", "docs/benchmarks.md", "docs/changes.md", "docs/contributing.md",
     "docs/engine.md", "docs/experiments.md", "docs/how_it_works.md", "docs/kernels.md", "docs/programs.md",
+    "docs/reliability.md",
 }  # fmt: skip
 PAGES = {
     path.relative_to(ROOT).as_posix(): path
