@@ -5,8 +5,9 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastmlp._callback import Callback
 from fastmlp._validation import arity
-from fastmlp.callbacks import Callback, Checkpoint
+from fastmlp.checkpoints import Checkpoint
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 # Hooks of Keras for what happens within a chunk of steps, or within an evaluation.

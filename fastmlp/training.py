@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._callback import Logs
 from fastmlp._hooks import Hooks
 from fastmlp._validation import Array
-from fastmlp.callbacks import Logs
 from fastmlp.history import DivergedError, History
 from fastmlp.losses import Custom
 from fastmlp.schedules import Schedule

@@ -252,7 +252,7 @@ def test_how_often(tmp_path, monkeypatch):
     path, written = tmp_path / "run", []
     monkeypatch.setattr(fm.Model, "save", lambda model, path: written.append(len(model.history.epoch)))
     clock = itertools.count()
-    monkeypatch.setattr("fastmlp.callbacks.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("fastmlp.checkpoints.time", SimpleNamespace(monotonic=lambda: next(clock)))
     everything = [1, 2, 3, 4, 5, 6, 7]
     for options, expected in [
         ({}, everything),

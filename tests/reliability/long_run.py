@@ -61,9 +61,10 @@ class Watch:
         """Print what was seen; whether it is as it should be."""
         warm = max(1, self.n // 10)
         quarter = max(1, (self.n - warm) // 4)
+        first, last = slice(warm, warm + quarter), slice(self.n - quarter, self.n)
         grown = self.memory[warm : self.n].max() - self.memory[warm]
         drift = {
-            kind: statistics.median(seconds[self.n - quarter : self.n]) / statistics.median(seconds[warm:][:quarter]) - 1
+            kind: statistics.median(seconds[last]) / statistics.median(seconds[first]) - 1
             for kind, seconds in (("processor", self.cpu), ("wall", self.wall))
         }
         left = {
@@ -82,7 +83,8 @@ def train(minutes):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((64_000, 128), np.float32)
     y = (X @ rng.standard_normal((128, 10))).argmax(axis=1)
-    layers = [fm.Dense(512), fm.BatchNorm(), fm.Activation("relu"), fm.Dropout(0.2), fm.Dense(512, "relu"), fm.Dense(10)]
+    normalised = [fm.Dense(512), fm.BatchNorm(), fm.Activation("relu")]
+    layers = [*normalised, fm.Dropout(0.2), fm.Dense(512, "relu"), fm.Dense(10)]
     model = fm.Model(layers, "softmax_cross_entropy", "adam", metrics=["accuracy"])
     seconds_a_piece = max(1.0, 60 * minutes / 240)
     watch = Watch("training", int(60 * minutes / seconds_a_piece))

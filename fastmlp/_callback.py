@@ -1,0 +1,160 @@
+"""What all callbacks share: the hooks, and how one watches a quantity of the logs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fastmlp._validation import OtherNames, choice, finite_number
+
+if TYPE_CHECKING:
+    from fastmlp.model import Model
+
+Logs = dict[str, float]
+
+
+class Callback(OtherNames):
+    """Base of callbacks, with those hooks of Keras that `fit` has a use for; one may take fewer arguments than are
+    listed here.
+
+    Attributes
+    ----------
+    model : Model
+        Set by `fit`. A callback that calls ``self.stop()``, or sets ``model.stop_training = True``, ends the training
+        after the epoch, or, where it does so in `on_train_batch_end`, in the middle of one.
+    params : dict
+        "epochs", "initial_epoch", "steps" (in an epoch), and "metrics", the names that the logs of an epoch will hold
+        at least.
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> class Stop(fm.Callback):
+    ...     def on_epoch_end(self, epoch, logs):
+    ...         if logs["loss"] < 0.1:
+    ...             self.stop("loss below 0.1")
+    """
+
+    other_names: ClassVar[dict[str, str]] = {
+        "filepath": "path", "filename": "path", "file_path": "path", "threshold": "min_delta", "epsilon": "min_delta",
+        "save_weights_only": "a file holds all of the model", "save_freq": "it writes after each epoch",
+        "period": "it writes after each epoch", "min_learning_rate": "min_lr",
+    }  # fmt: skip
+
+    adds: ClassVar[tuple[str, ...]] = ()  # names that a callback of fastmlp adds to the logs
+
+    model: "Model"
+    params: dict[str, Any]
+
+    def check(self, companions: Sequence["Callback"]) -> None:
+        """Whether this training has what the callback needs: called, with all callbacks of the training, before
+        anything changes. An error ends `fit`."""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch; logs is empty."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch, also where an error or Ctrl-C ended the training; logs is that of the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch, counted from ``initial_epoch`` of `fit`; logs is empty."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """After an epoch; logs holds its losses and metrics, of validation data with the prefix ``"val_"``.
+
+        What a callback adds to logs is seen by those after it and recorded in the history: numbers, by a name.
+        """
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before the validation data are evaluated; logs is empty."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After it; logs holds loss and metrics, without the prefix."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a chunk of steps, not before each one: batch is the first one; logs is empty."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """After a chunk of steps, not after each one: batch is the last one done in this epoch, from 0.
+
+        Chunks end by the clock, so what is changed in the model here is not the same in every run.
+        """
+
+    def get_state(self) -> dict[str, Any]:
+        """What this callback must remember where a `Checkpoint` is gone on from: numbers, strings or None by name, or
+        lists like `Model.weights`."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Remember it, after `on_train_begin`; unknown names are an AttributeError."""
+        for name, value in state.items():
+            getattr(self, name)
+            setattr(self, name, value)
+
+    def stop(self, reason: str = "callback") -> None:
+        """End the training.
+
+        Parameters
+        ----------
+        reason : str, default "callback"
+            What `History.stopped` will say.
+        """
+        self.model.stop_training = True
+        self.model.stop_reason = reason
+
+
+class Monitor(Callback):
+    """Base of callbacks that watch one quantity of the logs.
+
+    Parameters
+    ----------
+    monitor : str
+        Its name, "val_loss" for example.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better; "auto" knows losses, errors and the names of `fastmlp.metrics`.
+    min_delta : float
+        What counts as better differs by more than this.
+    """
+
+    def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor must be the name of a logged quantity such as 'val_loss', not {monitor!r}")
+        self.monitor, self.mode = monitor, choice("mode", mode, ("auto", "min", "max"))
+        self.min_delta = finite_number("min_delta", min_delta, at_least=0)
+        if mode == "auto":
+            self.mode = _direction(monitor)
+
+    def check(self, companions: Sequence[Callback]) -> None:
+        """Whether the quantity can be there; a callback of the user's own may add it."""
+        self._check_name(self.monitor, f"monitor={self.monitor!r}", companions)
+
+    def _check_name(self, name: str, what: str, companions: Sequence[Callback]) -> None:
+        names, plain = self.params["metrics"], name.removeprefix("val_")
+        own = {metric.name for metric in self.model.metrics}
+        if name in names or any(type(c).__module__.partition(".")[0] != "fastmlp" for c in companions):
+            return
+        if name in own:
+            raise ValueError(f"{what} is known of validation data alone; take 'val_{plain}'")
+        if plain != name and plain in {*names, *own}:
+            raise ValueError(f"{what} needs validation_data; give it to fit, or take another")
+        if not any(name in companion.adds for companion in companions):
+            raise ValueError(f"{what} will not be in the logs; there are {', '.join(names)}")
+
+    def value(self, logs: Logs) -> float:
+        """The quantity."""
+        if self.monitor not in logs:
+            raise ValueError(f"monitor={self.monitor!r} is not in the logs; there are {', '.join(logs)}")
+        return float(logs[self.monitor])
+
+    def is_better(self, value: float, than: float | None) -> bool:
+        """Whether a value is better than another by more than min_delta, and any number than None."""
+        if than is None:
+            return value == value  # not NaN
+        return value < than - self.min_delta if self.mode == "min" else value > than + self.min_delta
+
+
+def _direction(monitor: str) -> str:
+    name = monitor.removeprefix("val_")
+    if "accuracy" in name or name.startswith(("precision", "recall", "f1", "roc_auc", "r2")):
+        return "max"
+    if "loss" in name or "error" in name or name in ("rmse", "mae"):
+        return "min"
+    raise ValueError(f"mode='auto' does not know whether less {monitor!r} is better; give mode='min' or mode='max'")
