@@ -74,8 +74,6 @@ static const real TAIL_DENOMINATOR[] = {
 #endif
 /* clang-format on */
 
-typedef natural nvec __attribute__((vector_size(FM_VEC_BYTES))); /* for shifts that fill with zeros */
-
 /* sum of c[i] x^i. Horner's rule on pairs c[i] + c[i+1] x, or on fours where there are many, since loops here are bound
  * by latency as much as by the number of operations; callers have a use for x^2. An odd constant term comes last, where
  * only one rounding is not reduced by x. */
@@ -101,7 +99,7 @@ INLINE vec exp_split(vec x, int bias, vec *q) {
     const vec magic = v_set(FM_ROUND_MAGIC + (real)bias), t = v_fma(x, v_set(LOG2_E), magic), n = t - magic;
     const vec r = v_fma(n, v_set(-LN2_LO), v_fma(n, v_set(-LN2_HI), x));
     *q = v_fma(r * r, POLYNOMIAL(r, EXP_POLYNOMIAL), r);
-    return (vec)((ivec)t << FM_MANTISSA_BITS);
+    return (vec)((nvec)t << FM_MANTISSA_BITS);
 }
 
 /* e^x for x <= 0, without v_exp's selections: 0 from EXP_FLUSH down. As accurate as v_exp. */
@@ -116,7 +114,7 @@ INLINE vec v_exp(vec x) {
     vec q;
     const vec exponent = exp_split(x, 0, &q);
     /* 2^n is out of range for the largest results, so n is added to the exponent of 1 + q instead */
-    const vec y = (vec)((ivec)(q + v_set(1)) + (ivec)exponent);
+    const vec y = (vec)((nvec)(q + v_set(1)) + (nvec)exponent);
     const vec normal = v_select(v_lt(x, v_set(EXP_MIN)), v_zero(), y);
     return v_select(v_le(x, v_set(EXP_MAX)), normal, x * v_set(LARGEST_BINADE)); /* infinity or NaN */
 }
@@ -137,15 +135,14 @@ INLINE vec log_join(vec k, vec f) {
 }
 
 /* x = 2^k m with 3/4 <= m < 3/2, for positive normal x; also the exponent's bits, k + bias in their place */
-INLINE vec log_split(vec x, vec *k, ivec *exponent) {
-    const integer one = (integer)FM_EXPONENT_BIAS << FM_MANTISSA_BITS;
-    const integer least = one - ((integer)1 << (FM_MANTISSA_BITS - 1)); /* the bits of 3/4 */
-    const integer fraction = ((integer)1 << FM_MANTISSA_BITS) - 1;
-    const ivec bits = (ivec)x + v_iset(one - least);
-    *exponent = bits & v_iset(~fraction);
-    *k = (vec)((ivec)((nvec)bits >> FM_MANTISSA_BITS) | (ivec)v_set(FM_ROUND_MAGIC)) -
-         v_set(FM_ROUND_MAGIC + FM_EXPONENT_BIAS);
-    return (vec)((bits & v_iset(fraction)) + v_iset(least));
+INLINE vec log_split(vec x, vec *k, nvec *exponent) {
+    const natural one = (natural)FM_EXPONENT_BIAS << FM_MANTISSA_BITS;
+    const natural least = one - ((natural)1 << (FM_MANTISSA_BITS - 1)); /* the bits of 3/4 */
+    const natural fraction = ((natural)1 << FM_MANTISSA_BITS) - 1;
+    const nvec bits = (nvec)x + v_nset(one - least);
+    *exponent = bits & v_nset(~fraction);
+    *k = (vec)(bits >> FM_MANTISSA_BITS | (nvec)v_set(FM_ROUND_MAGIC)) - v_set(FM_ROUND_MAGIC + FM_EXPONENT_BIAS);
+    return (vec)((bits & v_nset(fraction)) + v_nset(least));
 }
 
 /* The logarithm's special values from those of its argument x: y, or NaN, -infinity, infinity */
@@ -158,20 +155,20 @@ INLINE vec log_special(vec y, vec x) {
 /* log x. Within 1.1 ulp, 1.3 in float64. */
 INLINE vec v_log(vec x) {
     vec k;
-    ivec exponent;
+    nvec exponent;
     const vec m = log_split(x, &k, &exponent);
     return log_special(log_join(k, m - v_set(1)), x);
 }
 
 /* log(1 + x). Within 1.1 ulp in both. */
 INLINE vec v_log1p(vec x) {
-    const integer one = (integer)FM_EXPONENT_BIAS << FM_MANTISSA_BITS;
+    const natural one = (natural)FM_EXPONENT_BIAS << FM_MANTISSA_BITS;
     const vec u = x + v_set(1);
     vec k;
-    ivec exponent;
+    nvec exponent;
     const vec m = log_split(u, &k, &exponent);
     /* u has lost low bits of x; 2^-k x and 2^-k - 1 have not. For large x none matters, and 2^-k may be too small */
-    const vec scale = (vec)(v_iset(one + one) - exponent), scaled = (vec)((ivec)x - (exponent - v_iset(one)));
+    const vec scale = (vec)(v_nset(one + one) - exponent), scaled = (vec)((nvec)x - (exponent - v_nset(one)));
     const vec f = v_select(v_lt(x, v_set(UNIT)), scaled + (scale - v_set(1)), m - v_set(1));
     return v_copysign(log_special(log_join(k, f), u), x);
 }

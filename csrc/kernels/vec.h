@@ -54,6 +54,7 @@ enum { LANES = FM_VEC_BYTES / sizeof(real), LINE = FM_LINE_BYTES / sizeof(real),
 
 typedef real vec __attribute__((vector_size(FM_VEC_BYTES)));
 typedef integer ivec __attribute__((vector_size(FM_VEC_BYTES)));
+typedef natural nvec __attribute__((vector_size(FM_VEC_BYTES))); /* for sums and shifts of bits, which may wrap around */
 
 /* ---- x86: one definition for the three widths by pasting the intrinsics' prefix and suffix ---- */
 #if defined(__x86_64__) || defined(_M_X64)
@@ -159,6 +160,7 @@ INLINE ivec v_iset(integer s) {
     UNROLL (int i = 0; i < LANES; i++) a[i] = s;
     return a;
 }
+INLINE nvec v_nset(natural s) { return (nvec)v_iset((integer)s); }
 INLINE vec v_abs(vec a) { return (vec)((ivec)a & v_iset((integer)(((natural)-1) >> 1))); }
 INLINE vec v_copysign(vec a, vec sign) {
     const ivec magnitude = v_iset((integer)(((natural)-1) >> 1));
@@ -197,12 +199,6 @@ INLINE words v_multiply_words(words a, uint32_t m, words *high) {
 
 /* 1.5 * 2^mantissa: adding it rounds to the nearest integer, kept in the low bits; plain arithmetic, so every ISA agrees */
 #define FM_ROUND_MAGIC ((real)(FM_F64 ? 6755399441055744.0 : 12582912.0))
-INLINE vec v_round(vec a) { return (a + v_set(FM_ROUND_MAGIC)) - v_set(FM_ROUND_MAGIC); } /* |a| < 2^(mantissa-1) */
-/* An integral a as integers; |a| < 2^(mantissa-1) */
-INLINE ivec v_to_integer(vec a) { return (ivec)(a + v_set(FM_ROUND_MAGIC)) - (ivec)v_set(FM_ROUND_MAGIC); }
-INLINE vec v_from_integer(ivec a) { return (vec)(a + (ivec)v_set(FM_ROUND_MAGIC)) - v_set(FM_ROUND_MAGIC); }
-/* 2^n for integral n in the range of normal numbers */
-INLINE vec v_power_of_two(vec n) { return (vec)((v_to_integer(n) + v_iset(FM_EXPONENT_BIAS)) << FM_MANTISSA_BITS); }
 
 /* Sum and maximum over a line of VECS registers by one fixed tree: element i with i + LINE/2, then i + LINE/4, ... */
 #if defined(__x86_64__) || defined(_M_X64)
