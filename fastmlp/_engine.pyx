@@ -153,7 +153,7 @@ cdef class Memory:
     """Zeroed bytes that start at a cache line, owned by a NumPy array: MemoryError and release come with it."""
 
     def __cinit__(self, ptrdiff_t n_bytes):
-        whole = np.zeros(n_bytes + 64, np.uint8)
+        whole = np.zeros(n_bytes + 63, np.uint8)
         cdef ptrdiff_t skip = -<ptrdiff_t>cnp.PyArray_DATA(whole) & 63
         self.owner = whole[skip:skip + n_bytes]
         self.data = <char *>cnp.PyArray_DATA(self.owner)

@@ -68,20 +68,33 @@ def table(isa, dtype):
             "itemsize_bytes": k.itemsize_bytes, "group": k.group, "chains": k.chains}
 
 
-def to_panels(a, extra_rows=0):
-    """A matrix (rows, n) as panels (ceil(n / line), rows + extra_rows, line), padding zero."""
+cdef spaced(shape, dtype):
+    """Zeros of shape (..., rows, line) with a spare line before each panel. There is none behind the last, where a tool
+    like AddressSanitizer sees who reads or writes a line too many."""
+    *outer, rows, line = shape
+    return aligned((*outer, rows + 1, line), dtype)[..., 1:, :]
+
+
+def to_panels(a, bint spare=False):
+    """A matrix (rows, n) as panels (ceil(n / line), rows, line), padding zero; on request `spaced`."""
     rows, n = a.shape
     line = line_of(a.dtype)
-    panels = aligned((-(-n // line), rows + extra_rows, line), a.dtype)
+    shape = -(-n // line), rows, line
+    panels = spaced(shape, a.dtype) if spare else aligned(shape, a.dtype)
     for p in range(panels.shape[0]):
         part = a[:, p * line:(p + 1) * line]
-        panels[p, :rows, :part.shape[1]] = part
+        panels[p, :, :part.shape[1]] = part
     return panels
+
+
+cdef padding_of(panels, n):
+    """The columns of panels behind the n that a matrix has."""
+    return panels[-1:, :, (n - 1) % panels.shape[2] + 1:]
 
 
 def from_panels(panels, rows, n):
     """The matrix (rows, n) of some panels."""
-    return panels[:, :rows].transpose(1, 0, 2).reshape(rows, -1)[:, :n].copy()
+    return panels.transpose(1, 0, 2).reshape(rows, -1)[:, :n].copy()
 
 
 def padded(vector):
@@ -95,8 +108,8 @@ def dense_forward(x, w, b, isa=None, ptrdiff_t repeat=1):
     """b + x w."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
     cdef ptrdiff_t rows = x.shape[0], n_in = x.shape[1], _i
-    xp, wp, bp = to_panels(x, 1), to_panels(w), padded(b)
-    y = aligned((wp.shape[0], rows + 1, k.line), x.dtype)
+    xp, wp, bp = to_panels(x, True), to_panels(w), padded(b)
+    y = spaced((wp.shape[0], rows, k.line), x.dtype)
     cdef ptrdiff_t n_panels = wp.shape[0], stride = (rows + 1) * k.line
     cdef void *px = pointer(xp)
     cdef void *pw = pointer(wp)
@@ -113,9 +126,9 @@ def dense_input_gradient(dz, w, isa=None, derivative=None, ptrdiff_t repeat=1):
     cdef const fm_kernels *k = table_of(isa or _engine.isa, dz.dtype.name)
     cdef ptrdiff_t rows = dz.shape[0], n_out = w.shape[1], n_panels, _i, stride = (rows + 1) * k.line
     cdef bint multiply = derivative is not None
-    dzp, wt = to_panels(dz, 1), to_panels(np.ascontiguousarray(w.T))
+    dzp, wt = to_panels(dz, True), to_panels(np.ascontiguousarray(w.T))
     n_panels = wt.shape[0]
-    dx = to_panels(derivative, 1) if multiply else aligned((n_panels, rows + 1, k.line), dz.dtype)
+    dx = to_panels(derivative, True) if multiply else spaced((n_panels, rows, k.line), dz.dtype)
     cdef void *pdz = pointer(dzp)
     cdef void *pwt = pointer(wt)
     cdef void *pdx = pointer(dx)
@@ -128,12 +141,12 @@ def dense_input_gradient(dz, w, isa=None, derivative=None, ptrdiff_t repeat=1):
 cdef tuple blocks_of(a, ptrdiff_t block_rows):
     """Rows in blocks of panels, one panel line apart from the next block's, and the distances."""
     cdef ptrdiff_t n_blocks = -(-a.shape[0] // block_rows)
-    first = to_panels(a[:block_rows], 1)
-    found = aligned((n_blocks, first.shape[0], block_rows + 1, first.shape[2]), a.dtype)
+    cdef ptrdiff_t line = line_of(a.dtype), n_panels = -(-a.shape[1] // line), stride = (block_rows + 1) * line
+    found = spaced((n_blocks, n_panels, block_rows, line), a.dtype)
     for i in range(n_blocks):
         part = to_panels(a[i * block_rows:(i + 1) * block_rows])
         found[i, :, :part.shape[1]] = part
-    return found, found[0].size, (block_rows + 1) * first.shape[2]
+    return found, n_panels * stride, stride
 
 
 def dense_weight_gradient(x, dz, block_rows=None, isa=None, ptrdiff_t repeat=1):
@@ -194,7 +207,7 @@ def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_
         index = np.ascontiguousarray(index, np.int64)
     if scale is not None:
         scale, shift = padded(np.asarray(scale, dtype)), padded(np.asarray(shift, dtype))
-    x = aligned((-(-n // k.line), rows + 1, k.line), dtype)
+    x = spaced((-(-n // k.line), rows, k.line), dtype)
     x[...] = -1
     cdef void *pointers[5]
     pointers[0], pointers[1], pointers[2] = pointer(source), pointer(index), pointer(scale)
@@ -203,8 +216,7 @@ def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_
         for _i in range(repeat):
             kernel(rows, n, pointers[0], row_bytes, column_bytes, <const int64_t *>pointers[1], pointers[2],
                    pointers[3], pointers[4], stride)
-    padding = x.transpose(1, 0, 2).reshape(rows + 1, -1)[:rows, n:]
-    if scale is None and padding.any():
+    if scale is None and padding_of(x, n).any():
         raise AssertionError("gather left something in the padding")
     return from_panels(x, rows, n)
 
@@ -213,7 +225,7 @@ def scatter(x, isa=None, ptrdiff_t repeat=1):
     """x by way of panels."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
     cdef ptrdiff_t rows = x.shape[0], n = x.shape[1], _i
-    xp, out = to_panels(x, 1), np.empty(x.shape, x.dtype)
+    xp, out = to_panels(x, True), np.empty(x.shape, x.dtype)
     cdef void *px = pointer(xp)
     cdef void *pout = pointer(out)
     with stopwatch, nogil:
@@ -265,8 +277,8 @@ def layer_norm(x, gamma, beta, double epsilon, isa=None, ptrdiff_t repeat=1):
     """(y, mean, scale) of the rows."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
     cdef ptrdiff_t rows = x.shape[0], n = x.shape[1], _i, stride = (rows + 1) * k.line
-    xp, y, g, b = to_panels(x, 1), to_panels(x, 1), padded(gamma), padded(beta)
-    xp.transpose(1, 0, 2).reshape(rows + 1, -1)[:, n:] = np.nan  # is not read
+    xp, y, g, b = to_panels(x, True), to_panels(x, True), padded(gamma), padded(beta)
+    padding_of(xp, n)[...] = np.nan  # is not read
     mean, scale = aligned(rows, x.dtype), aligned(rows, x.dtype)
     cdef void *p[6]
     p[0], p[1], p[2], p[3], p[4], p[5] = (
@@ -282,8 +294,8 @@ def layer_norm_input_gradient(dz, x, gamma, mean, scale, derivative=None, isa=No
     cdef const fm_kernels *k = table_of(isa or _engine.isa, x.dtype.name)
     cdef ptrdiff_t rows = x.shape[0], n = x.shape[1], _i, stride = (rows + 1) * k.line
     cdef bint multiply = derivative is not None
-    dzp, xp, g, m, s = to_panels(dz, 1), to_panels(x, 1), padded(gamma), copied(mean), copied(scale)
-    dx = to_panels(derivative if multiply else np.full_like(x, -1), 1)
+    dzp, xp, g, m, s = to_panels(dz, True), to_panels(x, True), padded(gamma), copied(mean), copied(scale)
+    dx = to_panels(derivative if multiply else np.full_like(x, -1), True)
     cdef void *p[6]
     p[0], p[1], p[2], p[3], p[4], p[5] = pointer(dzp), pointer(xp), pointer(g), pointer(m), pointer(s), pointer(dx)
     with stopwatch, nogil:
@@ -372,8 +384,8 @@ cdef columns(str name, dz, x, list vectors, double epsilon, derivative, isa, ptr
     cdef ptrdiff_t rows = x.shape[0], n = x.shape[1], panel, n_panels, _i, stride = (rows + 1) * 64, at
     cdef ptrdiff_t kind = ["batch_norm", "batch_norm_input_gradient", "prelu", "prelu_input_gradient"].index(name)
     cdef bint multiply = derivative is not None
-    xp, dzp, padded_vectors = to_panels(x, 1), to_panels(dz, 1), [padded(a) for a in vectors]
-    out = to_panels(derivative if multiply else np.full_like(x, -1), 1)
+    xp, dzp, padded_vectors = to_panels(x, True), to_panels(dz, True), [padded(a) for a in vectors]
+    out = to_panels(derivative if multiply else np.full_like(x, -1), True)
     n_panels = len(xp)
     cdef char *p[3]
     cdef char *v[5]
@@ -407,7 +419,7 @@ def dropout(y, d, uint64_t seed, uint32_t layer, uint64_t step, double rate, ptr
     cdef bint fresh = d is None
     cdef fm_mask mask
     mask.seed, mask.layer, mask.step, mask.rate = seed, layer, step, rate
-    yp, dp = to_panels(y, 1), to_panels(y if fresh else d, 1)
+    yp, dp = to_panels(y, True), to_panels(y if fresh else d, True)
     n_panels = len(yp)
     cdef char *py = <char *>pointer(yp)
     cdef char *pd = <char *>pointer(dp)
@@ -464,7 +476,7 @@ def softmax(scores, isa=None, ptrdiff_t repeat=1):
     """Softmax of each row."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, scores.dtype.name)
     cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], _i
-    panels = to_panels(scores, 1)
+    panels = to_panels(scores, True)
     cdef void *pz = pointer(panels)
     with stopwatch, nogil:
         for _i in range(repeat):
@@ -494,10 +506,10 @@ def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1,
     cdef const fm_loss_options *po = &constants.c
     cdef fm_loss *kernel = k.loss[position(_engine.losses, name)]
     cdef ptrdiff_t rows = scores.shape[0], n = scores.shape[1], _i, right = 0, stride = (rows + 1) * k.line
-    z = to_panels(scores, 1)
+    z = to_panels(scores, True)
     t = np.ascontiguousarray(targets, np.int32) if name.endswith("_labels") else to_panels(
-        np.asarray(targets, scores.dtype), 1)
-    dz = z if in_place else aligned(z.shape, scores.dtype)
+        np.asarray(targets, scores.dtype), True)
+    dz = z if in_place else spaced(z.shape, scores.dtype)
     row_losses = aligned(rows, scores.dtype)
     if not in_place:
         dz[...] = -1
@@ -508,8 +520,7 @@ def loss(str name, scores, targets, double row_scale=1, double gradient_scale=1,
     with stopwatch, nogil:
         for _i in range(repeat):
             right = kernel(rows, n, pz, stride, pt, stride, row_scale, gradient_scale, po, pl, pd)
-    padding = dz.transpose(1, 0, 2).reshape(rows + 1, -1)[:rows, n:]
-    if gradient and padding[~np.isnan(row_losses)].any():
+    if gradient and padding_of(dz, n)[:, ~np.isnan(row_losses)].any():
         raise AssertionError(f"{name} left something in the padding of its gradient")
     return row_losses.copy(), right, from_panels(dz, rows, n) if gradient else None
 
@@ -519,7 +530,7 @@ def scale_rows(weights, losses, dscores=None, isa=None, ptrdiff_t repeat=1):
     cdef const fm_kernels *k = table_of(isa or _engine.isa, losses.dtype.name)
     cdef ptrdiff_t rows = len(losses), n = 0 if dscores is None else dscores.shape[1], _i
     w, found = to_panels(np.asarray(weights, losses.dtype)[:, None]), copied(losses)
-    panels = None if dscores is None else to_panels(dscores, 1)
+    panels = None if dscores is None else to_panels(dscores, True)
     cdef void *pw = pointer(w)
     cdef void *pl = pointer(found)
     cdef void *pd = pointer(panels)
