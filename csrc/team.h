@@ -1,4 +1,4 @@
-/* A barrier for the threads of one parallel region, and their clock.
+/* A barrier for the threads of one parallel region, their clock, and a flag.
  *
  * OpenMP's own waits spinning for milliseconds, which on a busy machine takes the processor from the very thread that is
  * waited for (an epoch of 0.02 s took 3.6 s), and costs about 1 µs even on an idle one. This one spins for some
@@ -61,5 +61,9 @@ static inline void fm_barrier_wait(fm_barrier *team, int thread, int n_threads) 
                 FM_YIELD();
         }
 }
+
+/* A flag that one thread sets and the others look at now and then. */
+static inline int fm_flag_get(const int *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
+static inline void fm_flag_set(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
 
 #endif

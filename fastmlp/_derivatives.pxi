@@ -165,12 +165,17 @@ cdef void derive_blocks(const Plan *p, const Derivation *wanted, ptrdiff_t first
     cdef Mode how
     memset(&how, 0, sizeof(Mode))
     how.derivative = True
-    for block in range(first_block + part(n_blocks, n_threads, thread),
-                       first_block + part(n_blocks, n_threads, thread + 1)):
+    if thread == 0 and p.visit != NULL:
+        p.visit.mode = mode
+    # Thread 0, which looks at Ctrl-C, has the last share, which is the largest.
+    for block in range(first_block + part(n_blocks, n_threads, n_threads - 1 - thread),
+                       first_block + part(n_blocks, n_threads, n_threads - thread)):
         first = block * p.block_rows
         rows = min(p.block_rows, p.n_samples - first)
         gather_inputs(p, first, rows, at(p.inputs, thread * p.input_block, p), thread)
         for i in range(p.n_layers):
+            if interrupted(p, thread):
+                break
             forward(p, i, thread, 0, rows, 0, p.layers[i].panels, &how)
         if wanted.scores != NULL:
             p.k.scatter(rows, layer.n_out, y, layer.stride, at(wanted.scores, first * layer.n_out, p), layer.n_out)
@@ -178,17 +183,23 @@ cdef void derive_blocks(const Plan *p, const Derivation *wanted, ptrdiff_t first
             gather_targets(p, first, rows, thread, 0)
             loss(p, thread, 0, rows, p.row_scale / p.n_samples, True)
             for i in range(p.n_layers - 1, -1, -1):
+                if interrupted(p, thread):
+                    break
                 backward(p, i, thread, 0, rows, 0, input_panels(p, i), 1, thread)
             p.k.scatter(rows, n_in, dx, p.input_stride, at(wanted.out, first * n_in, p), n_in)
         elif wanted.what == PUSH:
             gather(p, &wanted.dx, first, rows, dx, p.input_stride)
             for i in range(p.n_layers):
+                if interrupted(p, thread):
+                    break
                 push(p, i, thread, rows, wanted.dparams)
             p.k.scatter(rows, layer.n_out, at(layer.dz, thread * layer.block, p), layer.stride,
                         at(wanted.out, first * layer.n_out, p), layer.n_out)
         else:
             copy_derivatives(p, p.n_layers, thread, False)
             for output in range(layer.n_out):
+                if interrupted(p, thread):
+                    break
                 pull_output(p, thread, rows, output, thread)
                 p.k.scatter(rows, n_in, dx, p.input_stride,
                             at(wanted.out, (first * layer.n_out + output) * n_in, p), layer.n_out * n_in)

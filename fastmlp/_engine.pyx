@@ -4,18 +4,22 @@
 A training step has two phases. Phase 1 works on blocks of rows: gather, forward, loss, input gradients. Phase 2 works
 on tiles of the weights: sum the gradient over the whole batch, update. Between them
 lies the only barrier of a step, unless the batch has too few rows to share; then every layer is shared by panels.
-Here are the instruction sets and the memory; _step.pxi holds the plan of a step and its execution, _arrays.pxi how a
-user's arrays are read, _network.pxi the class `Network` (weights and optimizer state), _derivatives.pxi derivatives of
-a network as it predicts, _run.pxi the class `Run` (the buffers of one kind of pass over data).
+Here are the instruction sets and the memory; _turn.pxi says who may change a model, _step.pxi holds the plan of a step
+and its execution, _arrays.pxi how a user's arrays are read, _network.pxi the class `Network` (weights and optimizer
+state), _derivatives.pxi derivatives of a network as it predicts, _run.pxi the class `Run` (the buffers of one kind of
+pass over data).
 """
 
 import collections
 import os
+import threading
 
 import numpy as np
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport (PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
+                               PyThread_get_thread_ident, PyThread_release_lock, PyThread_type_lock)
 from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.string cimport memcpy, memset
@@ -39,6 +43,12 @@ cdef extern from "team.h" nogil:
         pass
     double fm_clock()
     void fm_barrier_wait(fm_barrier *team, int thread, int n_threads)
+    bint fm_flag_get(const int *flag)
+    void fm_flag_set(int *flag)
+
+cdef extern from "fork.h" nogil:
+    bint fm_is_forked, fm_is_alone
+    int fm_watch_forks()
 
 cnp.import_array()
 
@@ -76,6 +86,9 @@ cdef ptrdiff_t ELEMENTS_WITH_GIL = 1 << 16
 # Multiply-adds between two looks at Ctrl-C in evaluation and prediction: 10 to 100 ms.
 cdef double WORK_PER_VISIT = 2e9
 
+# Seconds between two looks at Ctrl-C within a step, or a block of rows, of more multiply-adds than that.
+cdef double SECONDS_PER_VISIT = 0.05
+
 
 # ---- instruction sets ----
 
@@ -105,17 +118,14 @@ def _chosen_isa():
 isa = _chosen_isa()
 has_openmp = bool(FM_OPENMP)
 
-# OpenMP's threads do not survive a fork, and a child that asked for them would wait for ever: it computes alone.
-cdef bint forked = False
+if fm_watch_forks() != 0:
+    raise MemoryError("no memory for the handlers of a fork")
 
 
-def _after_fork_in_child():
-    global forked
-    forked = True
+def is_forked():
+    """Whether this process is the child of a fork."""
+    return fm_is_forked
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 cdef list names_of(const char *const *names):
     cdef list found = []
@@ -189,6 +199,7 @@ def shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream):
     return index
 
 
+include "_turn.pxi"
 include "_step.pxi"
 include "_arrays.pxi"
 include "_network.pxi"

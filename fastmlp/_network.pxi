@@ -32,6 +32,7 @@ cdef class Network:
     cdef Memory gradients  # where an update waits for all of them, None where none has
     cdef Memory chunk_memory
     cdef Memory scaling, whitening  # of the inputs, None where they are read as they are
+    cdef readonly dict statistics  # that they were made of
     cdef Memory running  # statistics of batch normalisation, None where there is none
     cdef Layer *layer
     cdef int n_layers
@@ -85,6 +86,7 @@ cdef class Network:
             if layer.kind == BATCH_NORM:
                 running_bytes += 2 * layer.panels * line_bytes
             n_in = layer.n_out
+        self.statistics = {}
         self.params = Memory(self.n_bytes)
         self.running = Memory(running_bytes) if running_bytes else None
         self.chunk_memory = Memory(self.n_chunks * sizeof(double))
@@ -259,20 +261,21 @@ cdef class Network:
         self.pack(self.params, pairs, True)
         self.start_average()
 
-    def set_scaling(self, scale, shift, matrix=None):
-        """How inputs are read: x * scale + shift, and that times the matrix (n_inputs, n_inputs), where given."""
+    def set_scaling(self, scale, shift, matrix=None, dict statistics=None):
+        """How inputs are read: x * scale + shift, and that times the matrix (n_inputs, n_inputs), where given. And of
+        which statistics that was made: kept here, so that Ctrl-C finds both changed or neither."""
         cdef ptrdiff_t line = self.k.line, panels = (self.n_inputs + line - 1) // line
         scaling = np.zeros((2, panels * line), self.dtype)
         scaling[:, :self.n_inputs] = scale, shift
-        self.scaling = Memory(scaling.nbytes)
-        self.scaling.owner[...] = scaling.view(np.uint8).ravel()
-        self.whitening = None
+        cdef Memory of_columns = Memory(scaling.nbytes), whitening = None
+        of_columns.owner[...] = scaling.view(np.uint8).ravel()
         if matrix is not None:
             padded = np.zeros((self.n_inputs, panels * line), self.dtype)
             padded[:, :self.n_inputs] = matrix
-            self.whitening = Memory(padded.nbytes + scaling.nbytes // 2)
-            stored = self.whitening.owner[:padded.nbytes].view(self.dtype).reshape(panels, self.n_inputs, line)
+            whitening = Memory(padded.nbytes + scaling.nbytes // 2)
+            stored = whitening.owner[:padded.nbytes].view(self.dtype).reshape(panels, self.n_inputs, line)
             stored[...] = padded.reshape(self.n_inputs, panels, line).transpose(1, 0, 2)
+        self.scaling, self.whitening, self.statistics = of_columns, whitening, statistics or {}
 
     def get_average(self):
         """The moving average of the weights, as `get_weights`; None where there is none."""
@@ -283,6 +286,7 @@ cdef class Network:
         cdef ptrdiff_t panels = (self.n_inputs + self.k.line - 1) // self.k.line
         if self.scaling is not None:
             p.x.scale, p.x.shift = self.scaling.data, self.scaling.data + panels * 64
+        p.whitening = NULL
         if self.whitening is not None:
             p.whitening, p.whitening_bytes = self.whitening.data, panels * 64 * self.n_inputs
         p.k, p.n_layers, p.params, p.n_bytes = self.k, self.n_layers, self.params.data, self.n_bytes

@@ -3,10 +3,23 @@
 cdef void call_python_loss(void *run, ptrdiff_t first_row, ptrdiff_t rows) noexcept with gil:
     """What `CustomLoss.call` is; an error waits in the Run until the threads are back."""
     cdef Run caller = <Run>run
+    cdef bint was_alone = fm_is_alone
     try:
         caller.call_function(first_row, rows)
     except BaseException as error:
         caller.error, caller.custom.failed = error, True
+    if fm_is_alone and not was_alone:  # a child that this call forked, without the other threads of its region
+        os.write(2, b"fastmlp: a process that was forked within a loss function cannot go on training; end it there\n")
+        os._exit(1)
+
+cdef void look_at_signals(void *run) noexcept with gil:
+    """What `Visit.call` is; an error waits in the Run until the threads are back."""
+    cdef Run caller = <Run>run
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        caller.error = error
+        fm_flag_set(&caller.visit.over)
 
 
 cdef class Run:
@@ -48,16 +61,23 @@ cdef class Run:
     cdef readonly object function  # a loss in Python
     cdef object error
     cdef CustomLoss custom
+    cdef Visit visit
+    cdef readonly int offered_threads  # of which n_threads are worth their barriers
+    cdef readonly bint deserves_several
+    cdef bint whitens, derivatives  # whether there is room for that
 
     def __init__(self, Network network, ptrdiff_t batch_rows, int n_threads, bint exact_threads=False,
                  bint training=False, loss=None, double row_scale=1, bint inference=False, dict options=None,
                  bint derivatives=False):
         cdef Plan *p = &self.plan
         cdef ptrdiff_t n_blocks
+        cdef double work
         self.network, self.batch_rows, self.training = network, batch_rows, training
-        self.exact_threads = exact_threads
+        self.exact_threads, self.offered_threads = exact_threads, n_threads
         if not exact_threads:
-            n_threads = <int>min(<double>n_threads, network.work(batch_rows, training) / WORK_PER_THREAD)
+            work = network.work(batch_rows, training)
+            self.deserves_several = work >= 2 * WORK_PER_THREAD
+            n_threads = <int>min(<double>n_threads, work / WORK_PER_THREAD)
         self.n_threads = self.most_threads = max(1, min(n_threads, <int>MAX_THREADS)) if has_openmp else 1
         memset(p, 0, sizeof(Plan))
         p.batch_rows, p.row_scale, p.inference = batch_rows, row_scale, inference or derivatives
@@ -100,7 +120,8 @@ cdef class Run:
             widest = max(widest, network.layer[i].panels * line)
             if derivatives or (self.training and i > 0):
                 p.scratch_bytes = max(p.scratch_bytes, TRANSPOSED_PANELS * network.layer[i].n_out * line * item)
-        if network.whitening is not None:
+        self.whitens, self.derivatives = network.whitening is not None, derivatives
+        if self.whitens:
             whitened_bytes = self.n_threads * p.input_block * item
         n_bytes = n_blocks * ((1 + derivatives) * p.input_block * item + p.target_bytes + p.block_rows * item + 64)
         n_bytes += 64 + derivatives * widest * item + whitened_bytes
@@ -141,6 +162,12 @@ cdef class Run:
             free += matrices * matrix_bytes
         p.right = <ptrdiff_t *>free
         p.row_losses = free + self.n_threads * COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t)
+
+    cdef void bind_network(self) except *:
+        """The network as it is now; it may whiten its inputs since the last time."""
+        if self.network.whitening is not None and not self.whitens:
+            self.allocate(self.n_blocks, self.derivatives)
+        self.network.bind(&self.plan)
 
     cdef ptrdiff_t statistics_bytes(self, int i, ptrdiff_t n_blocks):
         """Of each of the four statistics of a normalisation."""
@@ -202,7 +229,7 @@ cdef class Run:
         p.deadline = fm_clock() + seconds
         self.network.progress = self.run(self.network.progress, n_steps, &rates[0], &losses_view[0], &right_view[0],
                                          most_threads)
-        self.check_loss()
+        self.check()
         cdef ptrdiff_t begun = self.network.progress.begun
         return losses[:begun], right[:begun]
 
@@ -214,13 +241,14 @@ cdef class Run:
         self.prepare(hyper)
         self.plan.shuffle = False
         self.network.progress = self.run(self.network.progress, 1, &rate, &loss, &right, MAX_THREADS)
-        self.check_loss()
+        self.check()
         return loss
 
     cdef void prepare(self, dict hyper) except *:
         cdef Plan *p = &self.plan
-        self.network.bind(p)
+        self.bind_network()
         p.index, p.deadline, p.last_step = p.subset, INFINITY, -1
+        self.watch(self.network.work(self.batch_rows, True))
         p.steps_per_clock = max(1, <ptrdiff_t>(WORK_PER_CLOCK / self.network.work(self.batch_rows, True)))
         p.lowest = 1
         while hyper is not None and p.lowest < p.n_layers and (
@@ -233,9 +261,19 @@ cdef class Run:
         else:
             self.network.set_hyper(p, hyper)
 
+    cdef void watch(self, double work) except *:
+        """Have a step, or a block of rows, of so many multiply-adds look at Ctrl-C, if that is long and the one thread
+        to which Python tells of it computes it."""
+        self.plan.visit = NULL
+        if work < WORK_PER_VISIT or threading.current_thread() is not threading.main_thread():
+            return
+        self.visit.call, self.visit.run, self.visit.over, self.visit.stop = look_at_signals, <void *>self, 0, False
+        self.visit.next = fm_clock() + SECONDS_PER_VISIT
+        self.plan.visit = &self.visit
+
     cdef int team(self, double work):
         """Threads of a call with so many multiply-adds."""
-        return 1 if forked or (work < WORK_PER_REGION and not self.exact_threads) else self.most_threads
+        return 1 if fm_is_alone or (work < WORK_PER_REGION and not self.exact_threads) else self.most_threads
 
     cdef Progress run(self, Progress now, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right,
                       int most_threads) noexcept:
@@ -252,8 +290,9 @@ cdef class Run:
                     run_as_member(p, now, n_steps, rates, losses, right, result)
         return after
 
-    cdef void check_loss(self) except *:
-        """Raise what a loss in Python raised; the step in which it did has changed nothing."""
+    cdef void check(self) except *:
+        """Raise what a loss in Python raised, or the handler of a signal; the step in which it did has changed
+        nothing."""
         error, self.error, self.custom.failed = self.error, None, False
         if error is not None:
             raise error
@@ -302,7 +341,7 @@ cdef class Run:
         p.has_penalty = p.has_penalty and (p.loss != NULL or p.custom != NULL)
         self.run(now, 1, &rate, &loss, &right, MAX_THREADS)
         p.gradients = NULL
-        self.check_loss()
+        self.check()
         if p.loss != NULL or p.custom != NULL:
             self.network.add_penalties(memory)
         return loss, right, self.network.unpack(memory)
@@ -332,7 +371,7 @@ cdef class Run:
         cdef Derivation wanted
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
         cdef double times = 2 * self.network.n_outputs if what == JACOBIAN else 3
-        cdef int n_threads = self.team(times * self.network.work(p.n_samples, False))
+        cdef int n_threads = <int>min(<ptrdiff_t>self.team(times * self.network.work(p.n_samples, False)), n_blocks)
         cdef ptrdiff_t visit = <ptrdiff_t>(WORK_PER_VISIT / (times * self.network.work(p.block_rows, False)))
         memset(&wanted, 0, sizeof(Derivation))
         wanted.what, wanted.out = what, <char *>cnp.PyArray_DATA(out)
@@ -342,10 +381,11 @@ cdef class Run:
             set_source(&wanted.dx, self.network.k, dx)
         if memory is not None:
             wanted.dparams = memory.data
-        self.network.bind(p)
+        self.bind_network()
         if p.average != NULL:
             p.params = p.average
         p.index = p.subset
+        self.watch(times * self.network.work(p.block_rows, False))
         while first < n_blocks:
             last = min(n_blocks, first + max(n_threads, visit))
             with nogil:
@@ -354,6 +394,7 @@ cdef class Run:
                 else:
                     with parallel(num_threads=n_threads):
                         derive_blocks(p, &wanted, first, last, threadid(), fm_team_size())
+            self.check()
             PyErr_CheckSignals()
             first = last
 
@@ -386,13 +427,14 @@ cdef class Run:
         """All blocks of rows, some tens of milliseconds of them between two looks at Ctrl-C."""
         cdef Plan *p = &self.plan
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
-        cdef int n_threads = self.team(self.network.work(p.n_samples, False))
+        cdef int n_threads = <int>min(<ptrdiff_t>self.team(self.network.work(p.n_samples, False)), n_blocks)
         held = self.network.buffers()  # while the GIL is away another thread may give the network others
         cdef ptrdiff_t at_a_time = max(n_threads, <ptrdiff_t>(WORK_PER_VISIT / self.network.work(p.block_rows, False)))
-        self.network.bind(p)
+        self.bind_network()
         if p.average != NULL:
             p.params = p.average
         p.index = p.subset
+        self.watch(self.network.work(p.block_rows, False))
         while first < n_blocks:
             last = min(n_blocks, first + at_a_time)
             with nogil:
@@ -401,5 +443,6 @@ cdef class Run:
                 else:
                     with parallel(num_threads=n_threads):
                         infer_blocks(p, first, last, out, softmax, link, losses, right, threadid(), fm_team_size())
+            self.check()
             PyErr_CheckSignals()
             first = last

@@ -65,6 +65,17 @@ cdef struct CustomLoss:
     unsigned long long mode     # for subnormals, of the calling thread
     double loss                 # mean of the batch
 
+# A look at Ctrl-C in the middle of a long step or block: thread 0 calls it, with the GIL.
+ctypedef void (*CallVisit)(void *run) noexcept nogil
+
+cdef struct Visit:
+    CallVisit call
+    void *run                   # the Run
+    double next                 # of fm_clock
+    unsigned long long mode     # for subnormals, of the calling thread
+    int over                    # a flag: what was begun is to be given up
+    bint stop                   # the same as it was at the barrier between the phases of a step
+
 cdef struct Plan:
     const fm_kernels *k
     Layer *layers
@@ -108,6 +119,7 @@ cdef struct Plan:
     ptrdiff_t n_samples, batch_rows, block_rows
     fm_loss *loss               # NULL: the targets are the gradient of the scores
     CustomLoss *custom          # instead of both; NULL: none
+    Visit *visit                # NULL: not needed, as each step or block is short
     fm_loss_options loss_options
     bint inference              # masks and statistics are those of a prediction
     bint has_batch_norm, has_add
@@ -134,6 +146,19 @@ cdef inline char *layer_input(const Plan *p, int i, ptrdiff_t block, ptrdiff_t *
         return at(p.inputs, block * p.input_block, p)
     stride[0] = p.layers[i - 1].stride
     return at(p.layers[i - 1].y, block * p.layers[i - 1].block, p)
+
+cdef inline bint interrupted(const Plan *p, int thread) noexcept nogil:
+    """Whether Ctrl-C ends what was begun: then nobody wants it any more, but all threads go on to meet at the same
+    barriers."""
+    return p.visit != NULL and is_over(p, thread)
+
+cdef bint is_over(const Plan *p, int thread) noexcept nogil:
+    if thread == 0 and fm_clock() > p.visit.next:
+        fm_restore_subnormals(p.visit.mode)
+        p.visit.call(p.visit.run)
+        p.visit.mode = fm_flush_subnormals()
+        p.visit.next = fm_clock() + SECONDS_PER_VISIT
+    return fm_flag_get(&p.visit.over)
 
 cdef void gather(const Plan *p, const Source *source, ptrdiff_t first, ptrdiff_t rows, char *to,
                  ptrdiff_t stride) noexcept nogil:
@@ -562,6 +587,8 @@ cdef void weight_tiles(const Plan *p, int i, ptrdiff_t rows, const fm_hyper *hyp
         return
     x = panel_inputs(p, i, 0)
     for item in range(part(n_items, n_threads, thread), part(n_items, n_threads, thread + 1)):
+        if p.update == NULL and not p.has_batch_norm and interrupted(p, thread):
+            return
         group = item // n_tiles
         first, last = part(layer.panels, n_groups, group), part(layer.panels, n_groups, group + 1)
         first_in = item % n_tiles * TILE_LINES
@@ -640,15 +667,20 @@ cdef void descend(const Plan *p, int top, int stop, ptrdiff_t block, ptrdiff_t r
     """The gradients of one block from dz of layer `top` down to that of layer `stop`, or as far as any is wanted."""
     cdef int i
     for i in range(top, max(stop, p.lowest - 1), -1):
+        if interrupted(p, thread):
+            return
         backward(p, i, block, 0, rows, 0, input_panels(p, i), batch_rows, thread)
 
 cdef bint call_loss(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, int thread, int n_threads) noexcept nogil:
     """A loss in Python, between two barriers, in the caller's mode for subnormals; whether it succeeded."""
     fm_barrier_wait(p.barrier, thread, n_threads)
     if thread == 0:
-        fm_restore_subnormals(p.custom.mode)
-        p.custom.call(p.custom.run, first_row, rows)
-        p.custom.mode = fm_flush_subnormals()
+        if interrupted(p, thread):
+            p.custom.failed = True
+        else:
+            fm_restore_subnormals(p.custom.mode)
+            p.custom.call(p.custom.run, first_row, rows)
+            p.custom.mode = fm_flush_subnormals()
     fm_barrier_wait(p.barrier, thread, n_threads)
     return not p.custom.failed
 
@@ -670,6 +702,8 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
                 gather_inputs(p, first_row + block * p.block_rows, n, at(p.inputs, block * p.input_block, p), thread)
                 gather_targets(p, first_row + block * p.block_rows, n, block, 0)
             for i in range(begin, end):
+                if interrupted(p, thread):
+                    break
                 forward(p, i, block, 0, n, 0, p.layers[i].panels, mode)
             if end == p.n_layers and p.custom == NULL:
                 right += loss(p, block, 0, n, gradient_scale, True)
@@ -712,7 +746,9 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
     for i in range(p.n_layers):
         panels = p.layers[i].panels
         begin, end = part(panels, n_threads, thread), part(panels, n_threads, thread + 1)
-        if p.layers[i].kind == LAYER_NORM:
+        if interrupted(p, thread):
+            pass
+        elif p.layers[i].kind == LAYER_NORM:
             forward(p, i, 0, first, n, 0, panels, mode)
         else:
             if p.layers[i].kind == BATCH_NORM:
@@ -733,7 +769,9 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
         if i < p.lowest:
             break
         panels = input_panels(p, i)
-        if p.layers[i].kind == LAYER_NORM:
+        if interrupted(p, thread):
+            pass
+        elif p.layers[i].kind == LAYER_NORM:
             backward(p, i, 0, first, n, 0, panels, rows, thread)
         else:
             backward(p, i, 0, 0, rows, part(panels, n_threads, thread), part(panels, n_threads, thread + 1), rows,
@@ -796,6 +834,8 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
     how.derivative, how.training = True, not p.inference
     if thread == 0 and p.custom != NULL:
         p.custom.mode = mode
+    if thread == 0 and p.visit != NULL:
+        p.visit.mode = mode
     now.begun = 0
     for step in range(n_steps):
         if now.batch == 0 and p.shuffle:
@@ -828,8 +868,12 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         p.right[thread * COUNTER_SPACING] = right
         if thread == 0 and step % p.steps_per_clock == 0 and fm_clock() > p.deadline:
             p.last_step = step
+        if thread == 0 and p.visit != NULL:
+            p.visit.stop = fm_flag_get(&p.visit.over)
         fm_barrier_wait(p.barrier, thread, n_threads)
         is_last = p.last_step == step  # read between two barriers, so that all threads read the same
+        if p.visit != NULL and p.visit.stop:
+            break
         mean_loss = p.k.sum(rows, p.row_losses) / rows if p.custom == NULL else p.custom.loss
         if p.has_penalty:
             mean_loss += sum_of_chunks(p)
@@ -876,12 +920,17 @@ cdef void infer_blocks(const Plan *p, ptrdiff_t first_block, ptrdiff_t last_bloc
     cdef int i
     cdef Mode how
     memset(&how, 0, sizeof(Mode))
-    for block in range(first_block + part(n_blocks, n_threads, thread),
-                       first_block + part(n_blocks, n_threads, thread + 1)):
+    if thread == 0 and p.visit != NULL:
+        p.visit.mode = mode
+    # Thread 0, which looks at Ctrl-C, has the last share, which is the largest.
+    for block in range(first_block + part(n_blocks, n_threads, n_threads - 1 - thread),
+                       first_block + part(n_blocks, n_threads, n_threads - thread)):
         first = block * p.block_rows
         rows = min(p.block_rows, p.n_samples - first)
         gather_inputs(p, first, rows, at(p.inputs, thread * p.input_block, p), thread)
         for i in range(p.n_layers):
+            if interrupted(p, thread):
+                break
             forward(p, i, thread, 0, rows, 0, p.layers[i].panels, &how)
         if losses != NULL:
             gather_targets(p, first, rows, thread, 0)

@@ -1,8 +1,10 @@
 """An iterable of batches as `Model.fit` trains on it: read ahead in a thread, checked there, each batch one step."""
 
 import collections
+import contextlib
 import math
 import numbers
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp._validation import Array, is_by_number
-from fastmlp.config import cores
+from fastmlp.config import default_threads
 from fastmlp.training import Steps
 
 if TYPE_CHECKING:
@@ -21,10 +23,32 @@ if TYPE_CHECKING:
 AHEAD_BATCHES, AHEAD_BYTES = 8, 1 << 26
 # How long an error or Ctrl-C waits for the thread, which may be in the middle of a batch.
 PATIENCE_SECONDS = 0.1
-# Waiting for a batch looks up so often: a Ctrl-C that another thread caught does not wake this one.
+# Waiting looks up so often: a Ctrl-C that another thread caught does not wake the main thread, and one that came before
+# a signal was set leaves the other thread without it.
 WAKE_SECONDS = 0.05
 
 Batch = tuple[Array, ...]
+
+
+class Signal:
+    """One thread wakes another: `set` ends its `wait`, also one that begins later.
+
+    A lock, which is compiled: Ctrl-C can end a `threading.Condition` between taking its lock and giving it back, and
+    then both threads would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Let `wait` return."""
+        with contextlib.suppress(RuntimeError):  # it was set
+            self._lock.release()
+
+    def wait(self, seconds: float) -> None:
+        """Return after `set`, or so many seconds."""
+        self._lock.acquire(timeout=seconds)
 
 
 class Reader:
@@ -37,12 +61,13 @@ class Reader:
 
     def __init__(self, iterator: Iterator[Any]) -> None:
         self.iterator = iterator
-        self.changed = threading.Condition()
         self.waiting: collections.deque[Batch | BaseException | None] = collections.deque()  # None: there are no more
-        self.n_bytes = 0
+        self.bytes_read = self.bytes_taken = 0  # each is changed by one thread
         self.n_read = 0
+        self.filled, self.room = Signal(), Signal()
         self.thread: threading.Thread | None = None
         self.stopping = False
+        self.process = os.getpid()
 
     def start(self, many: float, check: Callable[[int, Any], Batch]) -> None:
         """Read so many batches, counted from the next that `take` gives; inf: to the end. In the thread `check` makes
@@ -56,33 +81,36 @@ class Reader:
     def stop(self, seconds: float) -> None:
         """End the thread: now, or after the batch that it is reading, for which this waits so long. What it has read
         stays for the next `start`."""
-        with self.changed:
-            self.stopping = True
-            self.changed.notify_all()
-        if self.thread is not None:
+        self.stopping = True
+        self.room.set()
+        if self.thread is not None and self.thread.ident is not None:  # not if Ctrl-C came before it was started
             self.thread.join(None if seconds == math.inf else seconds)
 
     def take(self) -> Batch | None:
         """The next batch; None where there is none, and what the iterator raised where it did."""
         self.peek()
-        with self.changed:
-            batch = self.waiting.popleft()
-            self.n_bytes -= _n_bytes(batch)
-            self.changed.notify_all()
+        batch = self.waiting.popleft()
+        self.bytes_taken += _n_bytes(batch)
+        self.room.set()
         if isinstance(batch, BaseException):
             raise batch
         return batch
 
     def peek(self) -> Batch | BaseException | None:
         """What `take` will give or raise, once it is there."""
-        with self.changed:
-            while not self.waiting:
-                self.changed.wait(WAKE_SECONDS)
-            return self.waiting[0]
+        while not self.waiting:
+            if self.is_empty():
+                raise RuntimeError(
+                    "the thread that read the batches is gone: this process was forked from the one in which it runs. "
+                    "Call fit in the child, with an iterable made there"
+                )
+            self.filled.wait(WAKE_SECONDS)
+        return self.waiting[0]
 
     def is_empty(self) -> bool:
         """Whether nothing waits, nor will."""
-        return not self.waiting and (self.thread is None or not self.thread.is_alive())
+        dead = self.thread is None or not self.thread.is_alive()  # looked up first: its last act may be a batch
+        return dead and not self.waiting
 
     def _read(self, many: float, check: Callable[[int, Any], Batch]) -> None:
         while many > 0 and self._has_room():
@@ -94,24 +122,22 @@ class Reader:
                 batch = None
             except BaseException as error:  # the caller's to see, with the traceback that it has
                 batch = error
-            with self.changed:
-                self.n_read += 1
-                self.n_bytes += _n_bytes(batch)
-                self.waiting.append(batch)
-                self.changed.notify_all()
+            self.n_read += 1
+            self.bytes_read += _n_bytes(batch)
+            self.waiting.append(batch)
+            self.filled.set()
             if batch is None or isinstance(batch, BaseException):
                 return
 
     def _has_room(self) -> bool:
         """Wait for room; False where reading is to stop."""
-        with self.changed:
-            while (
-                not self.stopping
-                and self.waiting
-                and (len(self.waiting) >= AHEAD_BATCHES or self.n_bytes >= AHEAD_BYTES)
-            ):
-                self.changed.wait()
-            return not self.stopping
+        while (
+            not self.stopping
+            and self.waiting
+            and (len(self.waiting) >= AHEAD_BATCHES or self.bytes_read - self.bytes_taken >= AHEAD_BYTES)
+        ):
+            self.room.wait(WAKE_SECONDS)
+        return not self.stopping
 
 
 def _n_bytes(batch: Batch | BaseException | None) -> int:
@@ -147,7 +173,7 @@ class BatchRun:
         self.model, self.batches, self.steps_per_epoch = model, batches, steps_per_epoch
         self.class_weight = class_weight
         self.exact_threads = model.n_threads is not None
-        self.n_threads = cores() if model.n_threads is None else model.n_threads
+        self.n_threads = default_threads() if model.n_threads is None else model.n_threads
         self.n_inputs = model.n_inputs
         self.rows: list[int] = []  # of the steps of the last `train`
         self.waited = 0.0  # seconds that it waited for batches
@@ -155,7 +181,6 @@ class BatchRun:
         self.interrupted = False  # by Ctrl-C: the thread gets no more time than after an error
         self.reader: Reader | None = None
         if not isinstance(batches, Iterator):
-            self._begin()
             return
         if steps_per_epoch is None:
             raise ValueError(
@@ -163,9 +188,10 @@ class BatchRun:
                 "or an object whose __iter__ begins anew does"
             )
         kept = model._reader  # of an earlier fit: what it read ahead and did not use comes first
-        self.reader = kept if kept is not None and kept.iterator is batches else Reader(batches)
-        model._reader = self.reader
-        self.reader.start(epochs * steps_per_epoch, self._checked)
+        if kept is None or kept.iterator is not batches or kept.process != os.getpid():
+            kept = Reader(batches)
+        self.reader = model._reader = kept
+        self.many = epochs * steps_per_epoch
 
     def _begin(self) -> None:
         """Begin a pass over what gives an epoch each time."""
@@ -176,6 +202,15 @@ class BatchRun:
         self.reader.start(math.inf if self.steps_per_epoch is None else self.steps_per_epoch, self._checked)
 
     def __enter__(self) -> "BatchRun":
+        try:
+            if self.reader is None:
+                self._begin()
+            else:
+                self.reader.start(self.many, self._checked)
+        except BaseException:  # Ctrl-C: no __exit__ would follow
+            if self.reader is not None:
+                self.reader.stop(PATIENCE_SECONDS)
+            raise
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:

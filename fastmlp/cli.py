@@ -180,7 +180,7 @@ def demo(options: argparse.Namespace) -> int:
 def _threads(n_threads: int | None) -> str:
     if not _engine.has_openmp:
         return "one thread (built without OpenMP)"
-    return f"up to {config.cores()} threads" if n_threads is None else f"threads: {n_threads}"
+    return f"up to {config.default_threads()} threads" if n_threads is None else f"threads: {n_threads}"
 
 
 def _model(task: Task, options: argparse.Namespace, data: Data) -> fastmlp.Model:

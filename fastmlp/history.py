@@ -51,10 +51,15 @@ class History(Mapping[str, list[float]]):
 
     def extend(self, epochs: Sequence[int], logs: Mapping[str, Sequence[float]]) -> None:
         """Add epochs and values by name; NaN to what they do not tell, and to the epochs before of what is new."""
-        for name in {**self.history, **logs}:
-            values = self.history.setdefault(name, [math.nan] * len(self.epoch))
-            values.extend(logs.get(name, [math.nan] * len(epochs)))
-        self.epoch.extend(epochs)
+        try:
+            for name in {**self.history, **logs}:
+                values = self.history.setdefault(name, [math.nan] * len(self.epoch))
+                values.extend(logs.get(name, [math.nan] * len(epochs)))
+            self.epoch.extend(epochs)
+        except BaseException:  # Ctrl-C: all of an epoch or nothing
+            for values in self.history.values():
+                del values[len(self.epoch) :]
+            raise
 
     def append(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Add one epoch."""

@@ -20,7 +20,6 @@ from fastmlp import optimizers as optimizers_module
 from fastmlp import preprocessing as preprocessing_module
 from fastmlp._hooks import Hooks
 from fastmlp._split import split
-from fastmlp._turn import Turn
 from fastmlp._validation import (
     Array,
     all_finite,
@@ -34,7 +33,7 @@ from fastmlp._validation import (
     shown,
 )
 from fastmlp.callbacks import Callback, ProgressBar
-from fastmlp.config import cores
+from fastmlp.config import default_threads, recent_threads
 from fastmlp.history import History
 from fastmlp.layers import Activation, Dense, Dropout, Flatten, Layer, activations_behind, checked, flat, plan, widths
 from fastmlp.preprocessing import Preprocessing
@@ -98,7 +97,8 @@ class Model:
     dtype : {"float32", "float64"}, default "float32"
         Of weights, activations and predictions.
     n_threads : int or None, default None
-        None: what the work deserves, up to the cores that this process may use. A number: exactly so many.
+        None: what the work deserves, up to the cores that this process may use; in a child process, forked or started
+        by multiprocessing, one, unless OMP_NUM_THREADS is set. A number: exactly so many.
     preprocessing : str, Preprocessing or None, default None
         {"standardize", "whiten"} or an object such as ``fastmlp.Standardize()``: how inputs are read, see
         `fastmlp.preprocessing`. Fitted to the training samples by the first `fit`, or by `adapt`.
@@ -147,14 +147,13 @@ class Model:
         drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         self._seed = bounded_integer("seed", drawn, at_least=0, below=2**64)
         self._preprocessing = preprocessing_module.get(preprocessing)
-        self._statistics: dict[str, Array] = {}
         self.metrics = metrics
         self.history = History()
         self._kept: tuple[int, list[Any]] | None = None  # of callbacks, at the last checkpoint
         self.stop_training = False
         self.stop_reason = "callback"
         self._network: Any = None
-        self._turn = Turn()
+        self._turn = _engine.Turn()
         self._runs: dict[Any, Any] = {}
         self._reader: batches.Reader | None = None
         self.n_threads = n_threads
@@ -279,8 +278,6 @@ class Model:
             network.set_weights(given)
         network.set_optimizer(self.optimizer.kernel, self.optimizer.kernel_states)
         self._network = network
-        if self._statistics:  # of a copy
-            self._adapt(self._statistics)
         return self
 
     # ---- preprocessing ----
@@ -328,9 +325,13 @@ class Model:
 
     def _adapt(self, statistics: dict[str, Array]) -> None:
         assert self._preprocessing is not None
-        self._statistics, self._runs = statistics, {}
         scaling = self._preprocessing.scaling(statistics)
-        self._network.set_scaling(*(None if array is None else array.astype(self.dtype) for array in scaling))
+        arrays = [None if array is None else array.astype(self.dtype) for array in scaling]
+        self._network.set_scaling(*arrays, statistics=statistics)
+
+    @property
+    def _statistics(self) -> dict[str, Array]:
+        return {} if self._network is None else self._network.statistics
 
     @property
     def built(self) -> bool:
@@ -600,13 +601,13 @@ class Model:
         n_samples = len(X) if subset is None else len(subset)
         batch_size = n_samples if minimiser is not None else min(batch_size, n_samples)
         recorded = training.Steps(n_samples, batch_size)
-        statistics = self._statistics
-        if self._preprocessing is not None and not statistics:
+        statistics: dict[str, Array] = {}
+        if self._preprocessing is not None and not self._statistics:
             statistics = self._preprocessing.fitted(X, subset, self._dtype)
         with self._turn:
             training.prepare(self, hooks, planned, initial_epoch, recorded.steps, validation is not None)
             self._build(X.shape[1])
-            if statistics is not self._statistics:
+            if statistics:
                 self._adapt(statistics)
 
             def train(run: Any) -> History:
@@ -986,14 +987,17 @@ class Model:
         if targets is not None and loss:
             kernel = self._loss if isinstance(self._loss, losses_module.Custom) else self._loss.kernel(targets)
         key = (rows, mode, str(kernel), self._n_threads)
-        run = self._runs.pop(key, None)
+        run, threads = self._runs.pop(key, None), self._n_threads or 1
+        if self._n_threads is None and (run is None or run.deserves_several):
+            threads = recent_threads() if single else default_threads()
+            if run is not None and run.offered_threads != threads:  # the processors, or the process, are others now
+                run = None
         if run is None:
-            threads = cores() if self.n_threads is None else self.n_threads
             run = _engine.Run(
                 self._network,
                 rows,
                 threads,
-                self.n_threads is not None,
+                self._n_threads is not None,
                 trains,
                 kernel,
                 self.loss.row_scale(self.n_outputs),
@@ -1095,15 +1099,19 @@ class Model:
             state["n_inputs"] = self.n_inputs
             state["weights"] = self._network.get_weights()
             state["training"] = self._network.get_state()
+            state["_statistics"] = self._statistics
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         n_inputs, weights, training = (state.pop(name, None) for name in ("n_inputs", "weights", "training"))
+        statistics = state.pop("_statistics", {})
         self.__dict__.update(state)
-        self._network, self._turn, self._runs, self._reader = None, Turn(), {}, None
+        self._network, self._turn, self._runs, self._reader = None, _engine.Turn(), {}, None
         if n_inputs is not None:
             self._build(n_inputs, weights)
+            if statistics:
+                self._adapt(statistics)
             self._network.set_state(training)
 
 
