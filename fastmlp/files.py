@@ -178,7 +178,7 @@ def load(path: Any, loss: Any = None) -> Model:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from None
-    except TypeError as error:  # a dtype that NumPy has not
+    except (TypeError, AttributeError) as error:  # a dtype that NumPy has not; safetensors 0.4 raises the second
         raise ValueError(f"{path} holds tensors that are no model's: {error}") from None
     try:
         described = json.loads(metadata["fastmlp"])
