@@ -41,6 +41,10 @@ COMPILERS = {
 # What is not run: arguments of pytest, each with its reason.
 LEFT_OUT = {
     "address": {
+        "--deselect=tests/test_model.py::test_a_bar_on_a_terminal": "8000 steps of a net of 512-512 take many minutes",
+        "--deselect=tests/test_model.py::test_ctrl_c_is_answered_and_the_model_goes_on": "measures seconds",
+        "--deselect=tests/test_model.py::test_ctrl_c_keeps_the_epochs_so_far": "wants an epoch within 0.3 s",
+        "--deselect=tests/test_model.py::test_ctrl_c_outside_of_training_is_raised": "measures seconds",
         "--deselect=tests/test_memory.py": "counts bytes of the process: the sanitizer keeps what is freed",
         "--deselect=tests/test_bench_peers.py": "is about other projects, whose code is not instrumented",
         "-mnot torch": "compares with other projects, and what of fastmlp it calls is called by other tests too",
@@ -61,6 +65,7 @@ THREAD_TESTS = [
     "tests/test_custom_loss.py",
     "tests/test_regressions.py",
     "tests/test_processes.py",
+    "tests/test_threads.py",
     "tests/test_model.py",
 ]
 THREAD_NAMES = "thread or side_by_side or ctrl_c or callback or batches or custom or child"
@@ -79,21 +84,21 @@ FAULTS = {
             "csrc/kernels/dense.inc.h",
             "tile_accumulate(M, N, &acc, MIN(rows, block_rows), x, 1, LINE, dz, dz_stride);",
             "tile_accumulate(M, N, &acc, MIN(rows, block_rows) + 1, x, 1, LINE, dz, dz_stride);",
-            "heap-buffer-overflow",
+            "ERROR: AddressSanitizer",
             ["tests/test_dense.py", "-k", "weight_gradient"],
         ),
         "the product reads lines of weights that there are not": (
             "csrc/kernels/dense.inc.h",
             "tile_accumulate(M, N, &acc, MIN(LINE, n_in - k), x, LINE, 1, w, w_stride);",
             "tile_accumulate(M, N, &acc, LINE, x, LINE, 1, w, w_stride);",
-            "heap-buffer-overflow",
+            "ERROR: AddressSanitizer",
             ["tests/test_dense.py", "-k", "forward"],
         ),
         "the gather reads past the end of a user's array": (
             "csrc/kernels/rows.inc.h",
             "if (columns == LINE) {",
             "if (columns >= LINE - 1) {",
-            "heap-buffer-overflow",
+            "ERROR: AddressSanitizer",
             ["tests/test_rows.py", "-k", "gather"],
         ),
         "a sum reads at odd addresses": (
@@ -178,11 +183,13 @@ class Build:
     def set_runtime(self):
         """The environment in which the modules run."""
         if self.kind == "address":
-            library = subprocess.run(
-                [self.program, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-            ).stdout.strip()
+            # Before Python comes the sanitizer, and before its first exception the C++ library, whose own it wraps.
+            preloaded = [
+                subprocess.run([self.program, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+                for name in ("libasan.so", "libstdc++.so")
+            ]
             self.runtime = {
-                "LD_PRELOAD": library,
+                "LD_PRELOAD": ":".join(done.stdout.strip() for done in preloaded),
                 # Python keeps much until its end, so leaks are for long_run.py and tests/test_memory.py to find. An
                 # allocation that is too large is a MemoryError, as without the sanitizer.
                 "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:malloc_context_size=6:"
