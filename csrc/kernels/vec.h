@@ -142,8 +142,15 @@ INLINE vmask v_lt(vec a, vec b) { return (vmask)(a < b); }
 INLINE vmask v_le(vec a, vec b) { return (vmask)(a <= b); }
 INLINE vmask v_eq(vec a, vec b) { return (vmask)(a == b); }
 INLINE vec v_select(vmask m, vec a, vec b) { return (vec)NEON_BSL(m, a, b); }
-INLINE vec v_max(vec a, vec b) { return v_select(v_lt(b, a), a, b); } /* vmaxq differs on NaN and -0 */
-INLINE vec v_min(vec a, vec b) { return v_select(v_lt(a, b), a, b); }
+/* vmaxq of two differs on NaN and -0; of one it flushes a subnormal number, as x86 does and a selection does not. A
+ * comparison that the compiler sees through becomes the former: clang 14 made +0 of relu(-0). */
+INLINE vec v_select_flushed(vmask m, vec a, vec b) {
+    __asm__("" : "+w"(m));
+    const vec selected = v_select(m, a, b);
+    return (vec)NEON(vmaxq)(selected, selected);
+}
+INLINE vec v_max(vec a, vec b) { return v_select_flushed(v_lt(b, a), a, b); }
+INLINE vec v_min(vec a, vec b) { return v_select_flushed(v_lt(a, b), a, b); }
 INLINE unsigned v_bits(vmask m) {
     unsigned bits = 0;
     UNROLL (int i = 0; i < LANES; i++) bits |= (unsigned)(m[i] & 1) << i;
