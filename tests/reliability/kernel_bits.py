@@ -71,15 +71,15 @@ class Build:
         setup = constants_of_setup()
         is_x86 = not self.runner and platform.machine() == "x86_64"
         self.name, self.program = name, folder / name
-        self.isas: list[str] = [*setup["ISA_FLAGS"]] if is_x86 else ["baseline"]  # type: ignore[misc]
+        self.isas = [*setup["ISA_FLAGS"]] if is_x86 else ["baseline"]
         have = [f"-DFM_HAVE_{isa.upper()}" for isa in self.isas if isa != "baseline"]
-        common = [*compiler, *setup["GNU_FLAGS"], *flags, "-Wall", "-Wextra", "-Werror", "-Icsrc", *have]  # type: ignore[misc]
+        common = [*compiler, *setup["GNU_FLAGS"], *flags, "-Wall", "-Wextra", "-Werror", "-Icsrc", *have]
         common = [word.replace("-Icsrc", f"-I{ROOT / 'csrc'}") for word in common]
         jobs = {}
         for isa in self.isas:
             for f64 in "01":
                 target = folder / f"{name}-{isa}-{f64}.o"
-                own = [*setup["ISA_FLAGS"][isa][0], f"-DFM_F64={f64}"]  # type: ignore[index]
+                own = [*setup["ISA_FLAGS"][isa][0], f"-DFM_F64={f64}"]
                 jobs[target] = pool.submit(run, *common, *own, "-c", ROOT / f"csrc/isa/{isa}.c", "-o", target)
         sources = [Path(__file__).with_suffix(".c"), ROOT / "csrc/dispatch.c", ROOT / "csrc/random.c"]
         self.jobs, self.link = jobs, [*common, *sources, *jobs, "-o", self.program]
