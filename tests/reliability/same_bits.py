@@ -290,7 +290,8 @@ def main():
                 same[key] = same.get(key, 0) + (not wrong)
                 if wrong:
                     different.setdefault(key, []).append(f"{who}: {', '.join(wrong)} differ from {other}")
-            print(f"{setting:20} {isa:10} {len(lines)} trainings", flush=True)
+            wrong = sum(map(len, different.values()))
+            print(f"{setting:20} {isa:10} {len(lines)} trainings; with other bits so far: {wrong}", flush=True)
     columns = ("weights", "states", "losses", "predictions", "derivatives")
     print(f"\n{'network':22} {'dtype':8} {'kind':9}" + "".join(f"{name:13}" for name in columns) + "same  different")
     for (kind, name, dtype), (_, hashes) in sorted(expected.items(), key=lambda item: item[0][1:]):
