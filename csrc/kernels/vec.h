@@ -54,7 +54,7 @@ enum { LANES = FM_VEC_BYTES / sizeof(real), LINE = FM_LINE_BYTES / sizeof(real),
 
 typedef real vec __attribute__((vector_size(FM_VEC_BYTES)));
 typedef integer ivec __attribute__((vector_size(FM_VEC_BYTES)));
-typedef natural nvec __attribute__((vector_size(FM_VEC_BYTES))); /* for sums and shifts of bits, which may wrap around */
+typedef natural nvec __attribute__((vector_size(FM_VEC_BYTES))); /* for sums and shifts of bits, which may wrap */
 
 /* ---- x86: one definition for the three widths by pasting the intrinsics' prefix and suffix ---- */
 #if defined(__x86_64__) || defined(_M_X64)
