@@ -2,15 +2,16 @@
  *
  * Of a process's threads only the one that forks is there in the child. libgomp does not notice: the child's first
  * parallel region of several threads would wait for ever for those that this thread had in the parent. So it ends them
- * before it forks; parent and child make new ones when they want them, which costs some 100 µs. Those of other threads
- * do not matter, as only their own thread knows of them. LLVM's libomp takes care of forks itself, and holds its locks
- * while one is prepared: nothing may be asked of it then. */
+ * before it forks; parent and child make new ones when they want them. Those of other threads do not matter, as only
+ * their own thread knows of them. LLVM's libomp takes care of forks itself, and holds its locks while one is prepared:
+ * nothing may be asked of it then. */
 #ifndef FASTMLP_FORK_H
 #define FASTMLP_FORK_H
 
 /* Whether this process is the child of a fork; and whether it cannot have threads: it was forked within a parallel
  * region, by a loss in Python, or its runtime is none of those above. */
 static int fm_is_forked, fm_is_alone;
+static _Thread_local int fm_in_region; /* whether this thread has entered a region of several threads */
 
 #if defined(_WIN32)
 static int fm_watch_forks(void) { return 0; }
@@ -44,7 +45,7 @@ static int fm_end_threads(void) {
 static int fm_end_threads(void) { return 1; }
 #endif
 
-static void fm_before_fork(void) { fm_threads_stay = fm_end_threads() != 0; }
+static void fm_before_fork(void) { fm_threads_stay = fm_in_region || fm_end_threads() != 0; }
 
 static void fm_in_child(void) {
     fm_is_forked = 1;

@@ -47,7 +47,7 @@ cdef extern from "team.h" nogil:
     void fm_flag_set(int *flag)
 
 cdef extern from "fork.h" nogil:
-    bint fm_is_forked, fm_is_alone
+    bint fm_is_forked, fm_is_alone, fm_in_region
     int fm_watch_forks()
 
 cnp.import_array()

@@ -101,3 +101,22 @@ def test_what_a_callback_that_fails_left_in_the_logs_is_no_part_of_the_history()
     with pytest.raises(OSError, match="no space"):
         trained.fit(X, y, epochs=3, callbacks=[Fails()], verbose=0)
     assert list(trained.history) == ["loss", "accuracy", "seen"]
+
+
+def test_ctrl_c_in_the_middle_of_an_epoch_adds_nothing():
+    """A model with half of it could be saved, but not loaded."""
+
+    class Interrupted(dict):
+        def get(self, name, default=None):
+            if name == "b":
+                raise KeyboardInterrupt
+            return super().get(name, default)
+
+    history = fm.History()
+    history.append(0, {"a": 1.0})
+    with pytest.raises(KeyboardInterrupt):
+        history.extend([1, 2], Interrupted(a=[2.0, 3.0], b=[4.0, 5.0]))
+    assert history.epoch == [0]
+    assert {len(values) for values in history.history.values()} == {1}
+    history.append(1, {"a": 2.0, "b": 3.0})
+    assert history["a"] == [1.0, 2.0]

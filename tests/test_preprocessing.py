@@ -315,3 +315,23 @@ def test_mistakes_are_named():
     assert not model.built
     with pytest.raises(ValueError, match="holds nan"):
         model.adapt(np.array([[1.0, np.nan]]))
+
+
+@pytest.mark.parametrize("kind", [fm.Standardize, fm.Whiten])
+def test_ctrl_c_leaves_the_statistics_and_the_scaling_that_belong_together(kind, monkeypatch):
+    """A model with new statistics and the old scaling predicted something else when it was saved and loaded."""
+    model = fm.Model([fm.Dense(3)], n_inputs=37, preprocessing=kind())
+    model.adapt(X)
+    before, statistics = model.predict(X), model.statistics
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, "scaling", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.adapt(2 * X)
+    monkeypatch.undo()
+    assert model.predict(X).tobytes() == before.tobytes()
+    for name, array in model.statistics.items():
+        np.testing.assert_array_equal(array, statistics[name])
+    assert copy.deepcopy(model).predict(X).tobytes() == before.tobytes()
