@@ -11,7 +11,15 @@
 /* Whether this process is the child of a fork; and whether it cannot have threads: it was forked within a parallel
  * region, by a loss in Python, or its runtime is none of those above. */
 static int fm_is_forked, fm_is_alone;
-static _Thread_local int fm_in_region; /* whether this thread has entered a region of several threads */
+
+/* Around each parallel region of several threads; one within another is that of a model that a loss in Python trains. */
+static _Thread_local int fm_in_region;
+static inline int fm_enter_region(void) {
+    const int before = fm_in_region;
+    fm_in_region = 1;
+    return before;
+}
+static inline void fm_leave_region(int before) { fm_in_region = before; }
 
 #if defined(_WIN32)
 static int fm_watch_forks(void) { return 0; }

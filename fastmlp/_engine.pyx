@@ -47,7 +47,9 @@ cdef extern from "team.h" nogil:
     void fm_flag_set(int *flag)
 
 cdef extern from "fork.h" nogil:
-    bint fm_is_forked, fm_is_alone, fm_in_region
+    bint fm_is_forked, fm_is_alone
+    int fm_enter_region()
+    void fm_leave_region(int before)
     int fm_watch_forks()
 
 cnp.import_array()

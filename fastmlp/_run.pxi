@@ -281,16 +281,16 @@ cdef class Run:
         cdef Progress after
         cdef int n_threads = min(most_threads, self.team(n_steps * self.network.work(self.batch_rows, True)))
         cdef Progress *result = &after
-        cdef bint was_in_region = fm_in_region  # by a loss in Python that trains another model
+        cdef bint was_in_region
         with nogil:
             if n_threads == 1:
                 after = run_steps(p, now, n_steps, rates, losses, right, 0, 1)
             else:
                 memset(p.barrier, 0, n_threads * sizeof(fm_barrier))
-                fm_in_region = True
+                was_in_region = fm_enter_region()
                 with parallel(num_threads=n_threads):
                     run_as_member(p, now, n_steps, rates, losses, right, result)
-                fm_in_region = was_in_region
+                fm_leave_region(was_in_region)
         return after
 
     cdef void check(self) except *:
@@ -372,7 +372,7 @@ cdef class Run:
         cdef Plan *p = &self.plan
         held = self.network.buffers()  # while the GIL is away another thread may give the network others
         cdef Derivation wanted
-        cdef bint was_in_region = fm_in_region
+        cdef bint was_in_region
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
         cdef double times = 2 * self.network.n_outputs if what == JACOBIAN else 3
         cdef int n_threads = <int>min(<ptrdiff_t>self.team(times * self.network.work(p.n_samples, False)), n_blocks)
@@ -396,10 +396,10 @@ cdef class Run:
                 if n_threads == 1:
                     derive_blocks(p, &wanted, first, last, 0, 1)
                 else:
-                    fm_in_region = True
+                    was_in_region = fm_enter_region()
                     with parallel(num_threads=n_threads):
                         derive_blocks(p, &wanted, first, last, threadid(), fm_team_size())
-                    fm_in_region = was_in_region
+                    fm_leave_region(was_in_region)
             self.check()
             PyErr_CheckSignals()
             first = last
@@ -432,7 +432,7 @@ cdef class Run:
                         ptrdiff_t *right) except *:
         """All blocks of rows, some tens of milliseconds of them between two looks at Ctrl-C."""
         cdef Plan *p = &self.plan
-        cdef bint was_in_region = fm_in_region
+        cdef bint was_in_region
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
         cdef int n_threads = <int>min(<ptrdiff_t>self.team(self.network.work(p.n_samples, False)), n_blocks)
         held = self.network.buffers()  # while the GIL is away another thread may give the network others
@@ -448,10 +448,10 @@ cdef class Run:
                 if n_threads == 1:
                     infer_blocks(p, first, last, out, softmax, link, losses, right, 0, 1)
                 else:
-                    fm_in_region = True
+                    was_in_region = fm_enter_region()
                     with parallel(num_threads=n_threads):
                         infer_blocks(p, first, last, out, softmax, link, losses, right, threadid(), fm_team_size())
-                    fm_in_region = was_in_region
+                    fm_leave_region(was_in_region)
             self.check()
             PyErr_CheckSignals()
             first = last

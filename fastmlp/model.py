@@ -212,11 +212,20 @@ class Model:
     def optimizer(self, optimizer: str | optimizers_module.Optimizer) -> None:
         chosen = self._suited(optimizer)
         with self._turn.of_callback():
-            if self._network is not None and chosen.kernel != self._optimizer.kernel:
-                self._network.set_optimizer(chosen.kernel, chosen.kernel_states)
-            elif self._network is not None:
-                self._network.keep_optimizer(chosen.kernel_states)
-            self._optimizer = chosen
+            network = self._network
+            try:
+                if network is not None and chosen.kernel != self._optimizer.kernel:
+                    network.set_optimizer(chosen.kernel, chosen.kernel_states)
+                elif network is not None:
+                    network.keep_optimizer(chosen.kernel_states)
+                self._optimizer = chosen
+            except BaseException:  # Ctrl-C: the network has changed already, or not at all
+                if network is None or (network.optimizer, [*network.states]) == (
+                    chosen.kernel,
+                    [*chosen.kernel_states],
+                ):
+                    self._optimizer = chosen
+                raise
 
     def _suited(self, optimizer: str | optimizers_module.Optimizer) -> optimizers_module.Optimizer:
         """An optimizer whose constants the dtype can hold."""

@@ -363,3 +363,26 @@ def test_frozen_layers_at_the_bottom_change_nothing_above():
         for i, (old, new, gradient) in enumerate(zip(before, model.weights, gradients, strict=True)):
             for a, b, g in zip(old, new, gradient, strict=False):
                 np.testing.assert_allclose(b, a - 0.01 * g * (i > 1), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("other", [fm.SGD(), fm.Adam(use_ema=True), fm.Adam(1e-4)])
+def test_ctrl_c_within_a_change_of_optimizer(other, monkeypatch, tmp_path):
+    """The engine had one optimizer then, and the model another: its file could not be loaded."""
+    X, y = data()
+    model = fm.Model([fm.Dense(3), fm.Dense(1)], optimizer=fm.Adam(), n_inputs=4)
+    model.fit(X, y, verbose=0)
+    assign, times = fm.Model.__setattr__, []
+
+    def interrupted(self, name, value):
+        if name == "_optimizer" and not times:
+            times.append(name)
+            raise KeyboardInterrupt
+        assign(self, name, value)
+
+    monkeypatch.setattr(fm.Model, "__setattr__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.optimizer = other
+    monkeypatch.undo()
+    model.save(tmp_path / "net.safetensors")
+    assert fm.load(tmp_path / "net.safetensors").predict(X).tobytes() == model.predict(X).tobytes()
+    model.fit(X, y, verbose=0)
