@@ -8,8 +8,8 @@ A layer takes a name, an object or an array:
 
 >>> import fastmlp as fm
 >>> layers = [fm.Dense(64, "tanh", initializer=fm.initializers.Orthogonal(gain=1.6)), fm.Dense(1, initializer="zeros")]
->>> fm.Model(layers, n_inputs=64).weights[1][0].any()
-np.False_
+>>> bool(fm.Model(layers, n_inputs=64).weights[1][0].any())
+False
 """
 
 from __future__ import annotations  # numpy.random costs 4 ms: not before a weight is drawn
@@ -151,8 +151,8 @@ class Orthogonal(Initializer):
     --------
     >>> import fastmlp as fm
     >>> W, b = fm.Model([fm.Dense(3, initializer="orthogonal")], n_inputs=5).weights[0]
-    >>> np.abs(W.T @ W - np.eye(3)).max() < 1e-6
-    np.True_
+    >>> bool(np.abs(W.T @ W - np.eye(3)).max() < 1e-6)
+    True
     """
 
     gain: float = 1.0
