@@ -121,7 +121,7 @@ FAULTS = {
         "a thread passes every fifth barrier without waiting": (
             "csrc/team.h",
             "if (n_threads == 1) return;",
-            "if (n_threads == 1 || team[thread].rounds % 5 == 4) { team[thread].rounds++; return; }",
+            "if (n_threads == 1 || (team[thread].rounds % 5 == 4 && ++team[thread].rounds)) return;",
             "data race",
             ["training"],
         ),
