@@ -455,12 +455,13 @@ class Residual(Layer):
     Parameters
     ----------
     layers : sequence of Layer
-        At least one; further Residuals too.
+        At least one; further Residuals too, at most 50 deep.
 
     Raises
     ------
     ValueError, TypeError
-        Where the stack is empty or holds anything else. That it ends as wide as it begins is checked when it is known.
+        Where the stack is empty, too deep or holds anything else. That it ends as wide as it begins is checked when it
+        is known.
 
     References
     ----------
@@ -477,6 +478,16 @@ class Residual(Layer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", checked(self.layers, "a Residual"))
+        if _depth(self.layers) >= _DEEPEST:  # printing, copying and saving take several calls for each
+            raise ValueError(f"a Residual holds at most {_DEEPEST - 1} others one within the other; put them in a row")
+
+
+# Residuals one within the other.
+_DEEPEST = 50
+
+
+def _depth(layers: Sequence[Layer]) -> int:
+    return max((1 + _depth(layer.layers) for layer in layers if isinstance(layer, Residual)), default=0)
 
 
 def checked(layers: Any, whose: str = "a model") -> tuple[Layer, ...]:
@@ -613,6 +624,8 @@ def _append(found: list[Any], layers: list[Layer], width: int, source: int) -> i
         elif isinstance(layer, Residual):
             before = len(found) - 1
             width = _append(found, list(layer.layers), width, before)
+            if len(found) - 1 == before:  # nothing but Flatten, but the engine takes stack and skip for two things
+                found.append(_engine.LayerPlan(width, kind="activation"))
             found.append(_engine.LayerPlan(width, kind="add", source=before))
         if isinstance(layer, Dense | LayerNorm | BatchNorm | PReLU):
             found[-1] = found[-1]._replace(rate=layer.learning_rate_factor, frozen=not layer.trainable)

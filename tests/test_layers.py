@@ -33,6 +33,10 @@ STACKS = {
     "residual": [fm.Dense(18, "tanh"), fm.Residual([fm.Dense(30, "silu"), fm.Dense(18)]), fm.Dense(3)],
     "residual of the inputs": [fm.Residual([fm.Dense(11, "tanh")]), fm.Activation("tanh"), fm.Dense(3)],
     "residual last": [fm.Dense(3, "tanh"), fm.Residual([fm.LayerNorm(), fm.Dense(8, "gelu"), fm.Dense(3)])],
+    "residual of nothing": [
+        fm.Residual([fm.Flatten()]), fm.Dense(8, "tanh"), fm.Residual([fm.Residual([fm.Flatten()])]), fm.Dense(3),
+        fm.Residual([fm.Flatten()]),
+    ],
     "residuals within": [
         fm.Dense(17, "sigmoid"), fm.Dropout(0.1),
         fm.Residual([fm.Residual([fm.BatchNorm(0.5), fm.Dense(17, "tanh")]), fm.Activation("tanh"), fm.PReLU()]),
