@@ -20,12 +20,16 @@ def numbers_of(name: str, value: Any, **bounds: float) -> Numbers:
     return finite_number(name, value, **bounds)
 
 
+def check_numbers(name: str, value: Numbers | None, n_outputs: int) -> None:
+    """Whether there is one number for all outputs, or one for each; makes none, a file may speak of 2**31 outputs."""
+    if isinstance(value, tuple) and len(value) != n_outputs:
+        raise ValueError(f"{name} holds {len(value)} numbers, but the model has {n_outputs} outputs; give one or all")
+
+
 def for_outputs(name: str, value: Numbers, n_outputs: int) -> tuple[float, ...]:
     """One number for each output."""
-    numbers = value if isinstance(value, tuple) else (value,) * n_outputs
-    if len(numbers) != n_outputs:
-        raise ValueError(f"{name} holds {len(numbers)} numbers, but the model has {n_outputs} outputs; give one or all")
-    return numbers
+    check_numbers(name, value, n_outputs)
+    return value if isinstance(value, tuple) else (value,) * n_outputs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -210,8 +210,9 @@ def numeric_array(name: str, value: Any) -> Array:
 
 
 def _example(array: Array) -> str:
-    strange = (e for e in array.flat if isinstance(e, bool) or not isinstance(e, numbers.Real))
-    return f"for example {reprlib.repr(next(strange, array.flat[0]))}" if array.size else "empty"
+    flat = array.reshape(-1)  # not .flat, which takes 32 dimensions at most
+    strange = (e for e in flat if isinstance(e, bool) or not isinstance(e, numbers.Real))
+    return f"for example {reprlib.repr(next(strange, flat[0]))}" if array.size else "empty"
 
 
 def all_finite(name: str, array: Array, dtype: str, remedy: str = "drop or fill missing values first") -> None:

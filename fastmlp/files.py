@@ -172,25 +172,30 @@ def load(path: Any, loss: Any = None) -> Model:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if "fastmlp" not in metadata:
-                raise ValueError(f"{path} is a safetensors file, but holds no fastmlp model")
+            described = _description(path, file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from None
     except (TypeError, AttributeError) as error:  # a dtype that NumPy has not; safetensors 0.4 raises the second
         raise ValueError(f"{path} holds tensors that are no model's: {error}") from None
     try:
-        described = json.loads(metadata["fastmlp"])
+        return _model(described, tensors, loss)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path}: the description does not fit the model: {error}") from error
+
+
+def _description(path: str, metadata: dict[str, str]) -> dict[str, Any]:
+    """What a file says of its model, of the format that is read here."""
+    if "fastmlp" not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but holds no fastmlp model")
+    try:
+        described: dict[str, Any] = json.loads(metadata["fastmlp"])
         version = described["format"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path}: the description of the model is damaged: {error!r}") from None
     if type(version) is not int or version != FORMAT:
         raise ValueError(f"{path} has format {version!r}; this fastmlp {__version__} reads format {FORMAT} alone")
-    try:
-        return _model(described, tensors, loss)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path}: the description does not fit the model: {error}") from error
+    return described
 
 
 def notes(path: Any) -> dict[str, str]:
@@ -238,7 +243,7 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
         epoch, states = described["callbacks"]
         model._kept = bounded_integer("epoch", epoch), _made_states(states, tensors)
     if model.preprocessing is not None and any(name.startswith("preprocessing.") for name in tensors):
-        model._adapt(_statistics(model.preprocessing, tensors, n_inputs))
+        model._adapt(_statistics(model.preprocessing, tensors, n_inputs, model.dtype))
     return model
 
 
@@ -298,14 +303,21 @@ def _made_states(described: list[Any], tensors: dict[str, Any]) -> list[tuple[st
         for name, value in plain.items():
             if isinstance(value, list):
                 state[name] = [
-                    tuple(tensors[f"callbacks.{i}.{name}.{j}.{k}"] for k in range(bounded_integer("arrays", many)))
+                    tuple(
+                        tensors[f"callbacks.{i}.{name}.{j}.{k}"]
+                        for k in range(bounded_integer("arrays", many, at_least=0))
+                    )
                     for j, many in enumerate(value)
                 ]
+            elif not _can_be_described(value):
+                raise TypeError(f"the state of {kind} holds {value!r} as {name!r}")
         states.append((str(kind), state))
     return states
 
 
-def _statistics(kind: preprocessing.Preprocessing, tensors: dict[str, Any], n_inputs: int) -> dict[str, Any]:
+def _statistics(
+    kind: preprocessing.Preprocessing, tensors: dict[str, Any], n_inputs: int, dtype: str
+) -> dict[str, Any]:
     found = {}
     for name, shape in kind.shapes(n_inputs).items():
         array = tensors[f"preprocessing.{name}"]
@@ -314,6 +326,10 @@ def _statistics(kind: preprocessing.Preprocessing, tensors: dict[str, Any], n_in
         if not np.isfinite(array).all() or (name == "scale" and (array <= 0).any()):
             raise ValueError(f"{name} of the preprocessing is not finite, or not positive where it must be")
         found[name] = array
+    with np.errstate(over="ignore"):
+        scaling = [array.astype(dtype) for array in kind.scaling(found) if array is not None]
+    if not all(np.isfinite(array).all() for array in scaling):
+        raise ValueError(f"the preprocessing multiplies by more than {dtype} can hold")
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
 from fastmlp._loss import Loss as Loss  # mypy takes that for a name of this module, too
-from fastmlp._loss import Numbers, for_outputs, numbers_of, set_field
+from fastmlp._loss import Numbers, check_numbers, for_outputs, numbers_of, set_field
 from fastmlp._validation import Array, all_finite, choice, finite_number, numeric_array, shown, unknown_name
 
 # How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
@@ -176,12 +176,13 @@ class BinaryCrossEntropy(_OfSides):
     def __post_init__(self) -> None:
         choice("outputs", self.outputs, ("mean", "sum"))
         set_field(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
-        set_field(self, "positive_weight", numbers_of("positive_weight", self.positive_weight, above=0))
+        weights = numbers_of("positive_weight", self.positive_weight, above=0, at_most=LARGEST["float32"])
+        set_field(self, "positive_weight", weights)
 
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """As many weights as outputs, no activation."""
         super().check_outputs(n_outputs, activation)
-        for_outputs("positive_weight", self.positive_weight, n_outputs)
+        check_numbers("positive_weight", self.positive_weight, n_outputs)
 
     def options(self, n_outputs: int) -> dict[str, Any]:
         """Constants of the kernel."""
@@ -228,9 +229,9 @@ class Focal(_OfClasses):
     alpha: Numbers | None = None
 
     def __post_init__(self) -> None:
-        set_field(self, "gamma", finite_number("gamma", self.gamma, at_least=0))
+        set_field(self, "gamma", finite_number("gamma", self.gamma, at_least=0, at_most=LARGEST["float32"]))
         if self.alpha is not None:
-            set_field(self, "alpha", numbers_of("alpha", self.alpha, at_least=0))
+            set_field(self, "alpha", numbers_of("alpha", self.alpha, at_least=0, at_most=LARGEST["float32"]))
 
     def kernel(self, targets: Array) -> str:
         """Labels and rows of probabilities have a kernel each."""
@@ -239,7 +240,7 @@ class Focal(_OfClasses):
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """At least two outputs, as many weights, no activation."""
         super().check_outputs(n_outputs, activation)
-        for_outputs("alpha", self.alpha or 1.0, n_outputs)
+        check_numbers("alpha", self.alpha, n_outputs)
 
     def options(self, n_outputs: int) -> dict[str, Any]:
         """Constants of the kernel."""
@@ -287,7 +288,7 @@ class BinaryFocal(_OfSides):
 
     def __post_init__(self) -> None:
         choice("outputs", self.outputs, ("mean", "sum"))
-        set_field(self, "gamma", finite_number("gamma", self.gamma, at_least=0))
+        set_field(self, "gamma", finite_number("gamma", self.gamma, at_least=0, at_most=LARGEST["float32"]))
         if self.alpha is not None:
             set_field(self, "alpha", numbers_of("alpha", self.alpha, above=0, below=1))
 
@@ -302,7 +303,7 @@ class BinaryFocal(_OfSides):
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """As many weights as outputs, no activation."""
         super().check_outputs(n_outputs, activation)
-        for_outputs("alpha", self.alpha or 0.5, n_outputs)
+        check_numbers("alpha", self.alpha, n_outputs)
 
     def options(self, n_outputs: int) -> dict[str, Any]:
         """Constants of the kernel."""
@@ -512,7 +513,7 @@ class Quantile(_Regression):
     def check_outputs(self, n_outputs: int, activation: str) -> None:
         """An output for each level."""
         super().check_outputs(n_outputs, activation)
-        for_outputs("levels", self.levels, n_outputs)
+        check_numbers("levels", self.levels, n_outputs)
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
         """A single target is that of every level, without a copy."""

@@ -1,8 +1,11 @@
 """Model files: what comes back is what was written, a whole file is always there, and a hostile one is only refused."""
 
+import contextlib
+import copy
 import json
 import os
 import pickle
+import random
 import re
 import struct
 import subprocess
@@ -10,6 +13,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 
+import hostile
 import numpy as np
 import pytest
 from safetensors.numpy import load as read_tensors
@@ -371,6 +375,18 @@ def test_a_file_of_another_format(version, saved):
     refused(path, "format")
 
 
+def nested(layers, depth):
+    for _ in range(depth):
+        layers = [{"layer": "Residual", "layers": layers}]
+    return layers
+
+
+def lists(value, depth):
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 CHANGES = {
     "an unknown loss": lambda d: d["loss"].update(name="mse"),
     "a loss without name": lambda d: d["loss"].pop("name"),
@@ -413,6 +429,14 @@ CHANGES = {
     "powers of numbers": lambda d: d["training"].update(powers=[1, 1]),
     "powers of text": lambda d: d["training"].update(powers=["a", "b"]),
     "powers of NaN": lambda d: d["training"].update(powers=["nan", "nan"]),
+    "as many outputs as memory holds numbers": lambda d: d.update(
+        loss={"name": "binary_cross_entropy"}, layers=[*d["layers"][:2], {"layer": "Dense", "units": 2**31}]
+    ),
+    "hundreds of layers one in the other": lambda d: d.update(layers=nested(d["layers"], 300)),
+    "51 residuals one in the other": lambda d: d.update(layers=[*d["layers"], *nested([{"layer": "Flatten"}], 51)]),
+    "an initializer of 40 dimensions": lambda d: d["layers"][0].update(initializer=lists("relu", 40)),
+    "a weight of the loss beyond float32": lambda d: d.update(loss={"name": "focal", "alpha": 1e300}),
+    "callbacks that remember a dictionary": lambda d: d.update(callbacks=[1, [["EarlyStopping", {"best": {}}]]]),
     "powers beyond 1": lambda d: d["training"].update(powers=["0x1p+10", "0x1p+0"]),
 }
 
@@ -459,6 +483,64 @@ def test_tensors_that_do_not_fit(change, saved):
     _, path = saved
     rewritten(path, tensors=TENSORS[change])
     refused(path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("scale", 1e-320), ("scale", 1e-40), ("mean", 1e300)])
+def test_a_preprocessing_that_the_dtype_cannot_hold(name, value, path):
+    model = fm.Model([fm.Dense(1)], preprocessing="standardize")
+    model.fit(*(a[:, :1] for a in (data()[0], data()[0])), verbose=0)
+    model.save(path)
+    rewritten(path, tensors=put(f"preprocessing.{name}", lambda a: np.full_like(a, value)))
+    refused(path, "more than float32 can hold")
+
+
+def test_residuals_one_within_the_other(path):
+    """As many as may be are printed, copied, pickled and saved."""
+    layers = [fm.Dense(2)]
+    for _ in range(50):
+        layers = [fm.Residual(layers)]
+    model = fm.Model(layers, n_inputs=2)
+    model.save(path)
+    for other in (fm.load(path), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.layers == model.layers
+        assert repr(other) == repr(model)
+    with pytest.raises(ValueError, match="at most 49 others one within the other"):
+        fm.Residual(layers)
+
+
+def test_mutations():
+    """A few thousand damaged and hostile files; reliability/fuzz_readers.py reads a million."""
+    with contextlib.closing(hostile.Model()) as reader:
+        hostile.try_mutations(reader, 4000, random.Random(1))
+        assert 0.03 < 1 - reader.n_refused / reader.n_read < 0.5
+
+
+def endless():
+    while True:
+        pass
+
+
+def raising(error):
+    raise error
+
+
+FAULTS = {
+    "another error": (lambda: raising(RuntimeError("file")), RuntimeError, "file"),
+    "an error without the file's name": (lambda: raising(ValueError("no")), hostile.Finding, "does not name the file"),
+    "no end": (endless, hostile.Finding, "it took more than"),
+    "much memory": (lambda: np.empty(1 << 28, np.uint8), MemoryError, None),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere address space is not watched")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_a_reader_are_noticed(fault, monkeypatch):
+    monkeypatch.setattr(hostile, "SECONDS", 0.2)
+    read, error, message = FAULTS[fault]
+    with contextlib.closing(hostile.Model()) as reader:
+        monkeypatch.setattr(reader, "read", read)
+        with pytest.raises(error, match=message):
+            reader.try_out(b"file")
 
 
 def test_a_tensor_of_a_dtype_that_numpy_lacks(saved):
