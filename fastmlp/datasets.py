@@ -66,6 +66,7 @@ _CHUNK = 2**18  # bytes read at once: larger is slower to unpack, it no longer f
 # Third byte of an IDX file -> type of its elements (big-endian in the file).
 _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _IDX_MAX_RANK = 32  # NumPy 1 stops here
+_IDX_LONGEST_HEADER = 4 + 4 * _IDX_MAX_RANK
 
 
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -227,16 +228,21 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = 2**31) -> NDArray[An
     >>> datasets.read_idx("train-labels-idx1-ubyte.gz").shape  # doctest: +SKIP
     (60000,)
     """
-    content, problem = _unpack(Path(path), max_bytes)
+    path, label = Path(path), os.fspath(path)
+    content, problem = _unpack(path, _IDX_LONGEST_HEADER)
+    if problem is None:  # no more is unpacked than the header asks for: gzip makes gigabytes of megabytes
+        content, problem = _unpack(path, min(max_bytes, _idx_header(content, label)[2]))
     if problem is not None:
-        raise ValueError(f"{path} is damaged: it cannot be unpacked ({problem}). Fetch it again.") from problem
+        raise ValueError(f"{label} is damaged: it cannot be unpacked ({problem}). Fetch it again.") from problem
     if len(content) > max_bytes:
-        raise ValueError(f"{path} is longer than {max_bytes} bytes, unpacked; pass a larger max_bytes if you trust it.")
-    return _parse_idx(content, os.fspath(path))
+        raise ValueError(
+            f"{label} is longer than {max_bytes} bytes, unpacked; pass a larger max_bytes if you trust it."
+        )
+    return _parse_idx(content, label)
 
 
-def _parse_idx(content: bytes | bytearray, label: str = "the data") -> NDArray[Any]:
-    """Return the array that the bytes of an IDX file hold; a view of them where they are single-byte elements."""
+def _idx_header(content: bytes | bytearray, label: str) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Return the type of the elements as stored, the shape, and how many bytes the whole file should have."""
     if len(content) < 4:
         raise ValueError(f"{label} is not an IDX file: it has {len(content)} bytes, the magic number alone has 4.")
     zero, code, rank = int.from_bytes(content[:2], "big"), content[2], content[3]
@@ -254,14 +260,19 @@ def _parse_idx(content: bytes | bytearray, label: str = "the data") -> NDArray[A
             f"{label} states the shape {shape}: it has no elements. Expected are dimensions of at least 1."
         )
     stored = np.dtype(_IDX_TYPES[code])
+    return stored, shape, start + math.prod(shape) * stored.itemsize  # Python integers cannot overflow
+
+
+def _parse_idx(content: bytes | bytearray, label: str = "the data") -> NDArray[Any]:
+    """Return the array that the bytes of an IDX file hold; a view of them where they are single-byte elements."""
+    stored, shape, expected = _idx_header(content, label)
     native = stored.newbyteorder("=")
-    expected = start + math.prod(shape) * stored.itemsize  # Python integers cannot overflow
     if len(content) != expected:
         raise ValueError(
-            f"{label} has {len(content)} bytes, but its header, shape {shape}, type {native.name}, needs {expected}: "
-            "it is damaged or cut off. Fetch it again."
+            f"{label} has {len(content)} bytes{' or more' * (len(content) > expected)}, but its header, shape {shape}, "
+            f"type {native.name}, needs {expected}: it is damaged or cut off. Fetch it again."
         )
-    flat = np.frombuffer(content, stored, offset=start)
+    flat = np.frombuffer(content, stored, offset=4 + 4 * len(shape))
     return (flat if stored.itemsize == 1 else flat.astype(native)).reshape(shape)
 
 

@@ -112,7 +112,8 @@ class Table:
         -------
         ndarray of shape (n_rows, len(columns)), float64
         """
-        places = [self.position(column) for column in columns]
+        known = {column: place for place, column in enumerate(self.columns)}
+        places = [known[column] if column in known else self.position(column) for column in columns]
         largest, loose = LARGEST["float32"], "_" in self.text  # Python reads 1_000 as a number
         found = array("d")
         for line, cells in self.rows():
@@ -191,9 +192,11 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
                 "names of the columns are expected; give --header no for a file without names, or --header yes"
             )
         columns = [name or position for name, position in zip(names, positions, strict=True)]
-        for i, name in enumerate(columns):
-            if name in columns[:i]:
+        seen: set[str] = set()
+        for name in columns:
+            if name in seen:
                 raise CommandError(f"{path}, line 1: two columns are called {name!r}; give them different names")
+            seen.add(name)
     n_rows = sum(1 for _ in lines) + (header is False)
     if n_rows == 0:
         raise CommandError(f"{path} holds the names of its columns, but no row")

@@ -1,5 +1,9 @@
 """Tables in CSV files: what is read, and what is refused with line, column and remedy."""
 
+import contextlib
+import random
+
+import hostile
 import numpy as np
 import pytest
 
@@ -170,3 +174,18 @@ def test_names_of_classes():
     assert tables.class_names(["b", "a", "b"]) == ("a", "b")
     assert tables.class_names(["10", "9", "09.0", "-1"]) == ("-1", "9", "10")
     assert tables.class_names(["0.5", ".50", "2"]) == ("0.5", "2")
+
+
+def test_names_are_not_compared_each_with_each():
+    """That would take longer than a reader may."""
+    n = 60_000
+    with contextlib.closing(hostile.Table()) as reader:
+        reader.try_out(("".join(f"c{i}," for i in range(n)) + "c\n" + "1," * n + "1\n").encode())
+        assert reader.n_refused == 0
+
+
+def test_mutations():
+    """Some thousand damaged and hostile files; reliability/fuzz_readers.py reads more."""
+    with contextlib.closing(hostile.Table()) as reader:
+        hostile.try_mutations(reader, 5000, random.Random(1))
+        assert 0.05 < 1 - reader.n_refused / reader.n_read < 0.5
