@@ -9,7 +9,6 @@ import gc
 import gzip
 import json
 import os
-import resource
 import signal
 import struct
 import sys
@@ -20,6 +19,9 @@ import numpy as np
 
 import fastmlp as fm
 from fastmlp import datasets, tables
+
+if sys.platform != "win32":
+    import resource
 
 SECONDS = 5  # of the processor that a read may take
 SPARE = 48 << 20  # bytes that a read may allocate, besides a multiple of the file's size
@@ -40,17 +42,21 @@ class Late(BaseException):
 
 @contextlib.contextmanager
 def watched(size):
-    """Bounds for the reading of a file of so many bytes: of time and, on Linux, of address space."""
+    """Bounds for the reading of a file of so many bytes: of the processor's time and, on Linux, of address space."""
 
     def late(*_):
         raise Late
 
+    if sys.platform == "win32":  # which has neither limits nor such a timer
+        yield
+        return
     before, limits = signal.signal(signal.SIGPROF, late), None
     if sys.platform == "linux":
         limits = resource.getrlimit(resource.RLIMIT_AS)
         with open("/proc/self/statm", "rb", buffering=0) as statm:
             mapped = int(statm.read(100).split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + SPARE + 50 * size, limits[1]))
+        if mapped < 1 << 40:  # not under a sanitizer, which maps terabytes
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + SPARE + 50 * size, limits[1]))
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
