@@ -34,6 +34,27 @@ cdef void set_source(Source *source, const fm_kernels *k, cnp.ndarray array) exc
     source.gather = k.gather[gather_of(array)]
 
 
+cdef bint is_mapped(cnp.ndarray array):
+    """Whether a map of a file may lie behind an array."""
+    cdef PyObject *base = cnp.PyArray_BASE(array)
+    cdef const char *kind
+    while base != NULL and cnp.PyArray_Check(<object>base):
+        base = cnp.PyArray_BASE(<cnp.ndarray>base)
+    if base == NULL:
+        return False
+    kind = base.ob_type.tp_name
+    return strcmp(kind, b"mmap.mmap") == 0 or strcmp(kind, b"memoryview") == 0
+
+
+def mapped(*arrays):
+    """Those of some arrays behind which a map of a file may lie; None among them is none."""
+    cdef list found = []
+    for array in arrays:
+        if array is not None and is_mapped(array):
+            found.append(array)
+    return found
+
+
 # The quick way past the checks of _validation.py and losses.py, which cost tens of microseconds. What is refused here
 # may still be good, or needs the error that they word.
 
@@ -49,6 +70,8 @@ def is_plain_matrix(value, n_columns, double low, double high):
     cdef int kind = cnp.PyArray_TYPE(array)
     cdef bint found
     if cnp.PyArray_NDIM(array) != 2 or n == 0 or not cnp.PyArray_ISCARRAY_RO(array):
+        return False
+    if cnp.PyArray_BASE(array) != NULL and is_mapped(array):
         return False
     if n_columns is not None and cnp.PyArray_DIM(array, 1) != <ptrdiff_t>n_columns:
         return False
@@ -99,6 +122,8 @@ def plain_labels(value, ptrdiff_t n_samples, ptrdiff_t n_classes):
     cdef int kind = cnp.PyArray_TYPE(array)
     cdef cnp.npy_intp shape = n_samples
     if cnp.PyArray_NDIM(array) != 1 or cnp.PyArray_DIM(array, 0) != n_samples or not cnp.PyArray_ISCARRAY_RO(array):
+        return None
+    if cnp.PyArray_BASE(array) != NULL and is_mapped(array):
         return None
     copy = cnp.PyArray_EMPTY(1, &shape, cnp.NPY_INT32, 0)
     cdef int32_t *to = <int32_t *>cnp.PyArray_DATA(copy)

@@ -157,6 +157,7 @@ cdef int position(list known, str name) except -1
 cdef class Memory:
     cdef object owner
     cdef char *data
+    cdef ptrdiff_t n_bytes
 
 cdef class LossOptions:
     cdef fm_loss_options c

@@ -4,6 +4,7 @@
 A training step has two phases. Phase 1 works on blocks of rows: gather, forward, loss, input gradients. Phase 2 works
 on tiles of the weights: sum the gradient over the whole batch, update. Between them
 lies the only barrier of a step, unless the batch has too few rows to share; then every layer is shared by panels.
+There is no list comprehension here: in those of Cython 3.3 an item is released twice where memory ends.
 Here are the instruction sets and the memory; _turn.pxi says who may change a model, _step.pxi holds the plan of a step
 and its execution, _arrays.pxi how a user's arrays are read, _network.pxi the class `Network` (weights and optimizer
 state), _derivatives.pxi derivatives of a network as it predicts, _run.pxi the class `Run` (the buffers of one kind of
@@ -18,11 +19,12 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
 from cpython.pythread cimport (PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
                                PyThread_get_thread_ident, PyThread_release_lock, PyThread_type_lock)
 from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strcmp
 
 cdef extern from *:
     """
@@ -107,7 +109,7 @@ def isas():
 
 def _chosen_isa():
     wanted = os.environ.get("FASTMLP_ISA")
-    available = [name for name, missing in isas().items() if missing is None]
+    available = list(filter(lambda name: isas()[name] is None, isas()))
     if not wanted:
         return available[0]
     wanted = wanted.lower()
@@ -169,6 +171,11 @@ cdef class Memory:
         cdef ptrdiff_t skip = -<ptrdiff_t>cnp.PyArray_DATA(whole) & 63
         self.owner = whole[skip:skip + n_bytes]
         self.data = <char *>cnp.PyArray_DATA(self.owner)
+        self.n_bytes = n_bytes
+
+
+cdef void copy(Memory to, Memory source) noexcept:
+    memcpy(to.data, source.data, to.n_bytes)
 
 
 cdef class LossOptions:

@@ -60,6 +60,18 @@ class Hooks:
             if hook == "on_epoch_end":
                 _make_floats(arguments[1], method)
 
+    def end(self, logs: dict[str, Any]) -> None:
+        """`on_train_end` of every callback, also behind one that raises: files are closed, weights restored. The first
+        error is raised then."""
+        first: BaseException | None = None
+        for method, n_arguments in self._by_name["on_train_end"]:
+            try:
+                method(*(logs,)[:n_arguments])
+            except BaseException as error:
+                first = first or error
+        if first is not None:
+            raise first
+
     def keep(self, epoch: int, finished: bool = False) -> None:
         """Let every `Checkpoint` write, so many epochs being done and in the history."""
         for callback in self.callbacks:

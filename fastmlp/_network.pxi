@@ -48,7 +48,9 @@ cdef class Network:
         self.dtype = dtype
         self.k = table_of(self.isa, dtype)
         self.n_inputs = n_inputs
-        self.layers = [LayerPlan(*given) for given in layers]
+        self.layers = []
+        for given in layers:
+            self.layers.append(LayerPlan(*given))
         self.n_layers = len(self.layers)
         self.n_outputs = self.layers[self.n_layers - 1].units
         self.layer_memory = Memory(self.n_layers * sizeof(Layer))
@@ -119,9 +121,11 @@ cdef class Network:
     def keep_optimizer(self, names):
         """Go on with the same kernel, with or without "average" and "accumulated"."""
         states = {state: self.states.get(state) for state in names}
-        fresh = [state for state in names if states[state] is None]
-        for state in fresh:
-            states[state] = Memory(self.n_bytes)
+        cdef list fresh = []
+        for state in names:
+            if states[state] is None:
+                fresh.append(state)
+                states[state] = Memory(self.n_bytes)
         self.states = states
         if "average" in fresh:
             self.start_average()
@@ -130,7 +134,7 @@ cdef class Network:
 
     cdef void start_average(self) except *:
         if "average" in self.states:
-            (<Memory>self.states["average"]).owner[...] = self.params.owner
+            copy(self.states["average"], self.params)
 
     cdef list views(self, Memory memory, int i, bint running):
         """The arrays of layer i in a buffer in the layout of the parameters: its weights in panels, vectors; and with
@@ -152,15 +156,18 @@ cdef class Network:
 
     cdef list unpack(self, Memory memory, bint running=False):
         """Copies [(W, b), ...] of a buffer in the layout of the parameters."""
-        cdef list found = []
-        cdef int i
+        cdef list found = [], arrays
+        cdef int i, j
         for i in range(self.n_layers):
             if self.layer[i].lines == 0:
                 continue
             arrays = self.views(memory, i, running)
             if self.layer[i].kind == DENSE:
                 arrays[0] = self.unpanelled(memory, i)
-            found.append(tuple(a if a.ndim == 2 else a[:self.layer[i].n_out].copy() for a in arrays))
+            for j in range(len(arrays)):
+                if arrays[j].ndim == 1:
+                    arrays[j] = arrays[j][:self.layer[i].n_out].copy()
+            found.append(tuple(arrays))
         return found
 
     cdef cnp.ndarray unpanelled(self, Memory memory, int i):
@@ -173,20 +180,58 @@ cdef class Network:
         return W
 
     cdef void pack(self, Memory memory, pairs, bint running=False) except *:
+        """Write the arrays of all layers. Of a list all of them or, where memory ends, none; of another iterable those
+        of one layer at a time."""
         cdef int i
-        cdef ptrdiff_t panel, line = self.k.line
+        shapes = self.shapes(running)
+        if isinstance(pairs, list):  # what may fail comes first
+            whole = []
+            for arrays, shape in zip(pairs, shapes, strict=True):
+                whole.append(self.ready(arrays, shape))
+            pairs, shapes = whole, None
         remaining = iter(pairs)
+        cdef ptrdiff_t position = 0
         for i in range(self.n_layers):
             if self.layer[i].lines == 0:
                 continue
-            for view, array in zip(self.views(memory, i, running), next(remaining), strict=True):
-                if view.ndim == 1:
-                    view[:self.layer[i].n_out] = array
-                    continue
-                for panel in range(self.layer[i].panels):  # padding stays zero
-                    columns = array[:, panel * line:(panel + 1) * line]
-                    view[panel, :, :columns.shape[1]] = columns
-            view = array = columns = None  # before those of the next layer are made
+            arrays = next(remaining)
+            if shapes is not None:
+                arrays = self.ready(arrays, shapes[position])
+            self.pack_layer(memory, i, arrays)
+            arrays = None  # before those of the next layer are made
+            position += 1
+
+    cdef list ready(self, arrays, tuple shapes):
+        """The arrays of a layer as `pack_layer` reads them."""
+        cdef list found = [], given = []
+        for array in arrays:
+            array = np.ascontiguousarray(array, self.dtype)
+            found.append(array)
+            given.append(array.shape)
+        if given != list(shapes):
+            raise ValueError(f"arrays of the shapes {given}, not {list(shapes)}")
+        return found
+
+    cdef void pack_layer(self, Memory memory, int i, list arrays) noexcept:
+        """Needs no memory. Padding stays zero."""
+        cdef Layer *layer = &self.layer[i]
+        cdef ptrdiff_t item = self.k.itemsize_bytes, row_bytes = layer.n_out * item, row, at, n
+        cdef const char *data
+        cdef char *to
+        cdef int j
+        for j in range(len(arrays)):
+            data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[j])
+            if layer.kind == DENSE and j == 0:
+                for at in range(0, row_bytes, 64):
+                    n = min(<ptrdiff_t>64, row_bytes - at)
+                    to = memory.data + layer.w + at * layer.n_in
+                    for row in range(layer.n_in):
+                        memcpy(to + row * 64, data + row * row_bytes + at, n)
+                continue
+            to = memory.data + (layer.w if j == 0 else layer.b)
+            if j >= 2:
+                to = self.running.data + layer.running + (j - 2) * layer.panels * 64
+            memcpy(to, data, row_bytes)
 
     @property
     def step(self):
@@ -223,19 +268,27 @@ cdef class Network:
         """Go back to a snapshot. With its states also in the order of the epochs; without them, which spares a copy of
         them, or where a callback has chosen another optimizer, that starts afresh but for the number of steps, which
         schedules and masks follow: its present states may be what diverged."""
-        progress, optimizer = snapshot
-        self.params.owner[...] = self.kept["params"]
-        if self.running is not None:
-            self.running.owner[...] = self.kept["running"]
-        if optimizer != self.optimizer or not self.states.keys() <= self.kept.keys():
-            self.set_optimizer(self.optimizer, self.states)
-            self.progress.step = progress["step"]
-            if "average" in self.states:
-                (<Memory>self.states["average"]).owner[...] = self.kept.get("average", self.kept["params"])
-            return
-        self.progress = progress
-        for name, memory in self.states.items():
-            (<Memory>memory).owner[...] = self.kept[name]
+        cdef Progress then = snapshot[0]
+        cdef bint afresh = snapshot[1] != self.optimizer or not self.states.keys() <= self.kept.keys()
+        cdef Memory memory
+        sources = {"params": self.params, "running": self.running, **self.states}
+        cdef list pairs = []
+        for name, memory in sources.items():
+            if memory is not None:
+                source = self.kept.get("params" if name == "average" and "average" not in self.kept else name)
+                pairs.append((memory, source, afresh and name in self.states and name != "average"))
+        # From here on nothing needs memory.
+        for memory, source, is_zeroed in pairs:
+            if is_zeroed:
+                memset(memory.data, 0, memory.n_bytes)
+            else:
+                memcpy(memory.data, cnp.PyArray_DATA(<cnp.ndarray>source), memory.n_bytes)
+        if afresh:
+            then.batch, then.epoch = self.progress.batch, self.progress.epoch
+            then.begun, then.pending = self.progress.begun, 0
+            then.updates = self.progress.updates if "average" in self.states else 0
+            then.momentum_power = then.beta_2_power = then.schedule_power = then.schedule_product = 1
+        self.progress = then
 
     def is_finite(self):
         """Whether weights and optimizer states hold neither NaN nor infinity."""

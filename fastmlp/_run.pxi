@@ -195,6 +195,10 @@ cdef class Run:
                 self.plan.weight_block = self.weight_memory.data
             set_source(&self.plan.weights, self.network.k, weights)
 
+    def mapped(self):
+        """The bound arrays behind which a map of a file may lie."""
+        return mapped(self.x, self.targets, self.weights)
+
     def release(self):
         """Let go of the bound arrays."""
         self.x = self.targets = self.weights = self.subset = None

@@ -1,6 +1,7 @@
 """Checks of what users pass in. Every error names the value and the remedy; nothing has changed when one is raised."""
 
 import dataclasses
+import errno
 import inspect
 import math
 import numbers
@@ -189,6 +190,32 @@ def is_by_number(value: Any) -> bool:
     return has_items and not any(hasattr(value, name) for name in others)
 
 
+def still_whole(name: str, array: Array) -> None:
+    """Raise where the file behind an array is shorter than what is mapped of it: reading there ends the process."""
+    import mmap
+
+    start, path = 0, None
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap) and base.offset is not None:
+            start, path = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY, base.filename
+        base = base.base
+    base = base.obj if isinstance(base, memoryview) else base
+    if not isinstance(base, mmap.mmap):
+        return
+    try:
+        needed, size = start + len(base), base.size()
+    except (OSError, ValueError):  # no file, or one whose size it does not know
+        return
+    if size < needed:
+        raise OSError(
+            errno.EIO,
+            f"{name} is a map of a file that was cut: it has {size} bytes, and {needed} are mapped; write a new file "
+            "beside it and rename that, instead of writing into one that is being read",
+            *([] if path is None else [str(path)]),
+        )
+
+
 def numeric_array(name: str, value: Any) -> Array:
     """Any array-like of real numbers as an ndarray; no copy where it is one already."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
@@ -201,6 +228,8 @@ def numeric_array(name: str, value: Any) -> Array:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} is no array: {error}; give rows of equal length") from None
+    for mapped in _engine.mapped(array):
+        still_whole(name, mapped)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must hold real numbers, not {array.dtype} ({_example(array)}); convert it, numbers by "

@@ -261,6 +261,10 @@ class BatchRun:
     def start_epoch(self) -> None:
         """Each batch begins its own."""
 
+    def mapped(self) -> list[Array]:
+        """Batches are copies."""
+        return []
+
     def train(
         self, rates: Array, hyper: Any, shuffle: bool, seed: int, most_threads: int, seconds: float
     ) -> tuple[Array, Array]:

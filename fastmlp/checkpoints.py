@@ -237,8 +237,6 @@ class CSVLogger(Callback):
         if kept < len(lines):
             with files.replacing(target) as temporary, open(temporary, "x", newline="", encoding="utf-8") as file:
                 file.writelines(lines[:kept])
-                file.flush()
-                os.fsync(file.fileno())
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Write a line; before the first one the names."""

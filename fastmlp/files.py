@@ -30,6 +30,13 @@ FORMAT = 2
 # In names of temporary files: who writes them. After a restart of a container numbers of processes come again.
 _HOST, _PROCESS = f"{zlib.crc32(platform.node().encode()):08x}", secrets.token_hex(4)
 
+# What safetensors calls the dtypes of NumPy that it has.
+TENSOR_TYPES = {
+    name: ("BOOL" if name == "bool" else name[0].upper() + name.strip("abcdefghijklmnopqrstuvwxyz"))
+    for name in ("bool", "uint8", "int8", "uint16", "int16", "float16", "uint32", "int32", "float32", "uint64", "int64",
+                 "float64")
+}  # fmt: skip
+
 # Those of fastmlp, none that a user has derived.
 LAYERS = {kind.__name__: kind for kind in layers.Layer.__subclasses__() if kind.__module__ == layers.__name__}
 INITIALIZERS = {kind.__name__: kind for kind in {type(initializer) for initializer in initializers.BY_NAME.values()}}
@@ -48,8 +55,6 @@ def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> Non
     notes : mapping of str to str, optional
         Kept beside the description, for `notes` to read; `load` does not look at them.
     """
-    from safetensors.numpy import save as to_bytes
-
     target = writable(path)
     state = model.__getstate__()
     if "weights" not in state:
@@ -78,18 +83,44 @@ def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> Non
         "training": {name: training[name] for name in ("optimizer", "step", "updates", "pending", "epoch")}
         | {"powers": [power.hex() for power in training["powers"]]},
     }
-    content = to_bytes(tensors, metadata={**(notes or {}), "fastmlp": json.dumps(described)})
+    header, arrays = _laid_out(tensors, {**(notes or {}), "fastmlp": json.dumps(described)})
     with replacing(target) as temporary, open(temporary, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        file.write(header)
+        for array in arrays:
+            file.write(array)
+
+
+def _laid_out(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> tuple[bytes, list[Any]]:
+    """The beginning of a safetensors file, and the bytes of its tensors in their order.
+
+    Not by the package safetensors, which needs the whole file in memory once more, and ends the process where there is
+    none.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    arrays, at = [], 0
+    for name, array in sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        if array.dtype.name not in TENSOR_TYPES:
+            raise TypeError(f"{name} is an array of {array.dtype}, which a model file cannot hold; give floats")
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+        header[name] = {
+            "dtype": TENSOR_TYPES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [at, at + little.size],
+        }
+        arrays.append(little)
+        at += little.size
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text, arrays
 
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A path beside the target to write to, renamed to it in the end, or removed where that fails.
 
-    What a process that was killed meanwhile left is removed first.
+    What a process that was killed meanwhile left is removed first. The new file is on the disk before it gets its name,
+    and the name before this returns: should the power fail, the old file or the new one is there. Errors name the
+    target.
     """
     _remove_leftovers(target)
     temporary = target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp")
@@ -97,9 +128,24 @@ def replacing(target: Path) -> Iterator[Path]:
         yield temporary
         if target.exists():
             shutil.copymode(target, temporary)
+        _to_disk(temporary)
         os.replace(temporary, target)
+        with contextlib.suppress(OSError):  # a file system, or Windows, that cannot do so with a folder
+            _to_disk(target.parent)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary)):  # of a full disk it is None
+            error.filename, error.filename2 = str(target), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)  # is there only after a failure
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove_leftovers(target: Path) -> None:
@@ -149,6 +195,8 @@ def writable(path: Any) -> Path:
         raise OSError(errno.EINVAL, "not a regular file; a model is saved to one", str(path))
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "cannot write into the folder", str(target.parent))
     return target
 
 

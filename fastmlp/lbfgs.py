@@ -58,10 +58,12 @@ class Objective:
         Built.
     run : _engine.Run
         Bound to all samples.
+    maps : training.Maps
     """
 
-    def __init__(self, model: "Model", run: Any) -> None:
+    def __init__(self, model: "Model", run: Any, maps: training.Maps) -> None:
         self.network, self.run, self.right = run.network, run, 0
+        self.maps = maps
         self.trained = [
             [found and getattr(layer, "trainable", True) for found in layer.has_gradient] for layer in model._weighted
         ]
@@ -78,6 +80,7 @@ class Objective:
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Loss and gradient; _StopError where the loss is not finite."""
+        self.maps.check()
         with np.errstate(over="ignore"):
             self.set(theta)
         loss, self.right, gradients = self.run.gradients()
@@ -107,7 +110,8 @@ def fit(
     from scipy.optimize import minimize
 
     history = History()
-    objective = Objective(model, run)
+    maps = training.Maps(run, validation)
+    objective = Objective(model, run, maps)
     training.begin(model, validation)
     model._kept = None
     logs: dict[str, float] = {}
@@ -117,6 +121,7 @@ def fit(
         logs = model._logs(objective.accept(theta), objective.right, n_samples)
         epoch = len(history.epoch)
         hooks.call("on_epoch_begin", epoch, {})
+        maps.check()
         training.end_epoch(model, hooks, history, epoch, logs, validation)
         if not _flat.same(objective.network.get_weights(), objective.best):
             raise ValueError(
@@ -145,7 +150,7 @@ def fit(
         history.stopped = "interrupted"
     finally:
         objective.network.set_weights(objective.best)
-        hooks.call("on_train_end", logs)
+        hooks.end(logs)
     if history.stopped != "interrupted":
         hooks.keep(len(history.epoch), finished=True)
     return history

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp import _engine
 from fastmlp._callback import Logs
 from fastmlp._hooks import Hooks
-from fastmlp._validation import Array
+from fastmlp._validation import Array, still_whole
 from fastmlp.history import DivergedError, History
 from fastmlp.losses import Custom
 from fastmlp.schedules import Schedule
@@ -55,6 +56,7 @@ def fit(
     """
     history = model.history.before(initial_epoch)
     pace = Pace(run, batch_size)
+    maps = Maps(run, validation)
     steps = recorded.steps
     by_epoch = bool(hooks.callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
     run.start_epoch()
@@ -71,7 +73,7 @@ def fit(
             hooks.call("on_epoch_begin", epoch, {})
             many = 1 if by_epoch or steps is None else max(1, min(epochs - epoch, pace.steps // steps))
             try:
-                train_epochs(model, run, many, shuffle, hooks, pace, recorded, history)
+                train_epochs(model, run, many, shuffle, hooks, pace, recorded, history, maps)
             except DivergedError:
                 if many == 1:
                     history.stopped = "diverged"
@@ -85,6 +87,7 @@ def fit(
                 columns["learning_rate"] = rates[length - 1 :: length].tolist()
             if by_epoch:
                 logs = {name: values[0] for name, values in columns.items()}
+                maps.check()
                 end_epoch(model, hooks, history, epoch, logs, validation)
             else:
                 history.extend(range(epoch, epoch + many), columns)
@@ -95,7 +98,7 @@ def fit(
     except KeyboardInterrupt:
         history.stopped = "interrupted"
     finally:
-        hooks.call("on_train_end", logs)
+        hooks.end(logs)
     if history.stopped != "interrupted":
         hooks.keep(epoch, finished=True)
     return history
@@ -148,6 +151,7 @@ def train_epochs(
     pace: "Pace",
     recorded: "Steps",
     history: History,
+    maps: "Maps",
 ) -> None:
     """Train `many` epochs into `recorded`; where the loss diverges, go back to the weights before them and say so."""
     network = run.network
@@ -155,7 +159,7 @@ def train_epochs(
     recorded.clear()
     total = math.inf if recorded.steps is None else recorded.steps * many
     try:
-        train_steps(model, run, total, shuffle, hooks, pace, recorded, history)
+        train_steps(model, run, total, shuffle, hooks, pace, recorded, history, maps)
         if not network.is_finite():  # the last update has no next step whose loss would tell
             raise diverged(model, network.step, model.optimizer.rate(network.step - 1), history)
     except DivergedError:
@@ -176,12 +180,14 @@ def train_steps(
     pace: "Pace",
     recorded: "Steps",
     history: History,
+    maps: "Maps",
 ) -> None:
     """The steps of some epochs, chunk by chunk."""
     network = run.network
     while recorded.n < total:
         chunk, threads = pace.next(total - recorded.n)
         hooks.call("on_train_batch_begin", recorded.n, {})
+        maps.check()
         rates = model.optimizer.rates(network.step, chunk)
         began = time.perf_counter()
         losses, right = run.train(rates, model.optimizer.hyper(), shuffle, model.seed, threads, 2 * CHUNK_SECONDS)
@@ -208,6 +214,21 @@ def diverged(model: "Model", step: int, rate: float, history: History) -> Diverg
             if not size <= largest:  # NaN is more than all numbers
                 layer, largest = i, float(size) if np.isfinite(size) else np.inf
     return DivergedError(int(step), rate, history, layer, largest)
+
+
+class Maps:
+    """The maps of files that a training reads: looked at before each chunk of steps and each validation, since a file
+    that somebody cuts meanwhile ends the process where it is read. What is cut within a chunk does so still."""
+
+    def __init__(self, run: Any, validation: tuple[Array, ...] | None) -> None:
+        self.arrays = [("X, y or sample_weight", array) for array in run.mapped()]
+        for array in _engine.mapped(*validation) if validation is not None else ():
+            self.arrays.append(("validation_data", array))
+
+    def check(self) -> None:
+        """OSError where one of the files is too short."""
+        for name, array in self.arrays:
+            still_whole(name, array)
 
 
 class Pace:

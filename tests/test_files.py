@@ -301,6 +301,125 @@ def test_a_truncated_file(length, saved):
     refused(path)
 
 
+@pytest.fixture
+def small(path):
+    """A model of one layer and the path of its file."""
+    model = fm.Model([fm.Dense(2)], "mean_squared_error", fm.SGD(0.1, momentum=0.9), n_inputs=3)
+    model.train_on_batch(np.ones((2, 3)), np.ones((2, 2)))
+    model.save(path)
+    return model, path
+
+
+def loads(path):
+    """The model in a file; None where that is refused by a ValueError that names it. Nothing else may happen."""
+    try:
+        return fm.load(path)
+    except ValueError as error:
+        if type(error) is not ValueError or str(path) not in str(error):
+            raise
+        return None
+
+
+def test_every_length_of_a_file(small):
+    _, path = small
+    content = path.read_bytes()
+    tracemalloc.start()
+    try:
+        for length in range(len(content)):
+            path.write_bytes(content[:length])
+            assert loads(path) is None
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_every_bit_of_a_file(small):
+    """Of its header a flipped bit gives an error, or a model that another file could hold, too; of a number an error,
+    or that number."""
+    model, path = small
+    content = path.read_bytes()
+    size = 8 + int.from_bytes(content[:8], "little")
+    refusals = 0
+    tracemalloc.start()
+    try:
+        for bit in range(8 * len(content)):
+            damaged = bytearray(content)
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            found = loads(path)
+            refusals += found is None
+            if found is not None and bit >= 8 * size:
+                changed = zip(b"".join(bits(found)[0]), b"".join(bits(model)[0]), strict=True)
+                assert [(a ^ b).bit_count() for a, b in changed if a != b] == [1]
+        assert tracemalloc.get_traced_memory()[1] < 16e6
+    finally:
+        tracemalloc.stop()
+    assert refusals > 4 * size
+
+
+def raw(header, body=b""):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(header)) + header + body
+
+
+ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+METADATA = {"fastmlp": json.dumps({"format": files.FORMAT})}
+HOSTILE = {
+    "a header of 99 MB that is not there": struct.pack("<Q", 99_000_000) + b"{}" + bytes(100),
+    "a header of 2^63 bytes": struct.pack("<Q", 2**63) + b"{}" + bytes(100),
+    "offsets behind the end": raw({"__metadata__": METADATA, "x": {**ENTRY, "data_offsets": [8, 16]}}, bytes(8)),
+    "offsets of 2^60": raw({"__metadata__": METADATA, "x": {**ENTRY, "data_offsets": [2**60, 2**60 + 8]}}, bytes(8)),
+    "negative offsets": raw({"__metadata__": METADATA, "x": {**ENTRY, "data_offsets": [-8, 0]}}, bytes(8)),
+    "offsets turned round": raw({"__metadata__": METADATA, "x": {**ENTRY, "data_offsets": [8, 0]}}, bytes(8)),
+    "overlapping tensors": raw(
+        {"__metadata__": METADATA, "x": ENTRY, "y": {**ENTRY, "data_offsets": [4, 12]}}, bytes(12)
+    ),
+    "the same bytes twice": raw({"__metadata__": METADATA, "x": ENTRY, "y": ENTRY}, bytes(8)),
+    "a gap": raw({"__metadata__": METADATA, "x": ENTRY, "y": {**ENTRY, "data_offsets": [16, 24]}}, bytes(24)),
+    "a shape beyond 64 bits": raw({"__metadata__": METADATA, "x": {**ENTRY, "shape": [2**40, 2**40]}}, bytes(8)),
+    "a huge shape of nothing": raw(
+        {"__metadata__": METADATA, "x": {**ENTRY, "shape": [2**62, 0], "data_offsets": [0, 0]}}
+    ),
+    "a shape of text": raw({"__metadata__": METADATA, "x": {**ENTRY, "shape": ["2"]}}, bytes(8)),
+    "a shape that does not fit": raw({"__metadata__": METADATA, "x": {**ENTRY, "shape": [3]}}, bytes(8)),
+    "an unknown dtype": raw({"__metadata__": METADATA, "x": {**ENTRY, "dtype": "object"}}, bytes(8)),
+    "a tensor of None": raw({"__metadata__": METADATA, "x": None}),
+    "a key twice": raw(b'{"__metadata__":{"fastmlp":"{}"},"__metadata__":{"fastmlp":"{\\"format\\":1}"}}'),
+    "metadata of numbers": raw({"__metadata__": {"fastmlp": 3}}),
+    "metadata of a list": raw({"__metadata__": ["fastmlp"]}),
+    "a header 100,000 deep": raw(b'{"x":' * 100_000 + b"1" + b"}" * 100_000),
+    "lists 100,000 deep": raw(b'{"__metadata__":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "no UTF-8": raw(b'{"__metadata__":{"fastmlp":"\xff\xfe"}}'),
+    "half a surrogate": raw(b'{"__metadata__":{"fastmlp":"\\ud800"}}'),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_header(kind, path):
+    path.write_bytes(HOSTILE[kind])
+    refused(path)
+
+
+def test_the_file_is_what_the_package_safetensors_writes(saved):
+    """Byte by byte, and it reads arrays of every dtype that a callback may keep."""
+    _, path = saved
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + size])["__metadata__"]
+    assert write_tensors(read_tensors(content), metadata) == content
+    rng = np.random.default_rng(0)
+    tensors = {name: (100 * rng.random((3, 5))).astype(name) for name in files.TENSOR_TYPES}
+    tensors |= {"none": np.empty((0, 2)), "scalar": np.ones(()), "big-endian": np.arange(3, dtype=">f4"),
+                "columns first": np.asfortranarray(rng.random((4, 3))), "strided": rng.random((8, 3))[::2]}  # fmt: skip
+    header, arrays = files._laid_out(tensors, {"a": '"é\n'})
+    found = read_tensors(header + b"".join(array.tobytes() for array in arrays))
+    assert {name: (a.dtype, a.shape, a.tolist()) for name, a in found.items()} == {
+        name: (a.dtype.newbyteorder("="), a.shape, a.tolist()) for name, a in tensors.items()
+    }
+    with pytest.raises(TypeError, match="complex128"):
+        files._laid_out({"x": np.zeros(2, complex)}, {})
+
+
 def test_a_file_with_something_behind_it(saved):
     _, path = saved
     path.write_bytes(path.read_bytes() + b"\0")
@@ -415,6 +534,19 @@ CHANGES = {
     "a bad seed": lambda d: d.update(seed=2**64),
     "a seed of None": lambda d: d.update(seed=None),
     "no seed": lambda d: d.pop("seed"),
+    "layers without end": lambda d: d.update(layers=100_000 * d["layers"][:1]),
+    "2^31 threads": lambda d: d.update(n_threads=2**31),
+    "threads of text": lambda d: d.update(n_threads="2"),
+    "a huge width that fits in nothing": lambda d: (d["layers"][0].update(units=2**30), d.update(n_inputs=2**30)),
+    "infinite epsilon": lambda d: d["optimizer"].update(epsilon=float("inf")),
+    "NaN as a rate": lambda d: d["optimizer"].update(learning_rate=float("nan")),
+    "a rate of text": lambda d: d["optimizer"].update(learning_rate="fast"),
+    "an optimizer of 3": lambda d: d.update(optimizer=3),
+    "a loss of None": lambda d: d.update(loss=None),
+    "a name that is a list": lambda d: d["loss"].update(name=["x"]),
+    "an attribute of Python's": lambda d: d["layers"][0].update({"__class__": "os.system"}),
+    "a module as a layer": lambda d: d["layers"][0].update(layer="os.system"),
+    "a schedule of nothing": lambda d: d["optimizer"].update(learning_rate={"name": "eval"}),
     "a thousand threads": lambda d: d.update(n_threads=10**6),
     "no training": lambda d: d.pop("training"),
     "training of None": lambda d: d.update(training=None),
