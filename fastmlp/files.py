@@ -132,12 +132,12 @@ def replacing(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
         with contextlib.suppress(OSError):  # a file system, or Windows, that cannot do so with a folder
             _to_disk(target.parent)
-    except OSError as error:
-        if error.errno is not None and error.filename in (None, str(temporary)):  # of a full disk it is None
-            error.filename, error.filename2 = str(target), None
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(target), None  # of a full disk it is None
         raise
-    finally:
-        temporary.unlink(missing_ok=True)  # is there only after a failure
 
 
 def _to_disk(path: Path) -> None:

@@ -401,6 +401,10 @@ def batches():
             yield X[512 * i:512 * (i + 1)], y[512 * i:512 * (i + 1)]
 
 
+def buffer():
+    return np.frombuffer(X._mmap, np.float32).reshape(-1, 64)
+
+
 def after_cut(work):
     work()
     cut()
@@ -418,7 +422,7 @@ try:
         "batches": lambda: model.fit(batches(), steps_per_epoch=8, **options | {"epochs": 60}),
         "a batch": lambda: after_cut(lambda: model.train_on_batch(X[4000:4032], y[:32])),
         "a view": lambda: after_cut(lambda: model.build(64).predict(np.asarray(X)[::2])),
-        "a buffer": lambda: after_cut(lambda: model.build(64).predict(np.frombuffer(X._mmap, np.float32).reshape(-1, 64))),
+        "a buffer": lambda: after_cut(lambda: model.build(64).predict(buffer())),
     }[kind]()
 except OSError as error:
     print("OSError:", error)

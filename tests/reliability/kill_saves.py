@@ -87,6 +87,8 @@ def main():
             if child.stdout.readline() != b"ready\n":
                 wrong.append(f"kill {kill}: the next training did not begin, exit code {child.wait()}")
                 break
+            while not found and not (folder / "model").exists() and child.poll() is None:
+                time.sleep(0.01)  # there must be a file that could be lost
             time.sleep(rng.uniform(0, given.seconds))
             child.send_signal(signal.SIGKILL)
             if child.wait() != -signal.SIGKILL:
@@ -106,7 +108,7 @@ def main():
                 elif found:
                     wrong.append(f"kill {kill}: {file} is gone")
         if not found:
-            sys.exit("no file was written before a kill: give more --kills, or --seconds")
+            sys.exit("\n".join(wrong) or "give at least one of --kills")
         for file in ("checkpoint", "model"):
             fm.load(folder / file).save(folder / file)
         if temporary(folder):
