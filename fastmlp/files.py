@@ -221,7 +221,10 @@ def load(path: Any, loss: Any = None) -> Model:
     try:
         with safe_open(path, framework="numpy") as file:
             described = _description(path, file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            try:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            except ValueError as error:  # NumPy's, of a shape
+                raise TypeError(str(error)) from None
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from None
     except (TypeError, AttributeError) as error:  # a dtype that NumPy has not; safetensors 0.4 raises the second

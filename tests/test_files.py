@@ -534,7 +534,7 @@ CHANGES = {
     "a bad seed": lambda d: d.update(seed=2**64),
     "a seed of None": lambda d: d.update(seed=None),
     "no seed": lambda d: d.pop("seed"),
-    "layers without end": lambda d: d.update(layers=100_000 * d["layers"][:1]),
+    "ten thousand layers": lambda d: d.update(layers=10_000 * d["layers"][:1]),
     "2^31 threads": lambda d: d.update(n_threads=2**31),
     "threads of text": lambda d: d.update(n_threads="2"),
     "a huge width that fits in nothing": lambda d: (d["layers"][0].update(units=2**30), d.update(n_inputs=2**30)),
