@@ -723,32 +723,24 @@ def test_an_unbuilt_model_can_be_copied():
 
 
 def interrupted(call, after=0.3):
-    """What a call returns that gets a SIGINT, None where it raises KeyboardInterrupt, and the seconds from that on."""
-    sent = []
-
-    def send():
-        sent.append(time.perf_counter())
-        signal.raise_signal(signal.SIGINT)
-
-    timer = threading.Timer(after, send)
+    """What a call returns that gets a SIGINT, None where it raises KeyboardInterrupt."""
+    timer = threading.Timer(after, signal.raise_signal, [signal.SIGINT])
     timer.start()
     try:
-        try:
-            result = call()
-        except KeyboardInterrupt:
-            result = None
-        return result, time.perf_counter() - sent[0]
+        return call()
+    except KeyboardInterrupt:
+        return None
     finally:
         timer.join()
 
 
 def test_ctrl_c_is_answered_and_the_model_goes_on(slow):
     model, X, t = slow
+    model.fit(X[:100], t[:100], verbose=0)  # which imports what the next one needs
     diary = Diary()
     for options in ({"callbacks": [diary]}, {"batch_size": 128}):
-        history, seconds = interrupted(lambda options=options: model.fit(X, t, verbose=0, **options))
-        assert seconds < 1
-        assert history.epoch == []
+        history = interrupted(lambda options=options: model.fit(X, t, verbose=0, **options))
+        assert history.epoch == []  # answered within the epoch
         assert history.stopped == "interrupted"
         assert repr(history) == "<fastmlp.History: 0 epochs (interrupted)>"
     assert diary.pages[-1][1] == "train end"
@@ -770,7 +762,7 @@ def test_ctrl_c_keeps_the_epochs_so_far(callbacks):
     """The model is where the history says, or in the epoch after it."""
     X, y = data(600)
     model = classifier(fm.SGD(0.01))
-    history, _ = interrupted(lambda: model.fit(X, y, batch_size=60, epochs=10**9, callbacks=callbacks, verbose=0))
+    history = interrupted(lambda: model.fit(X, y, batch_size=60, epochs=10**9, callbacks=callbacks, verbose=0))
     assert history.stopped == "interrupted"
     assert history.epoch == list(range(len(history.epoch)))
     assert len(history["loss"]) == len(history.epoch) > 0
@@ -783,9 +775,7 @@ def test_ctrl_c_keeps_the_epochs_so_far(callbacks):
 def test_ctrl_c_outside_of_training_is_raised(slow):
     model, X, _ = slow
     model.build(256)
-    result, seconds = interrupted(lambda: model.predict(X))
-    assert result is None
-    assert seconds < 1
+    assert interrupted(lambda: model.predict(X)) is None  # answered within the call
 
 
 def test_ctrl_c_after_an_update_that_is_not_finite_goes_back_to_the_epoch_before():
@@ -835,26 +825,24 @@ def test_a_second_ctrl_c_while_callbacks_end_is_raised():
 def test_the_gil_is_free_while_training(slow):
     _, X, t = slow
     done = threading.Event()
-    longest = [0.0]
+    turns = 0
 
     def count():
-        last = time.perf_counter()
+        nonlocal turns
         while not done.is_set():
             time.sleep(0.001)
-            now = time.perf_counter()
-            longest[0], last = max(longest[0], now - last), now
+            turns += 1
 
     step = fm.Model([fm.Dense(1024, "tanh"), fm.Dense(1024, "tanh"), fm.Dense(1)], optimizer=fm.SGD(0.0), n_threads=1)
     step.train_on_batch(X[:2], t[:2])
     thread = threading.Thread(target=count)
     thread.start()
-    began = time.perf_counter()
-    step.train_on_batch(X[:20_000], t[:20_000])  # one call into the engine
-    seconds = time.perf_counter() - began
+    before = turns
+    step.train_on_batch(X[:20_000], t[:20_000])  # one call into the engine, of half a second
+    during = turns - before
     done.set()
     thread.join()
-    assert seconds > 0.3
-    assert longest[0] < seconds / 2
+    assert during >= 5  # with the GIL none, but for one before the call and one behind it
 
 
 def test_one_thread_at_a_time_trains_a_model(slow):
@@ -1040,20 +1028,17 @@ def test_subnormal_numbers_of_others_are_untouched(n_threads):
     assert libm.fegetround() == rounding
 
 
-def test_subnormal_weights_do_not_slow_training_down():
-    """Flushed to zero: they would cost a hundred times the time of others."""
-    model = fm.Model([fm.Dense(64)], optimizer=fm.SGD(0.0), n_inputs=64, n_threads=1)
-    X = np.ones((512, 64), np.float32)
-    seconds = []
-    for value in (1e-3, 1e-41):
-        model.weights = [(np.full((64, 64), value), np.zeros(64))]
-        best = []
-        for _ in range(5):
-            began = time.perf_counter()
-            model.fit(X, np.zeros((512, 64), np.float32), batch_size=512, epochs=20, shuffle=False, verbose=0)
-            best.append(time.perf_counter() - began)
-        seconds.append(min(best))
-    assert seconds[1] < 5 * seconds[0]
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_subnormal_weights_are_taken_for_zero(n_threads):
+    """In training, evaluation, prediction and derivatives: they would cost a hundred times the time of others."""
+    model = fm.Model([fm.Dense(64)], optimizer=fm.SGD(0.0), n_inputs=64, n_threads=n_threads)
+    X, t = np.full((512, 64), 1e30, np.float32), np.zeros((512, 64), np.float32)
+    model.weights = [(np.full((64, 64), 1e-41), np.zeros(64))]
+    assert model.fit(X, t, batch_size=512, shuffle=False, verbose=0)["loss"] == [0]
+    assert model.train_on_batch(X, t) == 0
+    assert model.evaluate(X, t)["loss"] == 0
+    assert not model.predict(X).any()
+    assert not model.jvp(X, np.ones_like(X))[1].any()
 
 
 def test_floating_point_flags_raise_no_warnings():
