@@ -116,6 +116,20 @@ def test_training_is_the_twins(stack, batch_size, n_threads):
     np.testing.assert_allclose(model.predict(X), twin.predict(X, "softmax"), rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_blocks_of_rows_are_the_twins(stack, n_threads):
+    """A batch of several blocks: masks, statistics and gradients go on from one to the next."""
+    X, y = data(300)
+    model = model_of(stack, optimizer=fm.SGD(0.1), n_threads=n_threads)
+    twin = twin_of(model)
+    twin.set_optimizer("sgd")
+    model.fit(X, y, 200, 2, shuffle=False, verbose=0)
+    twin.fit(X, y, 200, np.full(4, 0.1), model.optimizer.hyper())
+    for i, (found, expected) in enumerate(zip(model.weights, arrays_of(twin), strict=True)):
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9, err_msg=f"layer {i}")
+
+
 def test_gradients_are_slopes(stack):
     X, y = data(20)
     result = fm.gradcheck.check(model_of(stack), X, y, max_entries=20)

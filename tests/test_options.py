@@ -353,3 +353,21 @@ def test_bad_values_of_layers_are_refused(options):
 def test_bad_types_of_layers_are_refused(options):
     with pytest.raises(TypeError, match=next(iter(options))):
         fm.Dense(3, **options)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "first", "second"),
+    [(fm.Adam(), 0.1, 0.001), (fm.Adam(amsgrad=True), 0.1, 0.001), (fm.Nadam(), 0.1, 0.001),
+     (fm.RMSprop(rho=0.9, centered=True), 0.1, 0.1)], ids=["adam", "amsgrad", "nadam", "rmsprop"],
+)  # fmt: skip
+def test_states_are_what_their_names_say(optimizer, first, second):
+    """A file names them, and another library may read it."""
+    X, y = data(20)
+    model = model_of(optimizer, n_threads=1)
+    gradients = model.loss_and_gradients(X, y)[1]
+    model.train_on_batch(X, y)
+    states = model._network.get_state()["states"]
+    for i, arrays in enumerate(gradients):
+        for j, g in enumerate(arrays):
+            np.testing.assert_allclose(states["m"][i][j], first * g, rtol=1e-9, atol=1e-15)
+            np.testing.assert_allclose(states["v"][i][j], second * g**2, rtol=1e-9, atol=1e-15)

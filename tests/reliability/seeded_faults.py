@@ -29,7 +29,13 @@ ROOT = Path(__file__).resolve().parents[2]
 BITS = ["tests/test_same_bits.py::test_threads_do_not_change_a_bit"]
 LAYERS_TWIN = ["tests/test_layers.py::test_training_is_the_twins"]
 OPTIONS_TWIN = ["tests/test_options.py::test_training_is_the_twins"]
-ENGINE = ["tests/test_engine.py", "tests/test_options.py"]
+BLOCKS_TWIN = ["tests/test_layers.py::test_blocks_of_rows_are_the_twins"]
+STEP_TWIN = ["tests/test_engine.py::test_training_is_the_twins_at_every_batch_size"]
+GRADIENTS_TWIN = ["tests/test_engine.py::test_gradients_are_the_twins"]
+PREDICT_TWIN = ["tests/test_engine.py::test_predictions_are_the_twins"]
+EVALUATE_TWIN = ["tests/test_engine.py::test_evaluation_is_the_twins"]
+OPTIMIZERS_TWIN = ["tests/test_engine.py::test_training_is_the_twins_with_every_optimizer"]
+STATES = ["tests/test_options.py::test_states_are_what_their_names_say"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +68,7 @@ FAULTS = [
           "MIN(LINE, n_in - k), x, 1, LINE, w, w_stride);", ["tests/test_dense.py"]),
     Fault("input gradient: not times the derivative", DENSE,
           "v_store(to, multiply ? acc.a[i][j][v] * v_load(to) : acc.a[i][j][v]);", "v_store(to, acc.a[i][j][v]);",
-          ["tests/test_dense.py", *ENGINE]),
+          ["tests/test_dense.py", *STEP_TWIN]),
     Fault("weight gradient: every block of rows lacks its last", DENSE,
           "tile_accumulate(M, N, &acc, MIN(rows, block_rows), x, 1, LINE, dz, dz_stride);",
           "tile_accumulate(M, N, &acc, MIN(rows, block_rows) - (rows > block_rows), x, 1, LINE, dz, dz_stride);",
@@ -70,10 +76,10 @@ FAULTS = [
     Fault("weight gradient: accumulators begin with what was there", DENSE,
           "acc.a[i][j][v] = v_zero();\n    for (; rows",
           "acc.a[i][j][v] = v_load(dw + j * dw_stride + i * LINE + v * LANES);\n"
-          "    for (; rows", ["tests/test_dense.py", *ENGINE]),
+          "    for (; rows", ["tests/test_dense.py", *STEP_TWIN]),
     Fault("bias gradient: the last block is taken for a whole one", DENSE, "r < MIN(left, block_rows); r++)\n"
           "                UNROLL (int v = 0; v < VECS; v++) sum[v] += ", "r < block_rows; r++)\n"
-          "                UNROLL (int v = 0; v < VECS; v++) sum[v] += ", ["tests/test_dense.py", *ENGINE]),
+          "                UNROLL (int v = 0; v < VECS; v++) sum[v] += ", ["tests/test_dense.py", *STEP_TWIN]),
     Fault("transpose: padding keeps what was there", DENSE, "if (lines < LINE) memset", "if (0) memset",
           ["tests/test_dense.py"]),
     # ---- rows ----
@@ -88,7 +94,7 @@ FAULTS = [
           "for (; i < n - 1; i++)\n        if (!(least", ["tests/test_rows.py", "tests/test_arrays.py"]),
     # ---- losses ----
     Fault("cross-entropy: rows are not scaled", LOSS, "losses[r] = scale * (log_sum[r] + losses[r]);",
-          "losses[r] = log_sum[r] + losses[r] + 0 * scale;", ["tests/test_losses.py", *ENGINE]),
+          "losses[r] = log_sum[r] + losses[r] + 0 * scale;", ["tests/test_losses.py", *STEP_TWIN]),
     Fault("cross-entropy: the gradient of the label is 1 too large", LOSS, "dscores[at] -= gradient_scale;",
           "dscores[at] -= 0;", ["tests/test_losses.py"]),
     Fault("focal: the loss is not scaled", LOSS, "losses[r] = row_scale * v_line_sum(sum);",
@@ -108,7 +114,7 @@ FAULTS = [
           "    const vec direction = sign_(v_fma(h->momentum, *m, h->one_minus_momentum * g));\n",
           ["tests/test_optimizers.py"]),
     Fault("clipped by the other sign", OPT, "v_copysign(limit, g_i), g_i)", "limit, g_i)", ["tests/test_optimizers.py",
-          *ENGINE]),
+          *OPTIONS_TWIN]),
     Fault("weight decay without the rate", OPT, "1 - hyper->rate * hyper->weight_decay", "1 - hyper->weight_decay",
           ["tests/test_optimizers.py"]),
     # ---- layers and random numbers ----
@@ -120,7 +126,7 @@ FAULTS = [
     Fault("dropout: every step draws the same mask", LAYERS, "c[2] = (words){0} + (uint32_t)mask->step;",
           "c[2] = (words){0};", ["tests/test_layer_kernels.py"]),
     Fault("dropout: blocks of rows draw the same mask", STEP, "p.k.dropout(rows, batch_row, panel",
-          "p.k.dropout(rows, 0, panel", ["tests/test_layers.py", "tests/test_same_bits.py"]),
+          "p.k.dropout(rows, 0, panel", BLOCKS_TWIN),
     Fault("shuffle: every epoch draws the same order", "csrc/random.c", ".key = {seed, stream}", ".key = {seed, 0}",
           ["tests/test_random.py"]),
     Fault("shuffle: the last position never stays", "csrc/random.c", "(uint64_t)(i + 1)) >> 64", "(uint64_t)i) >> 64",
@@ -132,53 +138,53 @@ FAULTS = [
           "strlen(isa) > 8 || strcmp(implementations[i].isa, isa) == 0", ["tests/test_dispatch.py"]),
     # ---- the engine ----
     Fault("the last batch is divided by the rows of a whole one", STEP, "gradient_scale = p.row_scale / rows",
-          "gradient_scale = p.row_scale / p.batch_rows", ENGINE),
+          "gradient_scale = p.row_scale / p.batch_rows", STEP_TWIN),
     Fault("the last batch begins a row too early", STEP, "first_row = now.batch * p.batch_rows",
-          "first_row = min(now.batch * p.batch_rows, p.n_samples - p.batch_rows)", ENGINE),
+          "first_row = min(now.batch * p.batch_rows, p.n_samples - p.batch_rows)", STEP_TWIN),
     Fault("the next epoch has the order of the last", STEP, "fm_shuffle(p.n_samples, p.seed, now.epoch, p.index)",
-          "fm_shuffle(p.n_samples, p.seed, now.epoch // 2, p.index)", ENGINE),
+          "fm_shuffle(p.n_samples, p.seed, now.epoch // 2, p.index)", STEP_TWIN),
     Fault("an optimizer's states in the wrong order", STEP, "states[s] = p.states[s] + offset_bytes",
           "states[s] = p.states[p.n_states - 1 - s] + offset_bytes",
-          ["tests/test_engine.py", "tests/test_optimizers.py", "tests/test_files.py"]),
+          STATES),
     Fault("accumulated gradients are not forgotten", STEP,
           "apply(p, offset, n, p.gradients + offset, h)\n                    if p.adds:",
           "apply(p, offset, n, p.gradients + offset, h)\n                    if p.adds and n == 0:",
-          ["tests/test_options.py"]),
+          OPTIONS_TWIN),
     Fault("the gradient of an l2 penalty is halved", STEP, "own.l2 += 2 * layer.l2", "own.l2 += layer.l2",
-          ["tests/test_options.py"]),
+          OPTIONS_TWIN),
     Fault("biases of frozen layers move", STEP, "if layer.frozen and p.update != NULL:\n        return",
-          "if False:\n        return", ["tests/test_layers.py", "tests/test_options.py"]),
+          "if False:\n        return", LAYERS_TWIN),
     Fault("the moving average follows from its zero", STEP, "0 if first else p.average_momentum",
-          "p.average_momentum", ["tests/test_options.py"]),
+          "p.average_momentum", OPTIONS_TWIN),
     Fault("a skip's gradient lacks the derivative", STEP, "if p.has_add and multiply:", "if False:",
-          ["tests/test_layers.py"]),
+          LAYERS_TWIN),
     Fault("running mean from the running variance", STEP,
           "layer.momentum, layer.statistics + panel * 64,\n", "layer.momentum, layer.statistics + next + panel * 64,\n",
-          ["tests/test_layers.py"]),
+          LAYERS_TWIN),
     Fault("beta_1's power stays 1", STEP, "now.momentum_power *= hyper.momentum\n", "now.momentum_power *= 1\n",
-          ["tests/test_engine.py"]),
+          OPTIMIZERS_TWIN),
     Fault("predictions begin in the first thread's block", STEP, "cdef char *y = at(layer.y, thread * layer.block, p)",
-          "cdef char *y = layer.y", ["tests/test_engine.py"]),
+          "cdef char *y = layer.y", PREDICT_TWIN),
     Fault("prediction: rows of a block are those before", STEP,
           "gather_inputs(p, first, rows, at(p.inputs, thread * p.input_block, p), thread)",
           "gather_inputs(p, max(first - 1, 0), rows, at(p.inputs, thread * p.input_block, p), thread)",
-          ["tests/test_engine.py"]),
+          PREDICT_TWIN),
     Fault("a block of rows too few buffers' panels apart", RUN, "(p.block_rows | 1) * line", "p.block_rows * line // 2",
-          ["tests/test_engine.py"]),
+          STEP_TWIN),
     Fault("evaluation sums the first block only", RUN, "total += losses[block]", "total += losses[0]",
-          ["tests/test_engine.py"]),
+          EVALUATE_TWIN),
     Fault("gradients are added to those of the last call", RUN,
           "p.update, p.gradients, p.adds, p.deferred, p.accumulation = NULL, NULL, False, False, 1",
           "p.update, p.gradients, p.adds, p.deferred, p.accumulation = NULL, NULL, True, False, 1",
-          ["tests/test_engine.py"]),
+          GRADIENTS_TWIN),
     Fault("moments: partial sums are not added up", MOMENTS, "self.k.add(self.panels * line, part.data, total.data)",
           "memcpy(total.data, part.data, self.panels * line * 8)", ["tests/test_preprocessing.py"]),
     # ---- barriers ----
     Fault("no barrier after the shuffle", STEP,
           f"p.index[first_row] = p.subset[p.index[first_row]]\n            {WAIT}",
           "p.index[first_row] = p.subset[p.index[first_row]]", BITS, late=True),
-    Fault("no barrier between gradients and update", STEP, f"p.last_step = step\n        {WAIT}\n",
-          "p.last_step = step\n", BITS, late=True),
+    Fault("no barrier between gradients and update", STEP, f"fm_flag_get(&p.visit.over)\n        {WAIT}\n",
+          "fm_flag_get(&p.visit.over)\n", BITS, late=True),
     Fault("no barrier between a step and the next", STEP, f"now = ahead\n        {WAIT}\n", "now = ahead\n",
           BITS, late=True),
     Fault("no barrier between two layers shared by panels", STEP,
@@ -192,11 +198,8 @@ FAULTS = [
           "over_chunks(p, MEASURE, hyper, thread, n_threads)\n", OPTIONS_TWIN, late=True),
 ]  # fmt: skip
 
-LATE = """
-    if (((round * 2654435761u) >> 16) % (unsigned)n_threads == (unsigned)thread) usleep(FM_LATE);
-}
-
-#endif"""
+YIELD = "                FM_YIELD();\n        }\n"
+LATE = "    if (((round * 2654435761u) >> 16) % (unsigned)n_threads == (unsigned)thread) usleep(FM_LATE);\n"
 
 # ---- build ----
 
@@ -216,15 +219,15 @@ class Build:
                 shutil.copy(ROOT / name, folder / name)
         setup = (folder / "setup.py").read_text()
         for old, new in (('"-O3"', '"-O0"'), ('"-mavx2", "-mfma"', '"-mavx2", "-mfma", "-O1"'),
-                         ("list(ISA_FLAGS) if X86_64", '["baseline", "avx2"] if X86_64')):  # fmt: skip
+                         ("list(ISA_FLAGS) if architecture", '["baseline", "avx2"] if architecture')):  # fmt: skip
             assert old in setup, f"setup.py no longer has {old}"
             setup = setup.replace(old, new)
         (folder / "setup.py").write_text(setup)
         if late:
             team = (folder / "csrc/team.h").read_text()
-            assert team.count("\n}\n\n#endif") == 1, "csrc/team.h no longer ends with the barrier"
+            assert team.count(YIELD) == 1, "csrc/team.h: another end of the barrier"
             team = team.replace("#include <sched.h>", "#include <sched.h>\n#include <unistd.h>\n#define FM_LATE 4000")
-            (folder / "csrc/team.h").write_text(team.replace("\n}\n\n#endif", LATE))
+            (folder / "csrc/team.h").write_text(team.replace(YIELD, YIELD + LATE))
         done = subprocess.run([sys.executable, "setup.py", "build_ext", "--inplace"], cwd=folder, capture_output=True,
                               text=True, check=False)  # fmt: skip
         if done.returncode != 0:
