@@ -110,6 +110,16 @@ def test_sum_rounds_little(isa, dtype):
     assert abs(_kernels.sum(x, isa=isa) - _reference.sum(x)) <= limit
 
 
+def test_sum_has_one_order(isa, dtype):
+    """Element i to partial sum i mod 8, then a tree: another order has other bits."""
+    x = np.random.default_rng(3).standard_normal(999).astype(dtype) * 1e3
+    part = [0.0] * 8
+    for i, e in enumerate(x.tolist()):
+        part[i % 8] += e
+    tree = ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]))
+    assert _kernels.sum(x, isa) == tree
+
+
 def test_sum_of_bad_numbers(isa, dtype):
     x = np.ones(21, dtype)
     assert _kernels.sum(np.append(x, [np.inf]).astype(dtype), isa=isa) == np.inf

@@ -192,7 +192,7 @@ FAULTS = [
           "forward(p, i, 0, 0, rows, begin, end, mode)\n", BITS, late=True),
     Fault("no barrier behind the statistics of a batch", STEP,
           f"part(panels, n_threads, thread + 1))\n        {WAIT}\n        begin, end",
-          "part(panels, n_threads, thread + 1))\n        begin, end", LAYERS_TWIN, late=True),
+          "part(panels, n_threads, thread + 1))\n        begin, end", BLOCKS_TWIN, late=True),
     Fault("no barrier before the norm of the gradients", STEP,
           f"over_chunks(p, MEASURE, hyper, thread, n_threads)\n        {WAIT}\n",
           "over_chunks(p, MEASURE, hyper, thread, n_threads)\n", OPTIONS_TWIN, late=True),
