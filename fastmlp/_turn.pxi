@@ -1,7 +1,8 @@
 # Who may change a model, one call at a time: included by _engine.pyx.
 #
 # Compiled, because Ctrl-C may end a Python function between any two of its steps: a turn that was taken and never given
-# back would make the model unusable.
+# back would make the model unusable. For the same reason the ends name their arguments: a tuple of any number of them
+# needs memory.
 
 BUSY = "this model is being trained by another call; wait for it, or train a copy"
 BUSY_IN_CHILD = ("this model is being trained by another call, or was when this process was forked, by a thread that "
@@ -38,7 +39,7 @@ cdef class Turn:
     def __enter__(self):
         self.take()
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, traceback):
         self.give()
 
     def of_callback(self):
@@ -60,6 +61,6 @@ cdef class TurnOfCallback:
         if not self.within:
             self.turn.take()
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, traceback):
         if not self.within:
             self.turn.give()

@@ -76,6 +76,7 @@ def main():
 
     rng = random.Random(given.seed)
     found, wrong, left = [], [], 0
+    before: set[str] = set()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for kill in range(given.kills):
@@ -95,8 +96,10 @@ def main():
                 wrong.append(f"kill {kill}: the training ended by itself, exit code {child.returncode}")
             child.stdout.close()
             leftovers = temporary(folder)
-            left += len(leftovers)
-            if len(leftovers) > 1:  # those of earlier kills are removed
+            left += bool(set(leftovers) - before)
+            before = set(leftovers)
+            # Those of earlier kills are removed by the next save of the same file.
+            if len({name.rsplit(".", 2)[0] for name in leftovers}) < len(leftovers):
                 wrong.append(f"kill {kill}: left behind: {leftovers}")
             for file in ("checkpoint", "model"):
                 if (folder / file).exists():
