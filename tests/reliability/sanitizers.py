@@ -33,19 +33,19 @@ ROOT = Path(__file__).resolve().parents[2]
 # A sanitizer's flags come after those of setup.py, which ask for -O3, -g0 and -fwrapv, and win: so not CFLAGS, but a
 # compiler of our own that appends them.
 COMPILERS = {
-    "address": "gcc {} -O1 -g1 -fno-omit-frame-pointer -fno-wrapv -fsanitize=address,undefined,float-cast-overflow "
+    "address": "gcc {} -g1 -fno-omit-frame-pointer -fno-wrapv -fsanitize=address,undefined,float-cast-overflow "
     "-fno-sanitize-recover=all",
     "thread": "clang {} -O1 -g1 -fno-omit-frame-pointer -fsanitize=thread",
 }
 
-# What is not run: arguments of pytest, each with its reason.
+# What is not run: arguments of pytest, each with its reason. Nor do the tests run that need MNIST, which FASTMLP_DATA
+# names: whole trainings, whose every step others do, and which take minutes here.
 LEFT_OUT = {
     "address": {
         "--deselect=tests/test_model.py::test_a_bar_on_a_terminal": "8000 steps of a net of 512-512 take many minutes",
         "--deselect=tests/test_model.py::test_ctrl_c_is_answered_and_the_model_goes_on": "measures seconds",
         "--deselect=tests/test_model.py::test_ctrl_c_keeps_the_epochs_so_far": "wants an epoch within 0.3 s",
         "--deselect=tests/test_model.py::test_ctrl_c_outside_of_training_is_raised": "measures seconds",
-        "--deselect=tests/test_experiments.py::test_xor_is_fast": "measures seconds",
         "--deselect=tests/test_memory.py": "counts bytes of the process: the sanitizer keeps what is freed",
         "--deselect=tests/test_bench_peers.py": "is about other projects, whose code is not instrumented",
         "-mnot torch": "compares with other projects, and what of fastmlp it calls is called by other tests too",
@@ -171,6 +171,7 @@ class Build:
         self.python = sys.executable
         self.environment = {**os.environ, "PYTHONPATH": str(self.tree), "CC": str(self.compiler)}
         self.environment.pop("FASTMLP_ISA", None)
+        self.environment.pop("FASTMLP_DATA", None)
         program, flags = COMPILERS[kind].split(" {} ")
         self.program = require(program, "on Debian: apt-get install gcc clang libomp-dev")
         ignored = shutil.ignore_patterns(".git", "build", "dist", "dev", "*.so", "__pycache__", "_build", ".*_cache")
@@ -277,6 +278,7 @@ def check(build, jobs, more):
     left_out = LEFT_OUT[build.kind]
     for words, reason in left_out.items():
         print(f"left out, {words}: {reason}")
+    print("left out, tests that need MNIST: whole trainings, whose every step others do")
     common = [*left_out, "-n", jobs, *more]
     calls = [["tests/reliability/races.py"], pytest_words([*THREAD_TESTS, "-k", THREAD_NAMES, *common])]
     if build.kind == "address":
