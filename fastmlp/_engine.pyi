@@ -102,6 +102,7 @@ class Run:
     deserves_several: bool
     most_threads: int
     pace: Any
+    seconds_per_visit: float
     def __init__(
         self,
         network: Network,

@@ -8,18 +8,29 @@ cdef void call_python_loss(void *run, ptrdiff_t first_row, ptrdiff_t rows) noexc
         caller.call_function(first_row, rows)
     except BaseException as error:
         caller.error, caller.custom.failed = error, True
-    if fm_is_alone and not was_alone:  # a child that this call forked, without the other threads of its region
-        os.write(2, b"fastmlp: a process that was forked within a loss function cannot go on training; end it there\n")
-        os._exit(1)
+    end_a_child(was_alone)
 
 cdef void look_at_signals(void *run) noexcept with gil:
     """What `Visit.call` is; an error waits in the Run until the threads are back."""
     cdef Run caller = <Run>run
+    cdef bint was_alone = fm_is_alone
     try:
         PyErr_CheckSignals()
     except BaseException as error:
         caller.error = error
         fm_flag_set(&caller.visit.over)
+    end_a_child(was_alone)
+
+cdef void end_a_child(bint was_alone) noexcept:
+    """End this process if Python forked it within a parallel region: its other threads, which are not there, would be
+    waited for without end."""
+    if not fm_is_alone or was_alone:
+        return
+    try:
+        os.write(2, b"fastmlp: a process that was forked within a loss function, or by a signal handler in the middle "
+                    b"of a long step, cannot go on with it; end it there\n")
+    finally:  # also where nobody hears it
+        os._exit(1)
 
 
 cdef class Run:
@@ -53,6 +64,7 @@ cdef class Run:
     cdef readonly bint training, exact_threads
     cdef public int most_threads  # of the next calls
     cdef public object pace  # a training.CallPace
+    cdef public double seconds_per_visit  # between two looks at Ctrl-C within a long step, or block of rows
     cdef Plan plan
     cdef Memory layer_memory, buffers, index_memory, barrier, gradient_memory, weight_memory
     cdef ptrdiff_t n_blocks
@@ -74,6 +86,7 @@ cdef class Run:
         cdef double work
         self.network, self.batch_rows, self.training = network, batch_rows, training
         self.exact_threads, self.offered_threads = exact_threads, n_threads
+        self.seconds_per_visit = SECONDS_PER_VISIT
         if not exact_threads:
             work = network.work(batch_rows, training)
             self.deserves_several = work >= 2 * WORK_PER_THREAD
@@ -272,7 +285,7 @@ cdef class Run:
         if work < WORK_PER_VISIT or threading.current_thread() is not threading.main_thread():
             return
         self.visit.call, self.visit.run, self.visit.over, self.visit.stop = look_at_signals, <void *>self, 0, False
-        self.visit.next = fm_clock() + SECONDS_PER_VISIT
+        self.visit.pause, self.visit.next = self.seconds_per_visit, fm_clock() + self.seconds_per_visit
         self.plan.visit = &self.visit
 
     cdef int team(self, double work):

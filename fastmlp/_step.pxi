@@ -72,6 +72,7 @@ cdef struct Visit:
     CallVisit call
     void *run                   # the Run
     double next                 # of fm_clock
+    double pause                # seconds from one to the next
     unsigned long long mode     # for subnormals, of the calling thread
     int over                    # a flag: what was begun is to be given up
     bint stop                   # the same as it was at the barrier between the phases of a step
@@ -157,7 +158,7 @@ cdef bint is_over(const Plan *p, int thread) noexcept nogil:
         fm_restore_subnormals(p.visit.mode)
         p.visit.call(p.visit.run)
         p.visit.mode = fm_flush_subnormals()
-        p.visit.next = fm_clock() + SECONDS_PER_VISIT
+        p.visit.next = fm_clock() + p.visit.pause
     return fm_flag_get(&p.visit.over)
 
 cdef void gather(const Plan *p, const Source *source, ptrdiff_t first, ptrdiff_t rows, char *to,

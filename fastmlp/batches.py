@@ -100,6 +100,8 @@ class Reader:
         """What `take` will give or raise, once it is there."""
         while not self.waiting:
             if self.is_empty():
+                if self.process == os.getpid():
+                    raise RuntimeError("the thread that read the batches has ended before its time; call fit again")
                 raise RuntimeError(
                     "the thread that read the batches is gone: this process was forked from the one in which it runs. "
                     "Call fit in the child, with an iterable made there"

@@ -10,7 +10,7 @@ from fastmlp._version import __version__
 # How long `recent_threads` trusts what it found, and `cores` the quotas of control groups, which take 50 µs to read.
 RECENT_SECONDS, QUOTA_SECONDS = 0.1, 1.0
 
-_recent = (0.0, 1)  # until when, and what `default_threads` was
+_recent = (0.0, 1, False)  # until when, what `default_threads` was, and whether in a forked child
 _quota: tuple[float, float | None] = (0.0, None)  # until when, and what `cgroup_quota` was
 
 
@@ -70,16 +70,18 @@ def recent_threads() -> int:
     True
     """
     global _recent
-    now = time.monotonic()
-    if now >= _recent[0]:
-        _recent = now + RECENT_SECONDS, default_threads()
-    return _recent[1]
+    until, threads, was_forked = _recent
+    now, forked = time.monotonic(), _engine.is_forked()
+    if now >= until or forked != was_forked:
+        threads = default_threads()
+        _recent = now + RECENT_SECONDS, threads, forked
+    return threads
 
 
 def _omp_num_threads() -> int:
     """The environment variable OMP_NUM_THREADS, 0 where it is not set or no number."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(wanted) if wanted.isdigit() else 0
+    return int(wanted) if wanted.isdecimal() else 0  # "²" is a digit
 
 
 def _is_child() -> bool:

@@ -51,14 +51,18 @@ class History(Mapping[str, list[float]]):
 
     def extend(self, epochs: Sequence[int], logs: Mapping[str, Sequence[float]]) -> None:
         """Add epochs and values by name; NaN to what they do not tell, and to the epochs before of what is new."""
+        n_epochs, names = len(self.epoch), set(self.history)
         try:
             for name in {**self.history, **logs}:
                 values = self.history.setdefault(name, [math.nan] * len(self.epoch))
                 values.extend(logs.get(name, [math.nan] * len(epochs)))
             self.epoch.extend(epochs)
         except BaseException:  # Ctrl-C: all of an epoch or nothing
-            for values in self.history.values():
-                del values[len(self.epoch) :]
+            if len(self.epoch) == n_epochs:
+                for name in [*self.history]:
+                    del self.history[name][n_epochs:]
+                    if name not in names:
+                        del self.history[name]
             raise
 
     def append(self, epoch: int, logs: Mapping[str, float]) -> None:

@@ -212,19 +212,17 @@ class Model:
     def optimizer(self, optimizer: str | optimizers_module.Optimizer) -> None:
         chosen = self._suited(optimizer)
         with self._turn.of_callback():
-            network = self._network
+            network, before = self._network, self._optimizer
+            states = None if network is None else network.states
             try:
                 if network is not None and chosen.kernel != self._optimizer.kernel:
                     network.set_optimizer(chosen.kernel, chosen.kernel_states)
                 elif network is not None:
                     network.keep_optimizer(chosen.kernel_states)
                 self._optimizer = chosen
-            except BaseException:  # Ctrl-C: the network has changed already, or not at all
-                if network is None or (network.optimizer, [*network.states]) == (
-                    chosen.kernel,
-                    [*chosen.kernel_states],
-                ):
-                    self._optimizer = chosen
+            except BaseException:  # no memory, Ctrl-C: the network has changed already, or not at all
+                changed = network is not None and network.states is not states
+                self._optimizer = chosen if changed else before
                 raise
 
     def _suited(self, optimizer: str | optimizers_module.Optimizer) -> optimizers_module.Optimizer:

@@ -484,3 +484,10 @@ def test_an_object_with_items_by_number_is_no_array():
     for use in (lambda model: model.predict(ByNumber(2)), lambda model: model.fit(np.ones((8, 3)), ByNumber(2))):
         with pytest.raises(TypeError, match=r"must be an array, not an object of type ByNumber with items by number"):
             use(fm.Model([fm.Dense(1)], n_inputs=3))
+
+
+def test_a_reader_that_ends_before_its_time_is_told(monkeypatch):
+    """Not as one that stayed behind at a fork."""
+    monkeypatch.setattr(batches.Reader, "_read", lambda *arguments: None)
+    with pytest.raises(RuntimeError, match="has ended before its time"):
+        classifier().fit(LIST, verbose=0)

@@ -7,7 +7,7 @@ import pytest
 
 import fastmlp as fm
 
-S, L, I, O = fm.schedules, fm.losses, fm.initializers, fm.optimizers  # noqa: E741
+S, L, O = fm.schedules, fm.losses, fm.optimizers  # noqa: E741
 INF, STEPS, ANY = math.inf, 2**53, 2**62
 TINY, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
@@ -57,8 +57,12 @@ RANGES = [
     (O.LBFGS, {}, "tolerance", "[", 0.0, INF, ")"),
     (L.SoftmaxCrossEntropy, {}, "label_smoothing", "[", 0.0, 1.0, ")"),
     (L.BinaryCrossEntropy, {}, "label_smoothing", "[", 0.0, 1.0, ")"),
-    (L.Focal, {}, "gamma", "[", 0.0, INF, ")"),
-    (L.BinaryFocal, {}, "gamma", "[", 0.0, INF, ")"),
+    (L.BinaryCrossEntropy, {}, "positive_weight", "(", 0.0, LARGEST, "]"),
+    (L.Focal, {}, "gamma", "[", 0.0, LARGEST, "]"),
+    (L.Focal, {}, "alpha", "[", 0.0, LARGEST, "]"),
+    (L.BinaryFocal, {}, "gamma", "[", 0.0, LARGEST, "]"),
+    (L.BinaryFocal, {}, "alpha", "(", 0.0, 1.0, ")"),
+    (L.Quantile, {}, "levels", "(", 0.0, 1.0, ")"),
     (L.Huber, {}, "delta", "[", TINY, LARGEST, "]"),
     (fm.Dense, {}, "units", "[", 1, 2**31, "]"),
     (fm.Dense, {"units": 2, "activation": "elu"}, "alpha", "[", 0.0, INF, ")"),

@@ -118,5 +118,6 @@ def test_ctrl_c_in_the_middle_of_an_epoch_adds_nothing():
         history.extend([1, 2], Interrupted(a=[2.0, 3.0], b=[4.0, 5.0]))
     assert history.epoch == [0]
     assert {len(values) for values in history.history.values()} == {1}
+    assert list(history) == ["a"]  # no column of "b", which would hold NaN alone
     history.append(1, {"a": 2.0, "b": 3.0})
     assert history["a"] == [1.0, 2.0]

@@ -374,6 +374,40 @@ def test_another_optimizer_starts_afresh():
     assert bits(model)[0] == bits(other)[0]
 
 
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("chosen", [fm.SGD(0.5), fm.SGD(0.5, use_ema=True), fm.Adam()], ids=["SGD", "average", "Adam"])
+def test_an_optimizer_that_could_not_be_assigned(chosen, when, error, monkeypatch):
+    """The model has the old one and its states, or the new one and its."""
+
+    class Fails:
+        """A network; its optimizer is assigned with an error, before it has changed or after that."""
+
+        def __getattr__(self, name):
+            found = getattr(network, name)
+            if name not in ("keep_optimizer", "set_optimizer"):
+                return found
+
+            def failing(*arguments):
+                if when == "after":
+                    found(*arguments)
+                raise error
+
+            return failing
+
+    X, y = data()
+    model = classifier(fm.SGD(0.1))
+    model.train_on_batch(X, y)
+    network = model._network
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "_network", Fails())
+        with pytest.raises(error):
+            model.optimizer = chosen
+    assert model.optimizer == (chosen if when == "after" else fm.SGD(0.1))
+    assert (network.optimizer, list(network.states)) == (model.optimizer.kernel, list(model.optimizer.kernel_states))
+    model.train_on_batch(X, y)
+
+
 LINE = r"epoch +\d+/12 +\d+\.\d\d s  loss \d\.\d{4}  accuracy \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy \d\.\d{4}"
 
 
@@ -736,10 +770,20 @@ def interrupted(call, after=0.3):
 
 def test_ctrl_c_is_answered_and_the_model_goes_on(slow):
     model, X, t = slow
-    model.fit(X[:100], t[:100], verbose=0)  # which imports what the next one needs
     diary = Diary()
-    for options in ({"callbacks": [diary]}, {"batch_size": 128}):
-        history = interrupted(lambda options=options: model.fit(X, t, verbose=0, **options))
+
+    class Interrupt(fm.Callback):
+        """Sends it while the epoch runs, however long the way to it takes."""
+
+        def on_epoch_begin(self, epoch):
+            self.timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+            self.timer.start()
+
+        def on_train_end(self):
+            self.timer.join()
+
+    for options in ({"callbacks": [Interrupt(), diary]}, {"callbacks": [Interrupt()], "batch_size": 128}):
+        history = model.fit(X, t, verbose=0, **options)
         assert history.epoch == []  # answered within the epoch
         assert history.stopped == "interrupted"
         assert repr(history) == "<fastmlp.History: 0 epochs (interrupted)>"

@@ -16,7 +16,7 @@ from fastmlp import _engine
 
 # A file of its own: a child that is spawned imports the module of its target, and tests cannot be imported by name.
 PROGRAM = '''
-import concurrent.futures, ctypes, multiprocessing, os, sys, threading, time, traceback, warnings
+import concurrent.futures, ctypes, multiprocessing, os, signal, sys, threading, time, traceback, warnings
 import numpy as np
 import fastmlp as fm
 from fastmlp import config
@@ -139,6 +139,39 @@ def forked_in_a_loss():
         return loss(scores, targets)
     model_of(2, fm.losses.Custom(returning)).fit(X, X[:, :3], batch_size=300, verbose=0)
 
+def forked_by_a_signal_handler():
+    """In the middle of a long step: its region waits for threads that are not in the child, which is told."""
+    from fastmlp import _engine
+    expected = trained_bytes()
+    network = _engine.Network(2000, [(4000, "relu"), (2000, "relu")], "float64", "baseline")
+    run = _engine.Run(network, 256, 2 if TWO else 1, True, True, "squared_error")
+    run.seconds_per_visit = 0
+    run.bind(np.ones((256, 2000)), np.zeros((256, 2000)))
+    statuses, here, hyper = [], os.getpid(), fm.SGD().hyper()
+    def fork(number, frame):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert in_child(lambda: trained_bytes() == expected), "a child that does not return"
+        pid = os.fork()
+        if pid == 0:
+            return
+        until, found = time.monotonic() + 60, (0, 0)
+        while found[0] == 0 and time.monotonic() < until:
+            time.sleep(0.01)
+            found = os.waitpid(pid, os.WNOHANG)
+        if found[0] == 0:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        assert found[0], "the child hangs"
+        statuses.append(os.waitstatus_to_exitcode(found[1]))
+    signal.signal(signal.SIGALRM, fork)
+    while not statuses or (TWO and statuses[-1] != 1 and len(statuses) < 5):  # where the signal came too early
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        run.step(0.1, hyper)
+        if os.getpid() != here:
+            os._exit(3)  # it could go on: forked before the step, or on one thread
+    assert statuses[-1] == (1 if TWO else 3), statuses
+    assert trained_bytes() == expected
+
 def forked_while_batches_are_read():
     """The thread that reads them is not in the child: an error says so, and a new iterable works."""
     def batches():
@@ -168,10 +201,19 @@ def by_loky():
     assert set(results) == {trained_bytes()}
 
 def defaults():
-    """One thread in every child unless OMP_NUM_THREADS says more."""
+    """One thread in every child unless OMP_NUM_THREADS says more, also right after calls in the parent."""
     os.environ.pop("OMP_NUM_THREADS", None)
-    assert config.default_threads() == config.cores()
-    assert in_child(lambda: config.default_threads() == 1 and model_of(None).predict(X) is not None)
+    os.sched_getaffinity = lambda process: {0, 1}  # wherever this runs
+    config._quota, config.RECENT_SECONDS = (float("inf"), None), 1000.0  # and however slowly
+    model = fm.Model([fm.Dense(500, "tanh"), fm.Dense(3)], n_inputs=40)  # its calls deserve several threads
+    def offered():
+        model.predict(X)
+        model.train_on_batch(X, X[:, :3])
+        return [run.offered_threads for run in model._runs.values()]
+    assert offered() == [2, 2]
+    assert config.default_threads() == config.recent_threads() == config.cores() == 2
+    assert in_child(lambda: config.default_threads() == config.recent_threads() == 1 and offered() == [1, 1])
+    assert offered() == [2, 2]
     os.environ["OMP_NUM_THREADS"] = "1000"
     assert in_child(lambda: config.default_threads() == config.cores())
     del os.environ["OMP_NUM_THREADS"]
@@ -236,6 +278,12 @@ def test_a_fork(scenario, tmp_path):
 def test_a_fork_in_a_loss(tmp_path):
     done = run(tmp_path, "forked_in_a_loss")
     assert ("forked within a loss function" in done.stderr) == (_engine.has_openmp and sys.platform == "linux")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_by_a_signal_handler(tmp_path):
+    done = run(tmp_path, "forked_by_a_signal_handler")
+    assert ("or by a signal handler" in done.stderr) == (_engine.has_openmp and sys.platform == "linux")
 
 
 def test_workers_of_loky(tmp_path):
