@@ -72,8 +72,7 @@ def load(path: str) -> tuple[fastmlp.Model, Notes]:
         raise CommandError(str(error)) from None
     if text is None:
         raise CommandError(
-            f"{path} does not name the columns of its inputs: `fastmlp train` did not write it, or Python "
-            "has saved it again; read it by fastmlp.load"
+            f"{path} does not name the columns of its inputs: `fastmlp train` did not write it; read it by fastmlp.load"
         )
     try:
         notes = Notes(**json.loads(text))

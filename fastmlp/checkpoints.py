@@ -249,7 +249,11 @@ class CSVLogger(Callback):
             self.columns = list(values)
             writer.writerow(self.columns)
         writer.writerow([values.get(name, "") for name in self.columns])
-        self.file.flush()
+        try:
+            self.file.flush()
+        except OSError as error:  # of a full disk, which does not say of which file
+            error.filename = self.path
+            raise
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close the file."""

@@ -27,6 +27,9 @@ from fastmlp.model import Model
 # Raised when a file of today could not be read by yesterday's code.
 FORMAT = 2
 
+# More of them in a file are no network, but an attempt to take seconds and memory.
+MOST_LAYERS = 10_000
+
 # In names of temporary files: who writes them. After a restart of a container numbers of processes come again.
 _HOST, _PROCESS = f"{zlib.crc32(platform.node().encode()):08x}", secrets.token_hex(4)
 
@@ -53,7 +56,7 @@ def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> Non
         Built.
     path : str or path-like
     notes : mapping of str to str, optional
-        Kept beside the description, for `notes` to read; `load` does not look at them.
+        Kept beside the description, for `notes` to read. A model that was loaded hands on those of its file.
     """
     target = writable(path)
     state = model.__getstate__()
@@ -83,7 +86,8 @@ def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> Non
         "training": {name: training[name] for name in ("optimizer", "step", "updates", "pending", "epoch")}
         | {"powers": [power.hex() for power in training["powers"]]},
     }
-    header, arrays = _laid_out(tensors, {**(notes or {}), "fastmlp": json.dumps(described)})
+    metadata = {**model._notes, **(notes or {}), "fastmlp": json.dumps(described)}
+    header, arrays = _laid_out(tensors, metadata)
     with replacing(target) as temporary, open(temporary, "xb") as file:
         file.write(header)
         for array in arrays:
@@ -136,7 +140,8 @@ def replacing(target: Path) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
-            error.filename, error.filename2 = str(target), None  # of a full disk it is None
+            error.filename = str(target)  # of a full disk it is None
+            del error.filename2
         raise
 
 
@@ -218,9 +223,12 @@ def load(path: Any, loss: Any = None) -> Model:
     path = file_path("path", path)
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for, with the GIL held
+        raise OSError(errno.EINVAL, "not a regular file; a model is loaded from one", path)
     try:
         with safe_open(path, framework="numpy") as file:
-            described = _description(path, file.metadata() or {})
+            metadata = file.metadata() or {}
+            described = _description(path, metadata)
             try:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
             except ValueError as error:  # NumPy's, of a shape
@@ -230,9 +238,15 @@ def load(path: Any, loss: Any = None) -> Model:
     except (TypeError, AttributeError) as error:  # a dtype that NumPy has not; safetensors 0.4 raises the second
         raise ValueError(f"{path} holds tensors that are no model's: {error}") from None
     try:
-        return _model(described, tensors, loss)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        model = _model(described, tensors, loss)
+    except KeyError as error:
+        raise ValueError(
+            f"{path}: the file lacks {error}, or this fastmlp {__version__} does not know it; another version may"
+        ) from error
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: the description does not fit the model: {error}") from error
+    model._notes = {name: text for name, text in metadata.items() if name != "fastmlp"}
+    return model
 
 
 def _description(path: str, metadata: dict[str, str]) -> dict[str, Any]:
@@ -257,7 +271,13 @@ def notes(path: Any) -> dict[str, str]:
         return {name: text for name, text in (file.metadata() or {}).items() if name != "fastmlp"}
 
 
+def _n_layers(described: list[dict[str, Any]]) -> int:
+    return sum(1 + _n_layers(layer.get("layers", ())) for layer in described)
+
+
 def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Model:
+    if _n_layers(described["layers"]) > MOST_LAYERS:
+        raise ValueError(f"it has more than {MOST_LAYERS} layers")
     if loss is None and described["loss"] == {"name": "custom"}:
         raise ValueError("its loss was a function, which no file holds; pass it again as load(path, loss=...)")
     model = Model(

@@ -3,6 +3,7 @@ in _validation.py, before anything changes; C is only reached by arrays that it 
 
 from __future__ import annotations  # help() then shows npt.ArrayLike by name
 
+import contextlib
 import itertools
 import math
 import numbers
@@ -150,6 +151,7 @@ class Model:
         self.metrics = metrics
         self.history = History()
         self._kept: tuple[int, list[Any]] | None = None  # of callbacks, at the last checkpoint
+        self._notes: dict[str, str] = {}  # that its file had beside the model
         self.stop_training = False
         self.stop_reason = "callback"
         self._network: Any = None
@@ -1072,6 +1074,8 @@ class Model:
             The model was never built, or its weights are not finite.
         OSError
             The file cannot be written; what was there before is whole.
+        RuntimeError
+            Another thread trains the model: save in a callback, or afterwards.
         """
         from fastmlp import files
 
@@ -1103,10 +1107,12 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name not in _UNCOPIED}
         if self._network is not None:
-            state["n_inputs"] = self.n_inputs
-            state["weights"] = self._network.get_weights()
-            state["training"] = self._network.get_state()
-            state["_statistics"] = self._statistics
+            # Or the weights would be of several steps of another thread. In a forked child that thread may be no more.
+            with contextlib.nullcontext() if _engine.is_forked() else self._turn.of_callback():
+                state["n_inputs"] = self.n_inputs
+                state["weights"] = self._network.get_weights()
+                state["training"] = self._network.get_state()
+                state["_statistics"] = self._statistics
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

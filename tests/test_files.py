@@ -454,6 +454,30 @@ def test_what_is_no_safetensors_file(content, path):
     refused(path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_what_is_no_regular_file(path):
+    """A pipe would be waited for, and nothing could end that."""
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file; a model is loaded from one"):
+        fm.load(path)
+
+
+def test_what_a_file_lacks_is_named(saved):
+    _, path = saved
+    rewritten(path, lambda described: described["layers"][0].update(layer="Conv2D"))
+    refused(path, "the file lacks 'Conv2D', or this fastmlp .* does not know it")
+
+
+def test_notes_beside_the_model_stay(saved, tmp_path):
+    """As `fastmlp train` writes them; Python loads, copies and saves the model again."""
+    model, path = saved
+    files.save(model, path, {"columns": "a, b"})
+    copy.deepcopy(fm.load(path)).save(tmp_path / "again")
+    assert files.notes(tmp_path / "again") == {"columns": "a, b"}
+    files.save(fm.load(path), path, {"columns": "c"})
+    assert files.notes(path) == {"columns": "c"}
+
+
 def test_a_safetensors_file_of_something_else(path):
     for metadata in (None, {"format": "pt"}):
         path.write_bytes(write_tensors({"weight": np.zeros((2, 2), np.float32)}, metadata))
@@ -564,6 +588,7 @@ CHANGES = {
     "as many outputs as memory holds numbers": lambda d: d.update(
         loss={"name": "binary_cross_entropy"}, layers=[*d["layers"][:2], {"layer": "Dense", "units": 2**31}]
     ),
+    "more layers than a network has": lambda d: d.update(layers=d["layers"] + [{"layer": "Flatten"}] * 10_000),
     "hundreds of layers one in the other": lambda d: d.update(layers=nested(d["layers"], 300)),
     "51 residuals one in the other": lambda d: d.update(layers=[*d["layers"], *nested([{"layer": "Flatten"}], 51)]),
     "an initializer of 40 dimensions": lambda d: d["layers"][0].update(initializer=lists("relu", 40)),

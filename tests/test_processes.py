@@ -287,6 +287,7 @@ def test_a_fork_by_a_signal_handler(tmp_path):
 
 
 def test_workers_of_loky(tmp_path):
+    pytest.importorskip("joblib")
     run(tmp_path, "by_loky")
 
 

@@ -1,5 +1,6 @@
 """Many Python threads, Ctrl-C, and how many threads a call gets."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -72,7 +73,7 @@ def test_eight_threads_ask_one_model(n_threads):
         assert all(map(all, pool.map(ask, range(8))))
 
 
-def test_the_second_of_two_threads_that_change_a_model_is_refused():
+def test_the_second_of_two_threads_that_change_a_model_is_refused(tmp_path):
     model, entered, leave = model_of(1), threading.Event(), threading.Event()
 
     class Hold(fm.Callback):
@@ -90,9 +91,11 @@ def test_the_second_of_two_threads_that_change_a_model_is_refused():
             lambda: setattr(model, "optimizer", "sgd"),
             lambda: setattr(model, "weights", model.weights),
             lambda: model.build(30),
+            lambda: model.save(tmp_path / "net"),
+            lambda: copy.deepcopy(model),
         ]
         for change in changes:
-            with pytest.raises(RuntimeError, match="being trained by another call; wait for it, or train a copy"):
+            with pytest.raises(RuntimeError, match="being trained by another call; wait for it, or copy or save"):
                 change()
         assert model.predict(X).shape == (500, 5)
         leave.set()

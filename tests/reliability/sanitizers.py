@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A sanitizer's flags come after those of setup.py, which ask for -O3, -g0 and -fwrapv, and win: so not CFLAGS, but a
 # compiler of our own that appends them.
 COMPILERS = {
-    "address": "gcc {} -g1 -fno-omit-frame-pointer -fno-wrapv -fsanitize=address,undefined,float-cast-overflow "
+    "address": "gcc {} -O1 -g1 -fno-omit-frame-pointer -fno-wrapv -fsanitize=address,undefined,float-cast-overflow "
     "-fno-sanitize-recover=all",
     "thread": "clang {} -O1 -g1 -fno-omit-frame-pointer -fsanitize=thread",
 }
