@@ -12,7 +12,9 @@ same predictions.
 
 import argparse
 import copy
+import dis
 import faulthandler
+import linecache
 import os
 import random
 import signal
@@ -149,6 +151,16 @@ def no_reader_stays():
 # ---- before every line ----
 
 
+def is_answered(frame):
+    """Whether Python can answer a signal before this line: not where a ``with`` ends or a ``try:`` begins, as it looks
+    for signals after calls, when loops go round, and where functions begin, and none of these lies between the last
+    instruction inside and the block's own."""
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).split("(")[0].split()
+    instruction = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+    leaves = line[:1] == ["with"] and instruction in ("LOAD_CONST", "POP_BLOCK", "SWAP", "ROT_TWO")  # to call __exit__
+    return not leaves and line[:1] != ["try:"]
+
+
 def run_up_to(job, model, folder, last):
     """Run a job up to so many lines of fastmlp and raise KeyboardInterrupt there; how many lines it ran."""
     seen = 0
@@ -157,7 +169,7 @@ def run_up_to(job, model, folder, last):
         nonlocal seen
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
-        if event == "line":
+        if event == "line" and is_answered(frame):
             seen += 1
             if seen == last:
                 sys.settrace(None)
