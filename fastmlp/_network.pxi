@@ -396,6 +396,11 @@ cdef class Network:
         """One step of the optimizer with gradients [(dW, db), ...], which hold the layers' penalties already."""
         cdef Memory g = Memory(self.n_bytes)
         self.pack(g, gradients)
+        cdef int i
+        for i in range(self.n_layers):
+            if self.layer[i].frozen and self.layer[i].lines:  # nor do they wait for an update
+                memset(g.data + self.layer[i].w, 0, self.layer[i].panels * self.layer[i].lines * 64)
+                memset(g.data + self.layer[i].b, 0, self.layer[i].panels * 64)
         cdef Plan p
         memset(&p, 0, sizeof(Plan))
         cdef Progress next_progress = self.progress

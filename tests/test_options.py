@@ -371,3 +371,16 @@ def test_states_are_what_their_names_say(optimizer, first, second):
         for j, g in enumerate(arrays):
             np.testing.assert_allclose(states["m"][i][j], first * g, rtol=1e-9, atol=1e-15)
             np.testing.assert_allclose(states["v"][i][j], second * g**2, rtol=1e-9, atol=1e-15)
+
+
+def test_gradients_of_a_frozen_layer_do_not_wait_for_an_update():
+    """`apply_gradients` is given them; a layer that is frozen no more must not find them."""
+    X, y = data()
+    stack = [fm.Dense(40, "tanh", trainable=False), fm.LayerNorm(trainable=False), fm.Dense(3)]
+    one = model_of(fm.SGD(0.1, gradient_accumulation_steps=3), stack)
+    other = copy.deepcopy(one)
+    one.train_on_batch(X, y)
+    other.apply_gradients(other.loss_and_gradients(X, y)[1])
+    waiting = [model._network.get_state()["states"]["accumulated"] for model in (one, other)]
+    assert all(a.tobytes() == b.tobytes() for p, q in zip(*waiting, strict=True) for a, b in zip(p, q, strict=True))
+    assert not any(a.any() for pair in waiting[1][:2] for a in pair)

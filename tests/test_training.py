@@ -215,7 +215,7 @@ def test_switching_threads_keeps_the_bits(monkeypatch, callbacks, seed):
     monkeypatch.setattr(training, "TRIAL_SHARE", 1.0)
     monkeypatch.setattr(training, "TRIAL_SECONDS", 0.006)
     monkeypatch.setattr(training, "CHUNK_SECONDS", 0.01)
-    monkeypatch.setattr(model_module, "cores", lambda: 2)
+    monkeypatch.setattr(model_module, "default_threads", lambda: 2)
     assert trained(None) == expected
     used = [threads for steps, threads in chunks if steps > 3]  # enough work for a second thread
     assert sum(a != b for a, b in itertools.pairwise(used)) > 5

@@ -46,6 +46,10 @@ LEFT_OUT = {
         "--deselect=tests/test_model.py::test_ctrl_c_is_answered_and_the_model_goes_on": "measures seconds",
         "--deselect=tests/test_model.py::test_ctrl_c_keeps_the_epochs_so_far": "wants an epoch within 0.3 s",
         "--deselect=tests/test_model.py::test_ctrl_c_outside_of_training_is_raised": "measures seconds",
+        "--deselect=tests/test_faults.py::test_memory_that_ends": "preloads an allocator, which the sanitizer has, too",
+        "--deselect=tests/test_files.py::test_faults_of_a_reader_are_noticed": (
+            "bounds the address space, of which the sanitizer takes terabytes"
+        ),
         "--deselect=tests/test_memory.py": "counts bytes of the process: the sanitizer keeps what is freed",
         "--deselect=tests/test_bench_peers.py": "is about other projects, whose code is not instrumented",
         "-mnot torch": "compares with other projects, and what of fastmlp it calls is called by other tests too",
