@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FITTING = {
     "_validation": ["bounds", "bad_input", "options", "sample_weight", "split"],
     "training": ["training", "batches", "resume", "split"],
-    "schedules": ["bounds", "schedules"],
+    "schedules": ["bounds", "schedules", "other_names"],
     "optimizers": ["bounds", "optimizers", "options", "other_names"],
     "losses": ["bounds", "losses", "custom_loss", "other_names", "sample_weight"],
     "metrics": ["metrics", "bad_input"],
