@@ -72,9 +72,10 @@ def test_a_network_runs_on_the_isa_it_is_given(isa, dtype):
     assert _engine.Network(3, [(2, "relu", 0.0, True)], dtype, isa=isa).isa == isa
 
 
-def test_an_unknown_isa_is_refused(dtype):
-    with pytest.raises(ValueError, match=r"avx9000.*no instruction set of this name"):
-        _engine.Network(3, [(2, "relu", 0.0, True)], dtype, isa="avx9000")
+@pytest.mark.parametrize("name", ["avx9000", "avx", "avx2_and_more"])
+def test_an_unknown_isa_is_refused(dtype, name):
+    with pytest.raises(ValueError, match=rf"'{name}'.*no instruction set of this name"):
+        _engine.Network(3, [(2, "relu", 0.0, True)], dtype, isa=name)
 
 
 @pytest.mark.parametrize("kind", ["activation", "loss", "update"])
