@@ -151,7 +151,7 @@ FAULTS = [
           "apply(p, offset, n, p.gradients + offset, h)\n                    if p.adds and n == 0:",
           OPTIONS_TWIN),
     Fault("the gradient of an l2 penalty is halved", STEP, "own.l2 += 2 * layer.l2", "own.l2 += layer.l2",
-          OPTIONS_TWIN),
+          ["tests/test_options.py"]),
     Fault("biases of frozen layers move", STEP, "if layer.frozen and p.update != NULL:\n        return",
           "if False:\n        return", LAYERS_TWIN),
     Fault("the moving average follows from its zero", STEP, "0 if first else p.average_momentum",
@@ -195,7 +195,7 @@ FAULTS = [
           "part(panels, n_threads, thread + 1))\n        begin, end", BLOCKS_TWIN, late=True),
     Fault("no barrier before the norm of the gradients", STEP,
           f"over_chunks(p, MEASURE, hyper, thread, n_threads)\n        {WAIT}\n",
-          "over_chunks(p, MEASURE, hyper, thread, n_threads)\n", OPTIONS_TWIN, late=True),
+          "over_chunks(p, MEASURE, hyper, thread, n_threads)\n", [*OPTIONS_TWIN, *BITS], late=True),
 ]  # fmt: skip
 
 YIELD = "                FM_YIELD();\n        }\n"
