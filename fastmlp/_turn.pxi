@@ -4,7 +4,7 @@
 # back would make the model unusable. For the same reason the ends name their arguments: a tuple of any number of them
 # needs memory.
 
-BUSY = "this model is being trained by another call; wait for it, or copy or save the model by a callback of it"
+BUSY = "this model is being trained by another call; wait for it, or copy or save the model in one of its callbacks"
 BUSY_IN_CHILD = ("this model is being trained by another call, or was when this process was forked, by a thread that "
                  "is not here; train a copy of it")
 

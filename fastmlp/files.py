@@ -35,7 +35,7 @@ _HOST, _PROCESS = f"{zlib.crc32(platform.node().encode()):08x}", secrets.token_h
 
 # What safetensors calls the dtypes of NumPy that it has.
 TENSOR_TYPES = {
-    name: ("BOOL" if name == "bool" else name[0].upper() + name.strip("abcdefghijklmnopqrstuvwxyz"))
+    name: "BOOL" if name == "bool" else f"{name[0].upper()}{8 * np.dtype(name).itemsize}"
     for name in ("bool", "uint8", "int8", "uint16", "int16", "float16", "uint32", "int32", "float32", "uint64", "int64",
                  "float64")
 }  # fmt: skip

@@ -422,7 +422,7 @@ def try_mutations(reader, runs, random):
         content = reader.mutated(random.choice(random.choice((seeds, pool))), random, raw)
         try:
             reader.try_out(content)
-        except Exception as error:
+        except Exception as error:  # whatever it is, the file that did it is told
             finding = Finding(f"mutation {i}: {type(error).__name__}: {error}; the file is {content!r}")
             finding.content = content
             raise finding from error

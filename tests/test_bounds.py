@@ -7,7 +7,7 @@ import pytest
 
 import fastmlp as fm
 
-S, L, O = fm.schedules, fm.losses, fm.optimizers  # noqa: E741
+S, L, O = fm.schedules, fm.losses, fm.optimizers  # noqa: E741  (O is no zero here: a module, like its neighbours)
 INF, STEPS, ANY = math.inf, 2**53, 2**62
 TINY, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 

@@ -98,6 +98,7 @@ class Scenario:
     done = 2
 
     def call(self):
+        """What the allocator fails in; each scenario has its own."""
         raise NotImplementedError
 
     def also(self, raised):

@@ -204,7 +204,7 @@ def lines(jobs, every, offset=0):
                         run_up_to(JOBS[name], model, Path(folder), line)
                         check(model, Path(folder))
                         no_reader_stays()
-                    except Exception as error:
+                    except Exception as error:  # whatever went wrong, at which line is told
                         findings.append(f"{name}, built={built}, line {line} of {n}: {type(error).__name__}: {error}")
                         print("FOUND", findings[-1], flush=True)
             print(f"{name}, built={built}: {n} lines", flush=True)

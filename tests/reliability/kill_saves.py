@@ -106,7 +106,7 @@ def main():
                     try:
                         model = fm.load(folder / file)
                         found.append((kill, file, len(model.history.epoch), digest(model)))
-                    except Exception as error:
+                    except Exception as error:  # whatever it is, the file is wrong
                         wrong.append(f"kill {kill}: {file} does not load: {error!r}")
                 elif found:
                     wrong.append(f"kill {kill}: {file} is gone")

@@ -28,10 +28,10 @@ import time
 from pathlib import Path
 
 import coverage
-import hypothesis.strategies  # noqa: F401  what test modules import, once for all mutants
-import numpy.testing  # noqa: F401
+import hypothesis.strategies  # noqa: F401  (what test modules import, once for all mutants)
+import numpy.testing  # noqa: F401  (the same)
 import pytest
-import safetensors.numpy  # noqa: F401
+import safetensors.numpy  # noqa: F401  (the same)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,7 +117,7 @@ class Finder(ast.NodeVisitor):
     def visit_Import(self, node):
         pass
 
-    visit_ImportFrom = visit_Import  # noqa: N815
+    visit_ImportFrom = visit_Import  # noqa: N815  (a name of ast.NodeVisitor)
 
     def visit_Subscript(self, node):
         if not (isinstance(node.value, ast.Name) and node.value.id in ("Literal", "Union", "Optional", "Callable")):
