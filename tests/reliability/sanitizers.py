@@ -28,7 +28,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from checkout import copy_to
 
 # A sanitizer's flags come after those of setup.py, which ask for -O3, -g0 and -fwrapv, and win: so not CFLAGS, but a
 # compiler of our own that appends them.
@@ -178,9 +178,8 @@ class Build:
         self.environment.pop("FASTMLP_DATA", None)
         program, flags = COMPILERS[kind].split(" {} ")
         self.program = require(program, "on Debian: apt-get install gcc clang libomp-dev")
-        ignored = shutil.ignore_patterns(".git", "build", "dist", "dev", "*.so", "__pycache__", "_build", ".*_cache")
         if not self.tree.exists():
-            shutil.copytree(ROOT, self.tree, ignore=ignored)
+            copy_to(self.tree)
         self.logs.mkdir(exist_ok=True)
         self.compiler.write_text(f'#!/bin/sh\nexec {self.program} "$@" {flags}\n')
         self.compiler.chmod(0o755)

@@ -25,7 +25,8 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from checkout import copy_to
+
 BITS = ["tests/test_same_bits.py::test_threads_do_not_change_a_bit"]
 LAYERS_TWIN = ["tests/test_layers.py::test_training_is_the_twins"]
 OPTIONS_TWIN = ["tests/test_options.py::test_training_is_the_twins"]
@@ -209,14 +210,7 @@ class Build:
 
     def __init__(self, folder, late):
         self.folder = folder
-        names = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        ).stdout.split("\0")  # fmt: skip
-        for name in filter(None, names):
-            if (ROOT / name).exists():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, folder / name)
+        copy_to(folder)
         setup = (folder / "setup.py").read_text()
         for old, new in (('"-O3"', '"-O0"'), ('"-mavx2", "-mfma"', '"-mavx2", "-mfma", "-O1"'),
                          ("list(ISA_FLAGS) if architecture", '["baseline", "avx2"] if architecture')):  # fmt: skip
