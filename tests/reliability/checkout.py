@@ -5,8 +5,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = shutil.ignore_patterns(".git", "build", "dist", "dev", "*.so", "__pycache__", "_build", ".*_cache", ".cov*")
-    ".git", "build", "dist", "dev", "*.so", "__pycache__", "_build", ".*_cache", ".coverage*"
-)
 
 
 def copy_to(folder: Path) -> None:
