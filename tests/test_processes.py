@@ -230,24 +230,26 @@ else:
 '''
 
 
-def run(tmp_path, *arguments):
-    """The scenario of PROGRAM in a process of its own; where it hangs this fails."""
-    (tmp_path / "program.py").write_text(PROGRAM)
+def call(tmp_path, program, *arguments, timeout=120):
+    """What a program printed, in a process of its own; where it hangs or fails this fails."""
+    (tmp_path / "program.py").write_text(program)
     package = str(Path(fm.__file__).parents[1])  # the one that is tested here, be it installed or built in place
     done = subprocess.run(
-        [
-            sys.executable,
-            "program.py",
-            "openmp" if _engine.has_openmp and sys.platform == "linux" else "one",
-            *arguments,
-        ],
+        [sys.executable, "-W", "ignore", "program.py", *arguments],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": package},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def run(tmp_path, *arguments):
+    """The scenario of PROGRAM."""
+    two = "openmp" if _engine.has_openmp and sys.platform == "linux" else "one"
+    done = call(tmp_path, PROGRAM, two, *arguments)
     assert done.stdout.endswith("finished\n")
     return done
 
@@ -348,17 +350,7 @@ print(found.pop())
 def test_every_import_order(order, tmp_path):
     """No one hangs, and the bits are those of fastmlp alone."""
     pytest.importorskip("torch")
-    (tmp_path / "imports.py").write_text(IMPORTS)
-    package = str(Path(fm.__file__).parents[1])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "imports.py", ",".join(order)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": package},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    done = call(tmp_path, IMPORTS, ",".join(order), timeout=300)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((600, 40)).astype(np.float32)
     model = fm.Model([fm.Dense(64, "tanh"), fm.Dense(2)], "softmax_cross_entropy", n_inputs=40, n_threads=1)
