@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fastmlp._names import direction
 from fastmlp._validation import OtherNames, choice, finite_number
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ class Monitor(Callback):
     monitor : str
         Its name, "val_loss" for example.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" knows losses, errors and the names of `fastmlp.metrics`.
+        Whether less or more is better. "auto" goes by the words of the name: more of accuracies and the other measures
+        of classes and r2 in `fastmlp.metrics`, less of what ends in "loss", "error" or the name of an error there; a
+        name that fits both, "f1_loss" for example, or none is refused. Of the model's own metrics with a name given to
+        them it knows what they compute.
     min_delta : float
         What counts as better differs by more than this.
     """
@@ -119,12 +123,17 @@ class Monitor(Callback):
             raise TypeError(f"monitor must be the name of a logged quantity such as 'val_loss', not {monitor!r}")
         self.monitor, self.mode = monitor, choice("mode", mode, ("auto", "min", "max"))
         self.min_delta = finite_number("min_delta", min_delta, at_least=0)
-        if mode == "auto":
-            self.mode = _direction(monitor)
+        self.auto = mode == "auto"
+        if self.auto:
+            self.mode = direction(monitor)
 
     def check(self, companions: Sequence[Callback]) -> None:
         """Whether the quantity can be there; a callback of the user's own may add it."""
         self._check_name(self.monitor, f"monitor={self.monitor!r}", companions)
+        if self.auto:  # whatever the name seems to say
+            computed = {f"val_{metric.name}": metric.function for metric in self.model.metrics}
+            function = computed.get(self.monitor, self.monitor)
+            self.mode = direction(function if isinstance(function, str) else self.monitor)
 
     def _check_name(self, name: str, what: str, companions: Sequence[Callback]) -> None:
         names, plain = self.params["metrics"], name.removeprefix("val_")
@@ -149,12 +158,3 @@ class Monitor(Callback):
         if than is None:
             return value == value  # not NaN
         return value < than - self.min_delta if self.mode == "min" else value > than + self.min_delta
-
-
-def _direction(monitor: str) -> str:
-    name = monitor.removeprefix("val_")
-    if "accuracy" in name or name.startswith(("precision", "recall", "f1", "roc_auc", "r2")):
-        return "max"
-    if "loss" in name or "error" in name or name in ("rmse", "mae"):
-        return "min"
-    raise ValueError(f"mode='auto' does not know whether less {monitor!r} is better; give mode='min' or mode='max'")

@@ -307,6 +307,55 @@ def test_auto_knows_which_way_is_better(name, mode):
     assert fm.EarlyStopping(name).mode == mode
 
 
+WATCHERS = {
+    "EarlyStopping": lambda name, **options: fm.EarlyStopping(name, **options),
+    "ReduceLROnPlateau": lambda name, **options: fm.ReduceLROnPlateau(name, **options),
+    "ModelCheckpoint": lambda name, **options: fm.ModelCheckpoint("net", name, save_best_only=True, **options),
+}
+
+
+@pytest.mark.parametrize("watcher", WATCHERS)
+def test_auto_refuses_a_name_that_says_both_or_nothing(watcher):
+    make = WATCHERS[watcher]
+    good, bad = ("accuracy", "precision", "recall", "f1", "roc_auc", "r2", "top_3_accuracy"), ("loss", "error", "rmse")
+    both = [
+        f"{prefix}{name}" for prefix in ("", "val_") for g in good for b in bad for name in (f"{g}_{b}", f"{b}_{g}")
+    ]
+    neither = [
+        "mine",
+        "val_inaccuracy",
+        "f1_std",
+        "accuracy_gap",
+        "loss_improvement",
+        "neg_mean_squared_error",
+        "val_",
+        "",
+    ]
+    for names, why in ((both, "fits both rules"), (neither, "fits no rule")):
+        for name in names:
+            with pytest.raises(ValueError, match=f"{name!r} is better: the name {why}; give mode='min' or mode='max'"):
+                make(name)
+            for mode in ("min", "max"):
+                assert make(name, mode=mode).mode == mode
+    assert not fm.ModelCheckpoint("net", "f1_loss").save_best_only  # where nothing is watched the name does not matter
+
+
+def test_auto_knows_all_metrics_and_the_models_own_by_what_they_compute():
+    X, y = data()
+    for name in fm.metrics.BY_NAME:
+        less = fm.metrics.BY_NAME[name]([0.0, 1.0], [0.0, 1.0]) == 0 if name in fm.metrics.OF_VALUES else False
+        assert fm.EarlyStopping(f"val_{name}").mode == ("min" if less else "max")
+    stop = fm.EarlyStopping("val_recall", patience=9, restore_best_weights=True)
+    model = fm.Model(
+        [fm.Dense(1)], metrics=[fm.metrics.Metric("mae", name="recall"), fm.metrics.Metric("r2", name="loss_r")]
+    )
+    history = model.fit(X, X[:, 0], epochs=5, validation_data=(X, X[:, 0]), callbacks=[stop], verbose=0)
+    assert stop.mode == "min"
+    assert stop.best == min(history["val_recall"]) < max(history["val_recall"])
+    classifier(metrics=["recall"]).fit(X, y, epochs=1, validation_data=(X, y), callbacks=[stop], verbose=0)
+    assert stop.mode == "max"  # of another model
+
+
 # ---- reduce on plateau, scheduler ----
 
 
@@ -521,7 +570,11 @@ def test_a_weight_that_is_no_number_is_the_largest():
     ("make", "error", "message"),
     [
         (lambda: fm.EarlyStopping(3), TypeError, "monitor must be the name of a logged quantity"),
-        (lambda: fm.EarlyStopping("mine"), ValueError, "does not know whether less 'mine' is better; give mode="),
+        (
+            lambda: fm.EarlyStopping("mine"),
+            ValueError,
+            "does not know whether less 'mine' is better: the name fits no rule; give mode=",
+        ),
         (lambda: fm.EarlyStopping(mode="less"), ValueError, "mode must be one of 'auto', 'min', 'max', not 'less'"),
         (lambda: fm.EarlyStopping(patience=-1), ValueError, "patience must be at least 0, not -1"),
         (lambda: fm.EarlyStopping(patience=2.5), TypeError, "patience must be an integer"),
