@@ -32,7 +32,7 @@ def for_outputs(name: str, value: Numbers, n_outputs: int) -> tuple[float, ...]:
     return value if isinstance(value, tuple) else (value,) * n_outputs
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Loss(OtherNames):
     """Base of all losses.
 

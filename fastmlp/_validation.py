@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
+from fastmlp._repr import Shown
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -25,7 +26,7 @@ Array = npt.NDArray[Any]
 _CHECK_BYTES = 1 << 22
 
 
-class OtherNames:
+class OtherNames(Shown):
     """Base of classes with arguments that other libraries call otherwise: an error says what they are called here.
 
     `other_names` of a class, beside those of its bases, holds names, or other remedies, of several words.

@@ -60,7 +60,10 @@ class ModelCheckpoint(Monitor):
             raise ValueError(f"path {self.path!r} must have fields with names, such as {{epoch}} or {{val_loss:.3f}}")
         self.save_best_only = flag("save_best_only", save_best_only)
         threshold = initial_value_threshold
-        self.best = None if threshold is None else finite_number("initial_value_threshold", threshold)
+        self.initial_value_threshold = (
+            None if threshold is None else finite_number("initial_value_threshold", threshold)
+        )
+        self.best = self.initial_value_threshold
 
     def get_state(self) -> dict[str, Any]:
         """The best so far."""
@@ -144,6 +147,11 @@ class Checkpoint(Callback):
         self.every_seconds = None
         if every_seconds is not None:
             self.every_seconds = finite_number("every_seconds", every_seconds, at_least=0)
+
+    def _is_default(self, name: str, value: Any, default: Any) -> bool:
+        """Whether an argument may be left out."""
+        alone = name == "every_epochs" and self.every_seconds is None
+        return bool(value == 1) if alone else super()._is_default(name, value, default)
 
     def check(self, companions: Sequence[Callback]) -> None:
         """Whether the file can be written."""

@@ -40,7 +40,7 @@ _BELOW_MINUS_2 = 0.022750131948179207
 _TRUNCATED_DEVIATION = 0.8796256610342398
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Initializer(OtherNames):
     """Base of all initializers. One of your own overrides `draw`; a model with it can be pickled, but not saved."""
 
@@ -69,7 +69,7 @@ class Initializer(OtherNames):
         raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class VarianceScaling(Initializer):
     """Values of mean 0 and variance ``scale / fan``, which keeps the variance of signals from layer to layer.
 
@@ -124,7 +124,7 @@ class VarianceScaling(Initializer):
         return deviation / _TRUNCATED_DEVIATION * _truncated_normal_quantile(uniform)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Orthogonal(Initializer):
     """A random matrix with orthonormal columns, or rows where there are fewer, times gain [1]_, section 3.
 
@@ -170,7 +170,7 @@ class Orthogonal(Initializer):
         return _normal_quantile(uniform)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Normal(Initializer):
     """Normal variables of mean 0.
 
@@ -200,7 +200,7 @@ class Normal(Initializer):
         return self.stddev * _normal_quantile(uniform)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class TruncatedNormal(Initializer):
     """Normal variables of mean 0, none beyond two standard deviations: as if drawn again until they lie within.
 
@@ -230,7 +230,7 @@ class TruncatedNormal(Initializer):
         return self.stddev * _truncated_normal_quantile(uniform)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Uniform(Initializer):
     """Variables uniform between -limit and limit.
 
@@ -260,7 +260,7 @@ class Uniform(Initializer):
         return self.limit * (2 * uniform - 1)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Constant(Initializer):
     """All values the same. "zeros" is ``Constant(0)``, "ones" ``Constant(1)``.
 
@@ -291,7 +291,7 @@ class Constant(Initializer):
         return np.full(shape, self.value, dtype)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Given(Initializer):
     """The values of an array. `Dense` makes one of any array that it is given.
 

@@ -60,7 +60,7 @@ def _check_training(layer: Any) -> None:
     object.__setattr__(layer, "learning_rate_factor", factor)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Layer(OtherNames):
     """Base of all layers. Those without other word have as many outputs as inputs."""
 
@@ -96,7 +96,7 @@ class Layer(OtherNames):
 RUNNING = ("mean", "variance")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Dense(Layer):
     """A fully connected layer: ``activation(x @ W + b)`` with W of shape (n_in, units) and b of shape (units,).
 
@@ -150,6 +150,8 @@ class Dense(Layer):
     'relu'
     """
 
+    _unnamed: ClassVar[tuple[str, ...]] = ("activation",)
+
     units: int
     activation: str | None = None
     alpha: float | None = None
@@ -187,6 +189,10 @@ class Dense(Layer):
                 chosen = initializers.checked(name, getattr(self, name), self.units, name == "bias_initializer")
                 object.__setattr__(self, name, chosen)
 
+    def _is_default(self, name: str, value: Any, default: Any) -> bool:
+        """Whether an argument may be left out: None is "identity"."""
+        return value == "identity" if name == "activation" else super()._is_default(name, value, default)
+
     @property
     def slope(self) -> float:
         """The activation's parameter as the kernel wants it; 0 where it has none."""
@@ -214,7 +220,7 @@ class Dense(Layer):
         return [W, initializers.initialize(b_from, n_in, self.units, dtype, seed, position, bias=True)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """An activation by itself, for instance behind a normalisation: ``f(x)``.
 
@@ -245,7 +251,7 @@ class Activation(Layer):
         object.__setattr__(self, "alpha", _checked_alpha(self.alpha, activation))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Flatten(Layer):
     """Samples of any rank as vectors. A model does so by itself; the layer is for those who like to see it.
 
@@ -257,7 +263,7 @@ class Flatten(Layer):
     """
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """In training every element is dropped with probability ``rate``, and the others are divided by ``1 - rate`` [1]_.
 
@@ -291,7 +297,7 @@ class Dropout(Layer):
         object.__setattr__(self, "rate", finite_number("rate", self.rate, at_least=0, below=1))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class LayerNorm(Layer):
     """Each sample normalised over its n features [1]_: ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
 
@@ -341,7 +347,7 @@ class LayerNorm(Layer):
         return [np.ones(n_in, dtype), np.zeros(n_in, dtype)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BatchNorm(Layer):
     """Each feature normalised over the batch [1]_: ``gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
 
@@ -400,7 +406,7 @@ class BatchNorm(Layer):
         return [ones, zeros, zeros, ones]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class PReLU(Layer):
     """``x`` above 0, ``alpha * x`` elsewhere, alpha of shape (n,) learned [1]_; the derivative at 0 is alpha.
 
@@ -448,7 +454,7 @@ class PReLU(Layer):
         return [np.full(n_in, self.alpha, dtype)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Residual(Layer):
     """A skip around a stack of layers: ``x + stack(x)`` [1]_. The stack has as many outputs as inputs.
 

@@ -27,7 +27,7 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 # ---- classes ----
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class _OfClasses(Loss):
     """One class of several, by the softmax of the scores."""
 
@@ -86,7 +86,7 @@ class _OfClasses(Loss):
         return array.astype(np.int32)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SoftmaxCrossEntropy(_OfClasses):
     """Softmax with cross-entropy for one class of several: ``log(sum_j exp(z_j)) - sum_j t_j z_j``.
 
@@ -123,7 +123,7 @@ class SoftmaxCrossEntropy(_OfClasses):
         return "softmax_cross_entropy_labels" if targets.ndim == 1 else "softmax_cross_entropy"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class _OfSides(Loss):
     """Every output on one of two sides by itself; of one output the accuracy is that of the samples."""
 
@@ -141,7 +141,7 @@ class _OfSides(Loss):
         return right / (n_samples * n_outputs)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BinaryCrossEntropy(_OfSides):
     """Sigmoid with cross-entropy for every output on its own: ``log(1 + exp(z)) - t z``.
 
@@ -198,7 +198,7 @@ class BinaryCrossEntropy(_OfSides):
         return 1.0 if self.outputs == "sum" else 1.0 / n_outputs
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Focal(_OfClasses):
     """Focal loss of one class of several: ``-sum_j alpha_j t_j (1 - p_j)**gamma log(p_j)``.
 
@@ -248,7 +248,7 @@ class Focal(_OfClasses):
         return {"gamma": self.gamma, **alpha}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BinaryFocal(_OfSides):
     """Focal loss of every output on its own: of a target 1 ``-alpha (1 - s)**gamma log(s)``.
 
@@ -311,7 +311,7 @@ class BinaryFocal(_OfSides):
         return {"gamma": self.gamma, **alpha}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Hinge(_OfSides):
     """Hinge loss of every output on its own, mean over the outputs: ``max(0, 1 - t z)``.
 
@@ -352,7 +352,7 @@ class Hinge(_OfSides):
 # ---- numbers ----
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Regression(Loss):
     """The mean over the outputs of what a kernel gives for each."""
 
@@ -367,7 +367,7 @@ class _Regression(Loss):
         return 1.0 / n_outputs
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class MeanSquaredError(_Regression):
     """Squared error, mean over the outputs: ``mean_j (z_j - t_j)**2``.
 
@@ -381,7 +381,7 @@ class MeanSquaredError(_Regression):
     kernel_name = "squared_error"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class HalfSquaredError(Loss):
     """Half the squared error, summed over the outputs: ``0.5 * sum_j (z_j - t_j)**2``; its gradient is ``z - t``.
 
@@ -401,7 +401,7 @@ class HalfSquaredError(Loss):
         return 0.5
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class MeanAbsoluteError(_Regression):
     """Absolute error, mean over the outputs: ``mean_j abs(z_j - t_j)``; its derivative where they are equal is 0.
 
@@ -415,7 +415,7 @@ class MeanAbsoluteError(_Regression):
     kernel_name = "absolute_error"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Huber(_Regression):
     """Huber's loss [1]_ of ``e = z - t``, mean over the outputs: ``e**2 / 2`` up to delta, its tangent from there.
 
@@ -446,7 +446,7 @@ class Huber(_Regression):
         return {"delta": self.delta}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class LogCosh(_Regression):
     """Logarithm of the hyperbolic cosine, mean over the outputs: ``log(cosh(z - t))``, a smooth Huber loss.
 
@@ -460,7 +460,7 @@ class LogCosh(_Regression):
     kernel_name = "log_cosh"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Poisson(_Regression):
     """Poisson regression on the logarithms z of rates, mean over the outputs: ``exp(z) - t z``.
 
@@ -479,7 +479,7 @@ class Poisson(_Regression):
     bounds = (0.0, math.inf)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Quantile(_Regression):
     """Quantile regression, mean over the outputs: ``max(q (t - z), (q - 1) (t - z))`` for the quantile q [1]_.
 
@@ -525,7 +525,7 @@ class Quantile(_Regression):
         return {"levels": for_outputs("levels", self.levels, n_outputs)}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class GaussianNLL(Loss):
     """Normal distribution with predicted variance: ``(s + (z - t)**2 * exp(-s)) / 2``, mean over the targets [1]_.
 
@@ -571,7 +571,7 @@ class GaussianNLL(Loss):
 # ---- others ----
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Custom(Loss):
     """A loss of one's own, from a Python function; `Model` makes one of any callable.
 

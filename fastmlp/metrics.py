@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastmlp._repr import Shown
 from fastmlp._validation import Array, bounded_integer, choice, numeric_array, plain_fields, unknown_name
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
@@ -427,8 +428,8 @@ OTHER_NAMES = {
 }  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class Metric:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Metric(Shown):
     """A metric with options, for ``Model(..., metrics=[...])``.
 
     Parameters
@@ -485,6 +486,10 @@ class Metric:
             raise ValueError(
                 f"{self.name!r} is no name for a metric; give one: fastmlp.metrics.Metric(function, name='mine')"
             )
+
+    def _is_default(self, name: str, value: Any, default: Any) -> bool:
+        """Whether an argument may be left out."""
+        return bool(value == (self._usual_name() if name == "name" else default))
 
     def _usual_name(self) -> str:
         if not isinstance(self.function, str):

@@ -1100,9 +1100,12 @@ class Model:
             super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        layers = ", ".join(map(_short, self.layers))
-        inputs = "not built" if self._network is None else f"{self.n_inputs} inputs"
-        return f"<fastmlp.Model: {inputs}, [{layers}], {self.loss}, {self.optimizer}, {self.dtype}>"
+        n = self.n_inputs
+        inputs = "not built" if n is None else f"{n} input{'s' if n > 1 else ''}"
+        others = [self.preprocessing] if self.preprocessing is not None else []
+        described = ", ".join(map(str, [[*self.layers], self.loss, self.optimizer, *others]))
+        dtype = "" if self.dtype == "float32" else f", {self.dtype}"
+        return f"<fastmlp.Model: {inputs}, {described}{dtype}>"
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name not in _UNCOPIED}
@@ -1160,10 +1163,6 @@ def _last_activation(layers: Sequence[Layer]) -> str:
         if not isinstance(layer, Flatten | Dropout | Activation) or activation != "identity":
             return activation
     return "identity"
-
-
-def _short(layer: Layer) -> str:
-    return f"Dense({layer.units}, {layer.activation!r})" if isinstance(layer, Dense) else repr(layer)
 
 
 def _dtype(dtype: npt.DTypeLike) -> str:

@@ -167,16 +167,6 @@ class Optimizer(OtherNames):
             config["learning_rate"] = self.learning_rate.get_config()
         return config
 
-    def __repr__(self) -> str:
-        shared = {field.name: field.default for field in dataclasses.fields(Optimizer)}
-        shown = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
-        arguments = [f"{name}={value!r}" for name, value in shown if name == "learning_rate" or name not in shared]
-        arguments += [
-            f"{name}={value!r}" for name, value in shown
-            if name in shared and name != "learning_rate" and value != shared[name]
-        ]  # fmt: skip
-        return f"{type(self).__name__}({', '.join(arguments)})"
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
@@ -210,7 +200,7 @@ class SGD(Optimizer):
     --------
     >>> import fastmlp as fm
     >>> fm.SGD(0.1, momentum=0.9)
-    SGD(learning_rate=0.1, momentum=0.9, nesterov=False)
+    SGD(learning_rate=0.1, momentum=0.9)
     """
 
     learning_rate: float | Schedule = 0.01
@@ -534,7 +524,7 @@ class Lion(Optimizer):
     --------
     >>> import fastmlp as fm
     >>> fm.Lion(1e-4, weight_decay=1.0)
-    Lion(learning_rate=0.0001, beta_1=0.9, beta_2=0.99, weight_decay=1.0)
+    Lion(learning_rate=0.0001, weight_decay=1.0)
     """
 
     learning_rate: float | Schedule = 0.001
@@ -590,7 +580,7 @@ class LBFGS(Optimizer):
     --------
     >>> import fastmlp as fm
     >>> fm.LBFGS(max_iterations=50)
-    LBFGS(max_iterations=50, tolerance=1e-05, memory=10)
+    LBFGS(max_iterations=50)
     """
 
     other_names: ClassVar[dict[str, str]] = {
@@ -624,9 +614,6 @@ class LBFGS(Optimizer):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal optimizer."""
         return {"max_iterations": self.max_iterations, "tolerance": self.tolerance, "memory": self.memory}
-
-    def __repr__(self) -> str:
-        return f"LBFGS({', '.join(f'{name}={value!r}' for name, value in self.get_config().items())})"
 
 
 BY_NAME: dict[str, type[Optimizer]] = {

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _engine
+from fastmlp._repr import Shown
 from fastmlp._validation import Array, choice, finite_number, plain_fields, shown, unknown_name
 
 Statistics = dict[str, Array]
 
 
-@dataclasses.dataclass(frozen=True)
-class Preprocessing:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Preprocessing(Shown):
     """Base of all preprocessing."""
 
     def fitted(self, X: Array, subset: Array | None, dtype: str) -> Statistics:
@@ -37,7 +38,7 @@ class Preprocessing:
         return dataclasses.asdict(self)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Standardize(Preprocessing):
     """Every column with mean 0 and variance 1: ``(x - mean) / scale``, scale the root of the column's variance.
 
@@ -78,7 +79,7 @@ class Standardize(Preprocessing):
         return 1 / statistics["scale"], -statistics["mean"] / statistics["scale"], None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Whiten(Preprocessing):
     """All columns with mean 0, variance 1, and no correlation: ``(x - mean) @ matrix``.
 

@@ -31,7 +31,7 @@ def plain_rate(name: str, value: Any) -> float:
     return finite_number(name, value, at_least=0)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Schedule(OtherNames):
     """Base of all schedules: constants that are checked at once and never change.
 
@@ -85,7 +85,7 @@ class Schedule(OtherNames):
         return {"name": _name(type(self)), **values}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Constant(Schedule):
     """The same rate at every step; what a plain number stands for.
 
@@ -110,7 +110,7 @@ class Constant(Schedule):
         return np.full(len(steps), self.learning_rate)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class StepDecay(Schedule):
     """Multiplied by a factor every so many steps: ``initial * decay_rate**floor(step / decay_steps)``, as PyTorch's
     StepLR and Keras's ExponentialDecay with staircase=True.
@@ -144,7 +144,7 @@ class StepDecay(Schedule):
         return self.initial_learning_rate * power(self.decay_rate, np.floor(steps / self.decay_steps))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class MultiStep(Schedule):
     """Multiplied by a factor at each of some steps: ``initial * decay_rate**(milestones at or before the step)``, as
     PyTorch's MultiStepLR.
@@ -185,7 +185,7 @@ class MultiStep(Schedule):
         return self.initial_learning_rate * power(self.decay_rate, passed.astype(np.float64))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Exponential(Schedule):
     """Falling by a factor in every so many steps, smoothly: ``initial * decay_rate**(step / decay_steps)``, as Keras's
     ExponentialDecay.
@@ -219,7 +219,7 @@ class Exponential(Schedule):
         return self.initial_learning_rate * power(self.decay_rate, steps / self.decay_steps)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class InverseScaling(Schedule):
     """``initial / (1 + decay_rate * floor(step / decay_steps))**power``.
 
@@ -264,7 +264,7 @@ class InverseScaling(Schedule):
         return self.initial_learning_rate * exp(-self.power * log(scale))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Polynomial(Schedule):
     """From one rate to another: ``end + (initial - end) * (1 - step / decay_steps)**power``, then end, as Keras's
     PolynomialDecay.
@@ -314,7 +314,7 @@ class Polynomial(Schedule):
         return rates
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class CosineRestarts(Schedule):
     """Half a cosine wave from the initial rate downwards, again and again [1]_, equation 5, as Keras's
     CosineDecayRestarts; a single one with ``restarts=False``, as Keras's CosineDecay.
@@ -388,7 +388,7 @@ class CosineRestarts(Schedule):
         return rates
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class OneCycle(Schedule):
     """Up from ``max / div_factor`` to max, then down to ``max / div_factor / final_div_factor``, all in one training
     [1]_, as PyTorch's OneCycleLR; after the last step the lowest rate stays.
@@ -455,7 +455,7 @@ class OneCycle(Schedule):
         return end + (start - end) / 2 * (1 + cos_pi(t))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Warmup(Schedule):
     """A straight rise to the first rate of another schedule, then that schedule, which starts when it is reached:
     ``then(0) * (step + 1) / steps`` in the first steps, ``then(step - steps)`` afterwards.

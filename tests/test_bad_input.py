@@ -344,12 +344,12 @@ def test_wrong_arguments_of_fit_are_refused(mistake, shared):
 DENSE = [fm.Dense(3)]
 CONSTRUCTORS = {
     "no layers": (lambda: fm.Model([]), ValueError, ["empty"]),
-    "a layer without its list": (lambda: fm.Model(fm.Dense(3)), TypeError, ["Dense(units=3"]),
-    "a set of layers": (lambda: fm.Model({fm.Dense(3)}), TypeError, ["Dense(units=3"]),
+    "a layer without its list": (lambda: fm.Model(fm.Dense(3)), TypeError, ["Dense(3)"]),
+    "a set of layers": (lambda: fm.Model({fm.Dense(3)}), TypeError, ["Dense(3)"]),
     "None for layers": (lambda: fm.Model(None), TypeError, ["None"]),
     "text for layers": (lambda: fm.Model("relu"), TypeError, ["'relu'"]),
     "a number for a layer": (lambda: fm.Model([512, 10]), TypeError, ["512"]),
-    "a list in the list": (lambda: fm.Model([[fm.Dense(3)]]), TypeError, ["Dense(units=3"]),
+    "a list in the list": (lambda: fm.Model([[fm.Dense(3)]]), TypeError, ["Dense(3)"]),
     "the class for a layer": (lambda: fm.Model([fm.Dense]), TypeError, ["Dense"]),
     "an unknown loss": (lambda: fm.Model(DENSE, "msse"), ValueError, ["'msse'", "mean_squared_error"]),
     "another library's loss": (lambda: fm.Model(DENSE, "mse"), ValueError, ["'mse'", "'mean_squared_error' here"]),

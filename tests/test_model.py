@@ -553,7 +553,7 @@ def test_loss_and_gradients_change_nothing():
 
 def test_summary_and_repr(capsys):
     model = fm.Model([fm.Dense(512, "relu", use_bias=False), fm.Dense(10)], "softmax_cross_entropy")
-    assert repr(model).startswith("<fastmlp.Model: not built, [Dense(512, 'relu'), Dense(10, 'identity')], Softmax")
+    assert repr(model).startswith("<fastmlp.Model: not built, [Dense(512, 'relu', use_bias=False), Dense(10)], Softmax")
     model.summary()
     assert "not built" in capsys.readouterr().out
     assert model.build(784) is model

@@ -225,13 +225,6 @@ def test_bad_types_are_refused(options):
         fm.SGD(**options)
 
 
-def test_representations_show_what_was_chosen():
-    assert repr(fm.SGD(0.1)) == "SGD(learning_rate=0.1, momentum=0.0, nesterov=False)"
-    assert repr(fm.SGD(0.1, l2=0.5)) == "SGD(learning_rate=0.1, momentum=0.0, nesterov=False, l2=0.5)"
-    for optimizer in (fm.AdamW(), fm.Nadam(global_clipnorm=1.0), fm.Adagrad(use_ema=True)):
-        assert eval(repr(optimizer), vars(fm)) == optimizer
-
-
 # ---- options of a layer ----
 
 LAYER_OPTIONS = {
