@@ -128,13 +128,8 @@ class Monitor(Callback):
             self.mode = direction(monitor)
 
     def _is_default(self, name: str, value: Any, default: Any) -> bool:
-        """Whether an argument may be left out: a mode that the name tells, too."""
-        if name != "mode":
-            return super()._is_default(name, value, default)
-        try:
-            return bool(value == _direction(self.monitor))
-        except ValueError:
-            return False
+        """Whether an argument may be left out: a mode that the name told, too."""
+        return self.auto if name == "mode" else super()._is_default(name, value, default)
 
     def check(self, companions: Sequence[Callback]) -> None:
         """Whether the quantity can be there; a callback of the user's own may add it."""

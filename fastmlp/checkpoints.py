@@ -65,6 +65,10 @@ class ModelCheckpoint(Monitor):
         )
         self.best = self.initial_value_threshold
 
+    def _is_default(self, name: str, value: Any, default: Any) -> bool:
+        """Whether an argument may be left out: the mode, where nothing is compared."""
+        return (name == "mode" and not self.save_best_only) or super()._is_default(name, value, default)
+
     def get_state(self) -> dict[str, Any]:
         """The best so far."""
         return {"best": self.best}

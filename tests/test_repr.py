@@ -84,7 +84,7 @@ def test_reprs_are_short():
         "StepDecay(0.1, decay_steps=5)": schedules.StepDecay(0.1, 5),
         "Metric('f1', average='macro')": metrics.Metric("f1", average="macro"),
         "EarlyStopping()": fm.EarlyStopping(), "EarlyStopping(patience=3)": fm.EarlyStopping(patience=np.int64(3)),
-        "EarlyStopping(monitor='val_accuracy')": fm.EarlyStopping("val_accuracy", mode="max"),
+        "EarlyStopping(monitor='val_accuracy')": fm.EarlyStopping("val_accuracy"),
         "EarlyStopping(mode='max')": fm.EarlyStopping("val_loss", mode="max"),
         "Checkpoint('a')": fm.Checkpoint("a"), "Checkpoint('a', every_seconds=2.0)": fm.Checkpoint("a", None, 2),
         "ModelCheckpoint('a', initial_value_threshold=0.5)": fm.ModelCheckpoint("a", initial_value_threshold=0.5),
