@@ -7,6 +7,11 @@ LayerPlan = collections.namedtuple(
     "LayerPlan", "units activation alpha use_bias kind dropout epsilon momentum source rate l1 l2 max_norm frozen",
     defaults=("identity", 0.0, True, "dense", 0.0, 0.0, 0.0, -1, 1.0, 0.0, 0.0, 0.0, False))
 
+cdef inline bint has_b(const Layer *layer) noexcept nogil:
+    """Whether a layer has room for biases, used or not; where not, the next layer's weights lie at `b`."""
+    return layer.kind in (DENSE, LAYER_NORM, BATCH_NORM)
+
+
 cdef class Network:
     """Weights and optimizer state of a stack of layers, in panels.
 
@@ -73,15 +78,14 @@ cdef class Network:
             layer.rate, layer.l1, layer.l2, layer.max_norm = plan.rate, plan.l1, plan.l2, plan.max_norm
             layer.frozen = plan.frozen
             layer.lines = n_in if layer.kind == DENSE else 1 if layer.kind in (LAYER_NORM, BATCH_NORM, PRELU) else 0
-            has_b = layer.kind in (DENSE, LAYER_NORM, BATCH_NORM)
             self.by_layer = self.by_layer or layer.rate != 1
             if not layer.frozen:
                 self.has_penalty = self.has_penalty or layer.l1 > 0 or layer.l2 > 0
                 self.has_max_norm = self.has_max_norm or layer.max_norm > 0
-            layer.use_bias = has_b and plan.use_bias
+            layer.use_bias = has_b(layer) and plan.use_bias
             layer.w = self.n_bytes
             layer.b = layer.w + layer.panels * layer.lines * line_bytes
-            self.n_bytes = layer.b + (layer.panels * line_bytes if has_b else 0)
+            self.n_bytes = layer.b + (layer.panels * line_bytes if has_b(layer) else 0)
             self.n_chunks += (layer.panels * layer.lines + CHUNK_LINES - 1) // CHUNK_LINES
             self.n_chunks += (layer.panels + CHUNK_LINES - 1) // CHUNK_LINES if layer.use_bias else 0
             layer.running = running_bytes
@@ -147,7 +151,7 @@ cdef class Network:
             found.append(elements[layer.w // item:layer.b // item].reshape(layer.panels, layer.n_in, self.k.line))
         elif layer.lines:
             found.append(elements[layer.w // item:layer.w // item + width])
-        if layer.kind in (DENSE, LAYER_NORM, BATCH_NORM):
+        if has_b(layer):
             found.append(elements[layer.b // item:layer.b // item + width])
         if layer.kind == BATCH_NORM and running:
             elements = self.running.owner.view(self.dtype)[layer.running // item:]
@@ -400,7 +404,8 @@ cdef class Network:
         for i in range(self.n_layers):
             if self.layer[i].frozen and self.layer[i].lines:  # nor do they wait for an update
                 memset(g.data + self.layer[i].w, 0, self.layer[i].panels * self.layer[i].lines * 64)
-                memset(g.data + self.layer[i].b, 0, self.layer[i].panels * 64)
+                if has_b(&self.layer[i]):
+                    memset(g.data + self.layer[i].b, 0, self.layer[i].panels * 64)
         cdef Plan p
         memset(&p, 0, sizeof(Plan))
         cdef Progress next_progress = self.progress

@@ -306,6 +306,35 @@ def test_a_frozen_layer_keeps_weights_and_states(optimizer):
         assert all(a.any() for a in pairs[0])
 
 
+@pytest.mark.parametrize(
+    "optimizer", ["sgd", fm.Adam(gradient_accumulation_steps=3), fm.SGD(global_clipnorm=1.0)], ids=str
+)
+@pytest.mark.parametrize("at_the_end", [False, True])
+@pytest.mark.parametrize(
+    "layer", [fm.Dense, fm.BatchNorm, fm.LayerNorm, fm.PReLU, fm.Activation, fm.Dropout], ids=lambda kind: kind.__name__
+)
+def test_gradients_by_hand_do_what_a_step_does(layer, at_the_end, optimizer, tmp_path):
+    """Where a layer is frozen or has no weights, too, and in a model that a file carries."""
+    X = data()[0]
+    frozen = {
+        fm.Dense: lambda: fm.Dense(40, trainable=False), fm.Activation: lambda: fm.Activation("tanh"),
+        fm.Dropout: lambda: fm.Dropout(0.1),
+    }.get(layer, lambda: layer(trainable=False))()  # fmt: skip
+    stack = [fm.Dense(3), fm.Dense(40, "tanh"), frozen] if at_the_end else [fm.Dense(40), frozen, fm.Dense(19)]
+    Y = np.sin(np.arange(len(X) * (40 if at_the_end else 19))).reshape(len(X), -1)
+    step = fm.Model(stack, "mean_squared_error", optimizer, n_inputs=21, n_threads=1)
+    step.save(tmp_path / "net")
+    by_hand = fm.load(tmp_path / "net")
+    for _ in range(4):
+        step.train_on_batch(X, Y)
+        by_hand.apply_gradients(by_hand.loss_and_gradients(X, Y)[1])
+    assert [a.tobytes() for pair in by_hand.weights for a in pair] == [a.tobytes() for p in step.weights for a in p]
+    states = [model._network.get_state()["states"] for model in (step, by_hand)]
+    for name in states[0]:
+        for one, other in zip(*(found[name] for found in states), strict=True):
+            assert [a.tobytes() for a in one] == [a.tobytes() for a in other]
+
+
 @pytest.mark.parametrize("layer", [fm.BatchNorm, fm.LayerNorm, fm.PReLU])
 def test_frozen_layers_of_columns_keep_everything(layer, tmp_path):
     X, y = data()
