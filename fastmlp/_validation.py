@@ -217,18 +217,46 @@ def still_whole(name: str, array: Array) -> None:
         )
 
 
+def refuse_masked(name: str, value: Any) -> None:
+    """Raise where values of an array, or of arrays in lists, are masked: NumPy would hand on what lies below a mask."""
+    masked = _n_masked(value, 0)
+    if masked:
+        raise ValueError(f"{name} masks {masked} values; fill or drop them first")
+
+
+def _n_masked(value: Any, depth: int) -> int:
+    if isinstance(value, np.ma.MaskedArray):
+        return int(np.ma.flatten_mask(np.ma.getmaskarray(value)).sum())
+    if isinstance(value, np.ndarray):
+        return _n_masked(value.reshape(-1).tolist(), depth) if value.dtype == object else 0
+    if not isinstance(value, list | tuple) or depth > 32:  # as deep as an array can be
+        return 0
+    deeper = any(issubclass(kind, list | tuple | np.ndarray) for kind in set(map(type, value)))
+    return sum(_n_masked(item, depth + 1) for item in value) if deeper else 0
+
+
+def plain_array(name: str, value: Any) -> Array:
+    """Any array-like as an ndarray, of which nothing is masked; no copy where it is one already."""
+    refuse_masked(name, value)
+    whole = value.item() if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 0 else value
+    if hasattr(whole, "toarray") and not hasattr(whole, "__array__"):  # NumPy makes one object of it
+        raise TypeError(f"{name} is a sparse {type(whole).__name__}; make it dense by .toarray()")
+    try:
+        array = np.asanyarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array: {error}; give rows of equal length") from None
+    if isinstance(array, np.ma.MaskedArray):  # what an object of another library says it is
+        refuse_masked(name, array)
+    return np.asarray(array)
+
+
 def numeric_array(name: str, value: Any) -> Array:
     """Any array-like of real numbers as an ndarray; no copy where it is one already."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{name} masks {int(np.ma.getmaskarray(value).sum())} values; fill or drop them first")
     if value is None:
         raise TypeError(f"{name} is None; give an array")
     if is_by_number(value):  # NumPy would read such an object until it raises IndexError
         raise TypeError(f"{name} must be an array, not an object of type {type(value).__name__} with items by number")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array: {error}; give rows of equal length") from None
+    array = plain_array(name, value)
     for mapped in _engine.mapped(array):
         still_whole(name, mapped)
     if array.dtype.kind not in "fiub":

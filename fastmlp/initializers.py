@@ -23,7 +23,7 @@ import numpy as np
 
 from fastmlp._engine import LARGEST
 from fastmlp._portable import log
-from fastmlp._validation import Array, OtherNames, choice, finite_number, numeric_array, unknown_name
+from fastmlp._validation import Array, OtherNames, choice, finite_number, numeric_array, refuse_masked, unknown_name
 
 # Streams of the generator from here on belong to the layers' weights, from _FIRST_BIAS_STREAM to their biases; those
 # below to the epochs' shuffles.
@@ -465,6 +465,7 @@ def initialize(
     if not isinstance(found, np.ndarray) or found.shape != shape or found.dtype != dtype:
         what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
         raise ValueError(f"{chosen!r} draws {what}; it must be an array of {dtype} {shape}")
+    refuse_masked(f"what {chosen!r} draws", found)
     flat, some = found.reshape(-1), 1 << 16  # at a time: no temporary as large as a part of the weights
     if not all(np.isfinite(flat[i : i + some]).all() for i in range(0, flat.size, some)):
         raise ValueError(f"{chosen!r} gives values that {dtype} cannot hold (beyond {LARGEST[dtype]:.3g})")

@@ -16,7 +16,16 @@ from fastmlp import _engine
 from fastmlp._engine import LARGEST
 from fastmlp._loss import Loss as Loss  # mypy takes that for a name of this module, too
 from fastmlp._loss import Numbers, check_numbers, for_outputs, numbers_of, set_field
-from fastmlp._validation import Array, all_finite, choice, finite_number, numeric_array, shown, unknown_name
+from fastmlp._validation import (
+    Array,
+    all_finite,
+    choice,
+    finite_number,
+    numeric_array,
+    plain_array,
+    shown,
+    unknown_name,
+)
 
 # How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
 _SUM_TOLERANCE = 1e-3
@@ -580,9 +589,9 @@ class Custom(Loss):
     function : callable
         ``function(scores, targets)`` gives ``(loss, dscores)``: a number, the mean loss of a batch, and its derivative
         by the scores, of their shape. Scores are an array of shape (n, n_outputs) and of the model's dtype, targets the
-        rows ``y[batch]`` of what was passed to `fit`, whatever they hold. A y of shape (n,) stays so: for one output
-        give ``y[:, None]``, or ``scores - targets`` has shape (n, n). It is called in every step, in the middle of the
-        compiled code: the rest of the step runs without the GIL.
+        rows ``y[batch]`` of what was passed to `fit`, whatever they hold but masked values. A y of shape (n,) stays so:
+        for one output give ``y[:, None]``, or ``scores - targets`` has shape (n, n). It is called in every step, in the
+        middle of the compiled code: the rest of the step runs without the GIL.
 
     Raises
     ------
@@ -619,7 +628,7 @@ class Custom(Loss):
         loss, dscores = found[0], numeric_array(f"dscores of {name}", found[1])
         if np.ndim(loss) != 0:
             raise ValueError(f"{name} must return one number, not shape {np.shape(loss)}")
-        if np.asarray(loss).dtype.kind not in "fiub":
+        if plain_array(f"the number that {name} returns", loss).dtype.kind not in "fiub":
             raise TypeError(f"{name} must return a real number, not {loss!r}")
         if dscores.shape != scores.shape:
             column = targets.ndim == 1 and scores.shape[1] == 1
@@ -632,8 +641,8 @@ class Custom(Loss):
         return float(loss), np.ascontiguousarray(dscores, scores.dtype)
 
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
-        """Anything with a row for each sample."""
-        array = np.asarray(y)
+        """Anything with a row for each sample, of which nothing is masked."""
+        array = plain_array(name, y)
         if array.shape[:1] != (n_samples,):
             raise ValueError(f"{name} has shape {array.shape}, but X holds {n_samples} samples")
         return array

@@ -16,7 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmlp._repr import Shown
-from fastmlp._validation import Array, bounded_integer, choice, numeric_array, plain_fields, unknown_name
+from fastmlp._validation import (
+    Array,
+    bounded_integer,
+    choice,
+    numeric_array,
+    plain_array,
+    plain_fields,
+    refuse_masked,
+    unknown_name,
+)
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
 
@@ -502,7 +511,8 @@ class Metric(Shown):
         if isinstance(self.function, str):
             options = {name: getattr(self, name) for name in ("average", "k") if getattr(self, name) is not None}
             return BY_NAME[self.function](y_true, y_pred, **options)
-        value = self.function(np.asarray(y_true), np.asarray(y_pred))
+        value = self.function(plain_array("y_true", y_true), plain_array("y_pred", y_pred))
+        refuse_masked(f"what the metric {self.name!r} returns", value)
         if np.ndim(value) != 0:
             raise TypeError(f"the metric {self.name!r} must return a number, not an array of shape {np.shape(value)}")
         if not np.isreal(value):

@@ -16,6 +16,7 @@ from fastmlp._validation import (
     bounded_integer,
     finite_number,
     flag,
+    plain_array,
     plain_fields,
     shown,
     unknown_name,
@@ -128,7 +129,7 @@ class Optimizer(OtherNames):
         """Learning rates of steps first, ..., first + n - 1, counted from 0, of shape (n,), float64."""
         if not isinstance(self.learning_rate, Schedule):
             return np.full(n, float(self.learning_rate))
-        rates = np.ascontiguousarray(self.learning_rate.rates(first, n), np.float64)
+        rates = np.ascontiguousarray(plain_array("learning_rate", self.learning_rate.rates(first, n)), np.float64)
         if rates.shape != (n,) or not ((rates >= 0) & (rates < np.inf)).all():
             raise ValueError(
                 f"{self.learning_rate!r} gives the rates {rates} for {n} steps from {first}; they must be {n} finite "
