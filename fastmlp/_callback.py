@@ -20,7 +20,7 @@ class Callback(OtherNames):
     ----------
     model : Model
         Set by `fit`. A callback that calls ``self.stop()``, or sets ``model.stop_training = True``, ends the training
-        after the epoch, or, where it does so in `on_train_batch_end`, in the middle of one.
+        after the epoch, or, where it does so in `on_train_batch_end` or `on_steps_end`, in the middle of one.
     params : dict
         "epochs", "initial_epoch", "steps" (in an epoch), and "metrics", the names that the logs of an epoch will hold
         at least.
@@ -71,12 +71,26 @@ class Callback(OtherNames):
         """After it; logs holds loss and metrics, without the prefix."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Before a chunk of steps, not before each one: batch is the first one; logs is empty."""
+        """Before each batch, counted from 0 in every epoch; logs is empty.
+
+        A callback that defines this hook, or `on_train_batch_end`, has Python visited in every step, which costs some
+        ten microseconds: more than a small step takes. Where it need not hear of each, `on_steps_begin` and
+        `on_steps_end` are for it. A learning rate that is set here counts from this batch on.
+        """
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """After a chunk of steps, not after each one: batch is the last one done in this epoch, from 0.
+        """After each batch; logs holds the means over the batches of this epoch so far, as in Keras. It costs what
+        `on_train_batch_begin` costs. A learning rate that is set here counts from the next batch on."""
 
-        Chunks end by the clock, so what is changed in the model here is not the same in every run.
+    def on_steps_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a chunk of steps, some 30 ms long, which costs nothing that counts: batch is the first one; logs is
+        empty."""
+
+    def on_steps_end(self, batch: int, logs: Logs) -> None:
+        """After a chunk of steps: batch is the last one done in this epoch, from 0; logs holds the means so far.
+
+        Chunks end by the clock, so what is changed in the model here is not the same in every run. Where another
+        callback wants to hear of every batch, each is a chunk.
         """
 
     def get_state(self) -> dict[str, Any]:

@@ -22,6 +22,11 @@ _ELSEWHERE = {
 class Hooks:
     """The hooks of some callbacks, each with as many arguments as it takes.
 
+    Attributes
+    ----------
+    by_batch, between_steps : bool
+        Whether one of them is to be called for every batch; and whether one wants logs before the end of an epoch.
+
     Raises
     ------
     TypeError
@@ -44,9 +49,10 @@ class Hooks:
                 )
         self.callbacks = list(callbacks)
         self._by_name = {
-            name: [(method, _arity(method, name)) for method in (getattr(callback, name) for callback in callbacks)]
-            for name in HOOKS
+            name: [(method, _arity(method, name)) for method in _defined(callbacks, name)] for name in HOOKS
         }
+        self.by_batch = any(self._by_name[name] for name in ("on_train_batch_begin", "on_train_batch_end"))
+        self.between_steps = any(self._by_name[name] for name in ("on_train_batch_end", "on_steps_end"))
 
     def check(self) -> None:
         """Let every callback say whether this training can have what it needs."""
@@ -93,6 +99,12 @@ class Hooks:
             if found is not None:
                 left.remove(found)
                 callback.set_state(found[1])
+
+
+def _defined(callbacks: Sequence[Callback], hook: str) -> list[Callable[..., Any]]:
+    """The methods of those callbacks that have one of their own; the base's do nothing."""
+    found = [getattr(callback, hook) for callback in callbacks]
+    return [method for method in found if getattr(method, "__func__", None) is not getattr(Callback, hook)]
 
 
 def _make_floats(logs: dict[str, Any], method: Callable[..., Any]) -> None:

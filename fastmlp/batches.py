@@ -267,10 +267,21 @@ class BatchRun:
         """Batches are copies."""
         return []
 
+    def is_over(self) -> bool:
+        """Whether the epoch has no further batch: the next `train` begins another."""
+        if self.reader is None:
+            self._begin()
+        assert self.reader is not None
+        if self.reader.peek() is not None:
+            return False
+        self.reader.take()
+        self._end()
+        return True
+
     def train(
         self, rates: Array, hyper: Any, shuffle: bool, seed: int, most_threads: int, seconds: float
     ) -> tuple[Array, Array]:
-        """One step for each rate, up to the one in which so many seconds have passed; of none where the epoch is over.
+        """One step for each rate, up to the one in which so many seconds have passed or the iterable ends.
 
         Returns (losses, right) as engine.Run.train does.
         """
@@ -339,13 +350,13 @@ class BatchSteps(Steps):
     def clear(self) -> None:
         """Begin the next epoch."""
         super().clear()
-        self.rows = np.empty(0)
+        self.rows: list[int] = []
 
     def add(self, losses: Array, right: Array) -> None:
         """Keep what some steps gave."""
         super().add(losses, right)
         self.waited = self.run.waited
-        self.rows = np.concatenate([self.rows, self.run.rows])
+        self.rows += self.run.rows
 
 
 def _own(array: Array, source: Any) -> Array:

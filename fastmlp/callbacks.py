@@ -73,7 +73,7 @@ class ProgressBar(Callback):
             label = f"epoch {epoch + 1}/{self.params['epochs']}"
             self.bar = tqdm(total=self.params["steps"], desc=label, unit="step", leave=False, file=sys.stderr)
 
-    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+    def on_steps_end(self, batch: int, logs: Logs) -> None:
         """Move the bar."""
         if self.bar is not None:
             self.bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)

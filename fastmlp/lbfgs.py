@@ -121,6 +121,9 @@ def fit(
         logs = model._logs(objective.accept(theta), objective.right, n_samples)
         epoch = len(history.epoch)
         hooks.call("on_epoch_begin", epoch, {})
+        for hook, what in ("begin", {}), ("end", logs):  # all samples are one batch
+            hooks.call(f"on_train_batch_{hook}", 0, {**what})
+            hooks.call(f"on_steps_{hook}", 0, {**what})
         maps.check()
         training.end_epoch(model, hooks, history, epoch, logs, validation)
         if not _flat.same(objective.network.get_weights(), objective.best):

@@ -185,24 +185,26 @@ def train_steps(
     """The steps of some epochs, chunk by chunk."""
     network = run.network
     while recorded.n < total:
-        chunk, threads = pace.next(total - recorded.n)
+        if recorded.steps is None and run.is_over():  # no further batch is to be announced
+            break
+        chunk, threads = pace.next(1 if hooks.by_batch else total - recorded.n)
+        hooks.call("on_steps_begin", recorded.n, {})
         hooks.call("on_train_batch_begin", recorded.n, {})
         maps.check()
         rates = model.optimizer.rates(network.step, chunk)
         began = time.perf_counter()
         losses, right = run.train(rates, model.optimizer.hyper(), shuffle, model.seed, threads, 2 * CHUNK_SECONDS)
-        if len(losses) == 0:  # the batches of this epoch are over
-            break
         recorded.add(losses, right)
         pace.learn(len(losses), threads, time.perf_counter() - began - recorded.waited)
         if not np.isfinite(losses).all():
             # The engine stopped before this step changed the weights.
             raise diverged(model, network.step + 1, float(rates[len(losses) - 1]), history)
-        if hooks.callbacks:
-            logs = {name: values[0] for name, values in recorded.logs(model, recorded.n).items()}
+        if hooks.between_steps:
+            logs = recorded.so_far(model)
             hooks.call("on_train_batch_end", recorded.n - 1, logs)
-            if model.stop_training:
-                break
+            hooks.call("on_steps_end", recorded.n - 1, logs)
+        if hooks.callbacks and model.stop_training:
+            break
 
 
 def diverged(model: "Model", step: int, rate: float, history: History) -> DivergedError:
@@ -324,6 +326,7 @@ class Steps:
     """Losses and right predictions of the steps of one chunk of epochs."""
 
     steps: int | None  # of an epoch; None: not known before its end
+    rows: Any  # of each step of an epoch
     many = True  # whether a chunk may hold several epochs
     waited = 0.0  # seconds of the last steps in which they waited for their data
 
@@ -338,6 +341,7 @@ class Steps:
         self.losses: list[Array] = []
         self.right: list[Array] = []
         self.n = 0
+        self._summed, self._sums = 0, (0.0, 0, 0.0)  # chunks, and of these the losses times rows, right ones, rows
 
     def add(self, losses: Array, right: Array) -> None:
         """Keep what a chunk of steps gave."""
@@ -345,11 +349,25 @@ class Steps:
         self.right.append(right)
         self.n += len(losses)
 
+    def so_far(self, model: "Model") -> Logs:
+        """Means over the steps of this epoch, by name. Each chunk is summed once, whoever asks how often; the mean of a
+        whole epoch is that of `logs`."""
+        if self.n == self.steps:
+            return {name: values[0] for name, values in self.logs(model, self.n).items()}
+        loss, hits, n = self._sums
+        first = self.n - sum(map(len, self.losses[self._summed :]))
+        for losses, right in zip(self.losses[self._summed :], self.right[self._summed :], strict=True):
+            rows = np.asarray(self.rows[first : first + len(losses)], float)
+            loss, hits, n = loss + float(losses @ rows), hits + int(right.sum()), n + float(rows.sum())
+            first += len(losses)
+        self._summed, self._sums = len(self.losses), (loss, hits, n)
+        return {name: float(value) for name, value in model._logs(loss / n, hits, int(n)).items()}
+
     def logs(self, model: "Model", steps: int) -> dict[str, list[float]]:
-        """Means over every `steps` steps, by name: one of an epoch, or one of the steps so far."""
+        """Means over every `steps` steps, by name: of each epoch."""
         losses = np.concatenate(self.losses).reshape(-1, steps)
         right = np.concatenate(self.right).reshape(-1, steps)
-        rows = self.rows[:steps]
+        rows = np.asarray(self.rows[:steps], float)
         n = int(rows.sum())
         logs = model._logs((losses * rows).sum(axis=1) / n, right.sum(axis=1), n)
         return {name: values.tolist() for name, values in logs.items()}

@@ -196,7 +196,7 @@ def test_small_steps_come_in_chunks_of_a_long_epoch(monkeypatch):
     chunks = []
 
     class Counts(fm.Callback):
-        def on_train_batch_end(self, batch, logs):
+        def on_steps_end(self, batch, logs):
             chunks.append(batch)
 
     classifier().fit(LIST * 50, callbacks=[Counts()], verbose=0)

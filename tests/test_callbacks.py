@@ -119,8 +119,8 @@ def test_hooks_of_batches_and_validation():
         def __init__(self):
             self.calls = []
 
-        def on_train_batch_begin(self, batch):
-            self.calls.append(("batch", batch))
+        def on_steps_begin(self, batch):
+            self.calls.append(("steps", batch))
 
         def on_test_begin(self):
             self.calls.append("test")
@@ -134,10 +134,145 @@ def test_hooks_of_batches_and_validation():
     told = Told()
     _, history = fit([told])
     logs = {name: history[f"val_{name}"][0] for name in ("loss", "accuracy")}
-    assert told.calls == [("batch", 0), "test", logs]
+    assert told.calls == [("steps", 0), "test", logs]
     told = Told()
     fit([told], validation=False)
-    assert told.calls == [("batch", 0)]
+    assert told.calls == [("steps", 0)]
+
+
+class Hears(fm.Callback):
+    """Notes all that it hears between two epochs."""
+
+    def __init__(self):
+        self.pages = []
+
+    def on_train_batch_begin(self, batch, logs):
+        self.pages.append(("begin", batch, logs))
+
+    def on_train_batch_end(self, batch, logs):
+        self.pages.append(("end", batch, logs))
+
+
+def batches_of(X, y, size):
+    return [(X[i : i + size], y[i : i + size]) for i in range(0, len(X), size)]
+
+
+@pytest.mark.parametrize("form", ["arrays", "batches", "iterator"])
+def test_a_hook_of_batches_is_called_for_every_batch(form):
+    """With the means so far, as Keras gives them: against models that are trained step by step."""
+    X, y = data()
+    model, single, hears = classifier(), classifier(), Hears()
+    given = {"arrays": (X, y), "batches": (batches_of(X, y, 7),), "iterator": (iter(batches_of(X, y, 7) * 2),)}[form]
+    options = {"batch_size": 7, "shuffle": False} if form == "arrays" else {}
+    if form == "iterator":
+        options["steps_per_epoch"] = 9
+    history = model.fit(*given, epochs=2, callbacks=[hears], verbose=0, **options)
+    assert [page[:2] for page in hears.pages] == [(what, i) for i in range(9) for what in ("begin", "end")] * 2
+    ends = [logs for what, _, logs in hears.pages if what == "end"]
+    assert all(logs == {} for what, _, logs in hears.pages if what == "begin")
+    losses = [single.train_on_batch(*batch) for _ in range(2) for batch in batches_of(X, y, 7)]
+    rows = [len(batch[0]) for batch in batches_of(X, y, 7)]
+    for epoch in range(2):
+        for i in range(9):
+            mean = np.average(losses[9 * epoch :][: i + 1], weights=rows[: i + 1])
+            assert ends[9 * epoch + i]["loss"] == pytest.approx(mean, rel=1e-12)
+        assert list(ends[9 * epoch]) == ["loss", "accuracy"]
+        assert ends[9 * epoch + 8]["accuracy"] == pytest.approx(history["accuracy"][epoch], rel=1e-12)
+
+
+def test_a_hook_of_batches_leaves_the_bits():
+    X, y = data()
+    plain, heard = classifier(), classifier()
+    expected = plain.fit(X, y, batch_size=7, epochs=3, verbose=0).history
+    assert heard.fit(X, y, batch_size=7, epochs=3, callbacks=[Hears()], verbose=0).history == expected
+    assert bits(heard) == bits(plain)
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_begin", "on_train_batch_end"])
+def test_a_rate_that_a_hook_of_batches_sets_counts_from_the_next_batch(hook):
+    """What rates for every step are for: against single steps with these rates."""
+    X, y = data()
+    first, single = (0.5 if hook == "on_train_batch_end" else 0.1), classifier(fm.SGD(0.5))
+
+    def sets(self, batch, logs=None):
+        model.optimizer = fm.SGD(0.1 / (batch + 1))
+
+    model = classifier(fm.SGD(0.5))
+    model.fit(X, y, batch_size=20, shuffle=False, callbacks=[type("Sets", (fm.Callback,), {hook: sets})()], verbose=0)
+    rates = [first, 0.1, 0.05] if hook == "on_train_batch_end" else [0.1, 0.05, 0.1 / 3]
+    for rate, batch in zip(rates, batches_of(X, y, 20), strict=True):
+        single.optimizer = fm.SGD(rate)
+        single.train_on_batch(*batch)
+    assert bits(model) == bits(single)
+
+
+def test_callbacks_without_a_hook_of_batches_cost_no_visits(monkeypatch):
+    """Those of fastmlp take the cheap hook, and the base class has none that counts."""
+    from fastmlp import callbacks, checkpoints
+    from fastmlp._hooks import Hooks
+
+    ours = [value for module in (callbacks, checkpoints) for value in vars(module).values() if isinstance(value, type)]
+    ours = [value for value in ours if issubclass(value, fm.Callback)]
+    assert callbacks.ProgressBar in ours
+    assert all("on_train_batch_begin" not in vars(kind) and "on_train_batch_end" not in vars(kind)
+               for kind in ours if kind is not fm.Callback)  # fmt: skip
+    assert not Hooks([fm.Callback(), callbacks.ProgressBar()]).by_batch
+    assert Hooks([callbacks.ProgressBar(), Hears()]).by_batch
+    callback = fm.Callback()
+    callback.on_train_batch_end = lambda batch, logs: None
+    assert Hooks([callback]).by_batch
+
+
+def test_hooks_of_a_minimiser():
+    """All samples are the one batch of each iteration."""
+    pytest.importorskip("scipy")
+    X, y = data()
+    hears = Hears()
+    history = classifier(fm.LBFGS(3)).fit(X, y, callbacks=[hears], verbose=0)
+    assert [page[:2] for page in hears.pages] == [("begin", 0), ("end", 0)] * len(history.epoch)
+    assert [page[2]["loss"] for page in hears.pages[1::2]] == history["loss"]
+
+
+class Counted(np.ndarray):
+    """An array that tells how many of its elements were read by a sum, a product or a copy."""
+
+    touched = 0
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        inputs = [x.view(np.ndarray) if isinstance(x, Counted) else x for x in inputs]
+        Counted.touched += max(np.size(x) for x in inputs)
+        return getattr(ufunc, method)(*inputs, **options)
+
+    def __array_function__(self, function, types, arguments, options):
+        def plain(x):
+            if isinstance(x, Counted):
+                Counted.touched += x.size
+                return x.view(np.ndarray)
+            return [plain(item) for item in x] if isinstance(x, list | tuple) else x
+
+        return function(*plain(arguments), **options)
+
+
+def test_what_callbacks_see_costs_no_look_back():
+    """Of n chunks each is summed once, and once more at the end of the epoch; not all of them for every chunk."""
+    from fastmlp.training import Steps
+
+    rng = np.random.default_rng(0)
+    chunks, length, last = 400, 25, 3
+    model, steps = classifier(), Steps((chunks * length - 1) * 10 + last, 10)
+    losses, right = rng.random(chunks * length), rng.integers(0, 10, chunks * length)
+    Counted.touched = 0
+    for i in range(chunks):
+        part = slice(i * length, (i + 1) * length)
+        steps.add(losses[part].view(Counted), right[part].view(Counted))
+        found = steps.so_far(model)
+        rows = steps.rows[: (i + 1) * length]
+        assert found["loss"] == pytest.approx(np.average(losses[: (i + 1) * length], weights=rows), rel=1e-12)
+        assert found["accuracy"] == pytest.approx(right[: (i + 1) * length].sum() / rows.sum(), rel=1e-12)
+    assert found == {name: values[0] for name, values in steps.logs(model, chunks * length).items()}
+    assert chunks * length <= Counted.touched <= 10 * chunks * length
+    # The exact mean: one pairwise sum over all steps.
+    assert found["loss"] == (losses * steps.rows).sum() / int(steps.rows.sum())
 
 
 def test_a_hook_that_wants_too_much_is_named():

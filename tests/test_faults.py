@@ -289,7 +289,7 @@ class Fails(fm.Callback):
 
 
 class Steps(fm.Callback):
-    """The bits behind every chunk."""
+    """The bits behind every step."""
 
     def __init__(self):
         self.seen, self.ended = [], 0

@@ -252,7 +252,7 @@ class Diary(fm.Callback):
     def on_epoch_begin(self, epoch):
         self.pages.append((self.name, "epoch begin", epoch))
 
-    def on_train_batch_end(self, batch, logs):
+    def on_steps_end(self, batch, logs):
         self.pages.append((self.name, "batch", batch, logs["loss"]))
 
     def on_epoch_end(self, epoch, logs):
@@ -298,7 +298,9 @@ def test_the_last_batch_knows_the_loss_of_the_epoch():
     assert [page for page in diary.pages if page[1] == "batch"][-1][3] == history["loss"][0]
 
 
-@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_epoch_end"])
+@pytest.mark.parametrize(
+    "hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_end", "on_steps_end", "on_epoch_end"]
+)
 def test_stop_training(hook):
     X, y = data()
 
@@ -312,7 +314,7 @@ def test_stop_training(hook):
     assert len(model.fit(X, y, epochs=3, verbose=0).epoch) == 3  # the next fit is not stopped
 
 
-@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_end", "on_epoch_end"])
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_end", "on_steps_end", "on_epoch_end"])
 def test_an_error_in_a_callback_ends_training_in_order(hook):
     X, y = data()
 

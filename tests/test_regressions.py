@@ -138,7 +138,7 @@ def test_stop_training_between_chunks(monkeypatch):
     monkeypatch.setattr(training, "FIRST_STEPS", 1)
 
     class Stop(fm.Callback):
-        def on_train_batch_end(self, batch, logs):
+        def on_steps_end(self, batch, logs):
             self.model.stop_training = batch == 2
 
     X, y = data()

@@ -312,7 +312,7 @@ import numpy as np
 import fastmlp as fm
 
 class Slow(fm.Callback):
-    def on_train_batch_end(self, batch):
+    def on_steps_end(self, batch):
         time.sleep(0.006)
 
 path = sys.argv[1]
