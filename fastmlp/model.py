@@ -1042,6 +1042,12 @@ class Model:
 
         print(summary.text(self, bounded_integer("batch_size", batch_size)))
 
+    def _repr_html_(self) -> str:
+        """The summary, in a notebook."""
+        from fastmlp import summary
+
+        return summary.html(self)
+
     def plot(self, ax: Any = None) -> Any:
         """Draw the layers and their weights: see `fastmlp.plotting.network` (needs matplotlib: the extra "plot").
 

@@ -1,8 +1,12 @@
-"""A model as a table of text."""
+"""A model as a table, of text or of HTML."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
+from html import escape
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fastmlp import layers
 
@@ -23,6 +27,8 @@ class Row:
     parameters: int
     operations: int
     weight_bytes: int
+    frozen: int = 0
+    running: int = 0
 
     def cells(self) -> tuple[str, ...]:
         """As the table shows it."""
@@ -36,15 +42,28 @@ def _costs(parameters: int, operations: int, weight_bytes: int) -> tuple[str, ..
             in_bytes(weight_bytes) if weight_bytes else "-")  # fmt: skip
 
 
+HEADER = ("layer", "inputs", "outputs", "activation", "parameters", "operations", "weights")
+
+
+@dataclasses.dataclass
+class Described:
+    """Cells of a row for each layer, of the total, if it is known, and the lines below."""
+
+    rows: list[tuple[str, ...]]
+    total: tuple[str, ...] | None
+    lines: list[str]
+
+
 def text(model: "Model", batch_size: int = 32) -> str:
     """Layers with shapes, activations, parameters, operations and memory; then totals, and the memory of training.
 
     Operations are the multiplications and additions of the matrix products for one sample; what else there is is small
     beside them. In training they are three times as many, less the gradient of the model's inputs.
 
-    Parameters include running statistics. Memory is what the engine takes, where rows are padded to cache lines of 64
-    bytes: weights; as much for each state of the optimizer; and for a batch its inputs and targets, and the outputs of
-    each layer with their gradients.
+    Parameters include running statistics, which are neither trainable nor frozen. Weights take what the parameters
+    need; the memory in the last line is what the engine takes, where rows are padded to cache lines of 64 bytes:
+    weights; as much for each state of the optimizer; and for a batch its inputs and targets, and the outputs of each
+    layer with their gradients.
 
     Parameters
     ----------
@@ -56,15 +75,8 @@ def text(model: "Model", batch_size: int = 32) -> str:
     -------
     str
     """
-    rows = list(_rows(model.layers, model.n_inputs, model.dtype))
-    parameters, operations, weight_bytes = (
-        sum(column)
-        for column in zip(*((row.parameters, row.operations, row.weight_bytes) for row in rows), strict=True)
-    )
-    header = ("layer", "inputs", "outputs", "activation", "parameters", "operations", "weights")
-    table = [header, *(row.cells() for row in rows)]
-    if model.n_inputs is not None:
-        table.append(("total", "", "", "", *_costs(parameters, operations, weight_bytes)))
+    found = described(model, batch_size)
+    table = [HEADER, *found.rows, *([found.total] if found.total else [])]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, "<>><>>>", widths, strict=True)).rstrip()
@@ -72,22 +84,65 @@ def text(model: "Model", batch_size: int = 32) -> str:
     ]
     rule = "-" * max(map(len, lines))
     lines[1:1] = [rule]
-    lines.insert(len(rows) + 2, rule)
-    lines += [f"{model.loss}, {model.dtype}", f"{model.optimizer}"]
+    lines.insert(len(found.rows) + 2, rule)
+    return "\n".join(lines + found.lines)
+
+
+def html(model: "Model", batch_size: int = 32) -> str:
+    """The same as a table of HTML, for notebooks.
+
+    Parameters
+    ----------
+    model : Model
+        Built or not.
+    batch_size : int, default 32
+
+    Returns
+    -------
+    str
+    """
+    found = described(model, batch_size)
+
+    def row(cells: tuple[str, ...], kind: str = "td") -> str:
+        sides = ("left", "right", "right", "left", "right", "right", "right")
+        return "<tr>" + "".join(
+            f'<{kind} style="text-align: {side}; white-space: pre">{escape(cell)}</{kind}>'
+            for cell, side in zip(cells, sides, strict=True)
+        ) + "</tr>"  # fmt: skip
+
+    total = f"<tfoot>{row(found.total, 'th')}</tfoot>" if found.total else ""
+    body = "".join(map(row, found.rows))
+    below = "<br>".join(map(escape, found.lines))
+    return f"<table><thead>{row(HEADER, 'th')}</thead><tbody>{body}</tbody>{total}</table><div>{below}</div>"
+
+
+def described(model: "Model", batch_size: int) -> Described:
+    """What both show."""
+    rows = list(_rows(model.layers, model.n_inputs, model.dtype))
+    lines = [f"{model.loss}, {model.dtype}", f"{model.optimizer}"]
     if model.preprocessing is not None:
         lines.append(f"{model.preprocessing}")
+    cells = [row.cells() for row in rows]
     if model.n_inputs is None:
         lines.append("not built: the first fit, or build(n_inputs), gives the layers their weights")
-    else:
-        first = next(row for row in rows if not row.name.startswith("Flatten"))
-        training = 3 * operations - (first.operations if first.name.startswith("Dense") else 0)
-        states = _n_states(model) * model._built().n_bytes
-        lines += [
-            f"{parameters:,} parameters, {operations:,} operations per sample, {training:,} in training",
-            f"memory: {in_bytes(weight_bytes)} of weights, {in_bytes(states)} of optimizer states, "
-            f"{in_bytes(batch_bytes(model, batch_size))} for a batch of {batch_size}",
-        ]
-    return "\n".join(lines)
+        return Described(cells, None, lines)
+    parameters, operations, weight_bytes, frozen, running = (
+        sum(getattr(row, name) for row in rows)
+        for name in ("parameters", "operations", "weight_bytes", "frozen", "running")
+    )
+    first = next(row for row in rows if not row.name.startswith("Flatten"))
+    training = 3 * operations - (first.operations if first.name.startswith("Dense") else 0)
+    network, n_states = model._built(), len(model.optimizer.kernel_states)
+    weights = network.n_bytes + running_bytes(model)
+    statistics = f", {running:,} running statistics" if running else ""
+    lines += [
+        f"{parameters:,} parameter{'s' if parameters != 1 else ''} ({in_bytes(weight_bytes)}): "
+        f"{parameters - frozen - running:,} trainable, {frozen:,} frozen{statistics}",
+        f"{operations:,} operations per sample, {training:,} in training",
+        f"memory, padded: {in_bytes(weights)} of weights, {in_bytes(n_states * network.n_bytes)} of optimizer states, "
+        f"{in_bytes(batch_bytes(model, batch_size))} for a batch of {batch_size}",
+    ]
+    return Described(cells, ("total", "", "", "", *_costs(parameters, operations, weight_bytes)), lines)
 
 
 def _rows(stack: Iterable[layers.Layer], n_in: int | None, dtype: str, place: str = "", depth: int = 0) -> list[Row]:
@@ -104,11 +159,13 @@ def _rows(stack: Iterable[layers.Layer], n_in: int | None, dtype: str, place: st
             shapes = layer.weight_shapes(n_in)
             if isinstance(layer, layers.Dense):
                 row.operations = 2 * n_in * n_out
-                row.parameters = n_in * n_out + n_out * layer.use_bias
-            else:
-                row.parameters = len(shapes) * n_out
-            vectors = sum(shape[0] if len(shape) == 2 else 1 for shape in shapes.values())
-            row.weight_bytes = vectors * _padded(n_out, dtype)
+            row.running = sum(n_out for array in shapes if array in layers.RUNNING)
+            learned = sum(
+                math.prod(shape) for shape, own in zip(shapes.values(), layer.has_gradient, strict=True) if own
+            )
+            row.frozen = 0 if getattr(layer, "trainable", True) else learned
+            row.parameters = learned + row.running
+            row.weight_bytes = row.parameters * np.dtype(dtype).itemsize
         n_in = n_out
     return rows
 
@@ -118,8 +175,22 @@ def _padded(n: int, dtype: str) -> int:
     return -(-n * (4 if dtype == "float32" else 8) // _LINE_BYTES) * _LINE_BYTES
 
 
-def _n_states(model: "Model") -> int:
-    return len(model.optimizer.kernel_states)
+def running_bytes(model: "Model") -> int:
+    """What the engine takes for running statistics.
+
+    Parameters
+    ----------
+    model : Model
+        Built.
+
+    Returns
+    -------
+    int
+    """
+    return sum(
+        _padded(n_in or 0, model.dtype) * sum(array in layers.RUNNING for array in layer.weight_shapes(1))
+        for layer, n_in in layers.widths(model.layers, model.n_inputs)
+    )
 
 
 def batch_bytes(model: "Model", batch_size: int) -> int:
