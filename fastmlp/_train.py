@@ -334,6 +334,10 @@ def run(options: argparse.Namespace) -> int:
     except ImportError as error:
         say(f"no picture of the learning curves: {error}")
         del names[2:]
+    try:
+        files.check_name(out)
+    except ValueError as error:
+        raise CommandError(f"--out: {error}") from None
     paths = tables.targets(names, [options.file, *([options.validation] if options.validation else [])], options.force)
     data = read(options)
     stop = None

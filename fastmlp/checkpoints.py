@@ -80,9 +80,10 @@ class ModelCheckpoint(Monitor):
         for field in self.fields:
             if field != "epoch":
                 self._check_name(field, f"path {self.path!r} names {field!r}, which", companions)
-        if not self.fields:
-            from fastmlp import files
+        from fastmlp import files
 
+        files.check_name(self.path)
+        if not self.fields:
             files.writable(self.path)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
@@ -161,7 +162,7 @@ class Checkpoint(Callback):
         """Whether the file can be written."""
         from fastmlp import files
 
-        files.writable(self.path)
+        files.model_target(self.path)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Nothing is written yet."""

@@ -33,6 +33,17 @@ MOST_LAYERS = 10_000
 # In names of temporary files: who writes them. After a restart of a container numbers of processes come again.
 _HOST, _PROCESS = f"{zlib.crc32(platform.node().encode()):08x}", secrets.token_hex(4)
 
+# A temporary file of another host that nobody has written to for so long was left behind.
+_LEFT_SECONDS = 3600.0
+
+# Formats that a name may promise, and what writes them.
+_OTHER_FORMATS = {
+    "keras": "Keras", "h5": "Keras", "hdf5": "Keras", "tflite": "TensorFlow", "pb": "TensorFlow",
+    "pt": "PyTorch", "pth": "PyTorch", "ckpt": "PyTorch", "onnx": "ONNX", "npz": "NumPy", "npy": "NumPy",
+    **dict.fromkeys(("pkl", "pickle", "joblib"), "pickle"), **dict.fromkeys(("json", "yaml", "yml", "csv", "txt"), ""),
+    **dict.fromkeys(("gz", "bz2", "xz", "zst", "zip", "tar"), ""),
+}  # fmt: skip
+
 # What safetensors calls the dtypes of NumPy that it has.
 TENSOR_TYPES = {
     name: "BOOL" if name == "bool" else f"{name[0].upper()}{8 * np.dtype(name).itemsize}"
@@ -58,7 +69,7 @@ def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> Non
     notes : mapping of str to str, optional
         Kept beside the description, for `notes` to read. A model that was loaded hands on those of its file.
     """
-    target = writable(path)
+    target = model_target(path)
     state = model.__getstate__()
     if "weights" not in state:
         raise ValueError("this model has no weights to save yet; call build(n_inputs) or fit first")
@@ -127,7 +138,7 @@ def replacing(target: Path) -> Iterator[Path]:
     target.
     """
     _remove_leftovers(target)
-    temporary = target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(target)
     try:
         yield temporary
         if target.exists():
@@ -153,22 +164,46 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def _temporary(target: Path) -> Path:
+    """A new name beside the target, which says whose it is."""
+    return target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp")
+
+
 def _remove_leftovers(target: Path) -> None:
-    """Remove temporary files of this target whose process, on this host, is no more."""
-    pattern = re.compile(re.escape(f".{target.name}.{_HOST}-") + r"(\d{1,9})-([0-9a-f]{8})-[0-9a-f]{8}\.tmp")
+    """Remove temporary files of this target whose process is no more, as this host knows of its own; of what is written
+    elsewhere, under a container's earlier name for example, those that nobody has written to for an hour."""
+    pattern = re.compile(re.escape(f".{target.name}.") + r"([0-9a-f]{8})-(\d{1,9})-([0-9a-f]{8})-[0-9a-f]{8}\.tmp")
     names: list[str] = []
     with contextlib.suppress(OSError):  # of a folder that may be written to, but not read
         names = os.listdir(target.parent)
+    now: float | None = None
     for name in names:
         found = pattern.fullmatch(name)
-        if found is not None and not _is_alive(int(found[1]), found[2]):
-            with contextlib.suppress(OSError):  # somebody else's, or another was faster
-                (target.parent / name).unlink()
+        if found is None:
+            continue
+        path = target.parent / name
+        with contextlib.suppress(OSError):  # somebody else's, or another was faster
+            if found[1] == _HOST and os.name == "posix":  # elsewhere os.kill would end the process
+                left = not _is_alive(int(found[2]), found[3])
+            else:
+                now = _time_of(target) if now is None else now
+                left = now - path.stat().st_mtime > _LEFT_SECONDS
+            if left:
+                path.unlink()
+
+
+def _time_of(target: Path) -> float:
+    """What time it is where the folder is: a file server may have a clock of its own."""
+    probe = _temporary(target)
+    try:
+        with open(probe, "xb") as file:
+            return os.fstat(file.fileno()).st_mtime
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
 
 
 def _is_alive(pid: int, process: str) -> bool:
-    if os.name != "posix":  # there os.kill would end it
-        return True
     if pid == os.getpid():
         return process == _PROCESS
     try:
@@ -187,6 +222,27 @@ def output_folder(name: Any) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "cannot write into the folder", str(folder))
     return folder
+
+
+def model_target(path: Any) -> Path:
+    """Where to write a model, as `writable` says; a ValueError where the name promises another format."""
+    check_name(path)
+    return writable(path)
+
+
+def check_name(path: Any) -> None:
+    """A ValueError where the name of a model's file promises another format."""
+    name = os.path.basename(file_path("path", path))
+    stem, _, suffix = name.rpartition(".")
+    format_ = _OTHER_FORMATS.get(suffix.lower())
+    if not stem or format_ is None:
+        return
+    remedy = "; pickle.dump(model, file) writes a pickle" if format_ == "pickle" else ""
+    whose = f" of {format_}" if format_ not in ("", "pickle") else ""
+    raise ValueError(
+        f"{name!r} is the name of a .{suffix} file{whose}, but a model is saved as safetensors; call it "
+        f"'{stem}.safetensors'{remedy}"
+    )
 
 
 def writable(path: Any) -> Path:

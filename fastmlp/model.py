@@ -1077,7 +1077,8 @@ class Model:
         Raises
         ------
         ValueError
-            The model was never built, or its weights are not finite.
+            The model was never built, or its weights are not finite; or the path ends as those of another format do, in
+            ".keras", ".h5", ".pkl" or ".pt" for example.
         OSError
             The file cannot be written; what was there before is whole.
         RuntimeError

@@ -159,6 +159,31 @@ def test_relative_and_odd_names(saved, monkeypatch):
         assert bits(fm.load(name)) == bits(model)
 
 
+@pytest.mark.parametrize(
+    "suffix", ["keras", "h5", "H5", "hdf5", "pkl", "pickle", "pt", "pth", "onnx", "npz", "json", "gz"]
+)
+def test_a_name_that_promises_another_format_is_refused_before_anything_is_written(suffix, saved, tmp_path):
+    model, _ = saved
+    folder = tmp_path / f"a.{suffix}"
+    folder.mkdir()
+    X, y = np.ones((4, model.n_inputs)), np.zeros(4, int)
+    before = model._network.step
+    remedy = rf"'my\.net\.{suffix}' is the name of a \.{suffix} file.*call it 'my\.net\.safetensors'"
+    for write in (
+        model.save,
+        lambda name: model.fit(X, y, callbacks=[fm.Checkpoint(name)], verbose=0),
+        lambda name: model.fit(X, y, callbacks=[fm.ModelCheckpoint(name)], verbose=0),
+    ):
+        with pytest.raises(ValueError, match=remedy):
+            write(folder / f"my.net.{suffix}")
+    with pytest.raises(ValueError, match=rf"'net-{{epoch}}\.{suffix}'.*'net-{{epoch}}\.safetensors'"):
+        model.fit(X, y, callbacks=[fm.ModelCheckpoint(folder / f"net-{{epoch}}.{suffix}")], verbose=0)
+    assert model._network.step == before
+    assert os.listdir(folder) == []
+    for name in ("a.safetensors", "a", f".{suffix}", f"{suffix}", "a.b", "a.0.5"):
+        model.save(folder / name)
+
+
 @pytest.mark.parametrize("wrong", [None, 3, 1.5, ["a"]])
 def test_what_is_no_path(wrong, saved):
     message = f"path must be a string or path-like, such as 'model.safetensors', not {wrong!r}"
@@ -249,6 +274,26 @@ def test_what_a_killed_process_left_is_removed_by_the_next_save(saved):
         model.save(path)
         kept = [each for name, each in names.items() if name != "an earlier process of this number"]
         assert sorted(os.listdir(path.parent)) == sorted([*kept, path.name, another_thread.name])
+
+
+def test_what_another_host_left_is_removed_when_it_is_old(saved, monkeypatch):
+    """A container has another name after each start."""
+    model, path = saved
+    old, new, other = (
+        path.parent / f".{name}.01234567-1-89abcdef-{i:08x}.tmp"
+        for i, name in enumerate((path.name, path.name, "other"))
+    )
+    for each in (old, new, other):
+        each.touch()
+    for each in (old, other):
+        hour_ago = each.stat().st_mtime - files._LEFT_SECONDS - 60
+        os.utime(each, (hour_ago, hour_ago))
+    model.save(path)
+    assert sorted(os.listdir(path.parent)) == sorted([new.name, other.name, path.name])
+    monkeypatch.setattr("time.time", lambda: 0.0)  # the clock of the file system counts, not that of this process
+    os.utime(new, (hour_ago, hour_ago))
+    model.save(path)
+    assert sorted(os.listdir(path.parent)) == sorted([other.name, path.name])
 
 
 # ---- damaged and hostile files ----

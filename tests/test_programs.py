@@ -226,6 +226,13 @@ def test_train_is_what_the_library_does():
     np.testing.assert_array_equal(found.predict(X), model.predict(X))
 
 
+def test_a_model_is_not_written_to_a_file_that_promises_another_format(capsys):
+    write("data.csv", two_classes())
+    message = failure(capsys, "train", "data.csv", "--target", "kind", "--out", "net.h5", "--silent")
+    assert "--out: 'net.h5' is the name of a .h5 file of Keras" in message
+    assert "call it 'net.safetensors'" in message
+
+
 def test_lines_of_progress_are_those_of_the_library(capsys):
     write("data.csv", two_classes())
     run("train", "data.csv", "--target", "kind", "--drop", "id", "--epochs", 2)
