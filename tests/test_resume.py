@@ -2,11 +2,14 @@
 stop."""
 
 import contextlib
+import copy
 import itertools
+import pickle
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine
+from fastmlp import _engine, _reference
 
 X = np.random.default_rng(1).standard_normal((150, 6)).astype(np.float32)
 Y = np.random.default_rng(2).integers(0, 3, 150)
@@ -88,6 +91,39 @@ def test_a_file_between_two_fits_changes_nothing(optimizer, tmp_path):
     model.fit(X, Y, epochs=5, verbose=0)
     other.fit(X, Y, epochs=10, verbose=0)
     assert bits(model) == bits(other)
+
+
+class CopyWithin(fm.Callback):
+    """Copies the model after the second batch, and ends its training there."""
+
+    def __init__(self, copy_of):
+        self.copy_of = copy_of
+
+    def on_train_batch_end(self, batch, logs):
+        if batch == 1:
+            self.copy = self.copy_of(self.model)
+            self.stop()
+
+
+def by_file(model):
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "net")
+        return fm.load(Path(folder) / "net")
+
+
+@pytest.mark.parametrize("copy_of", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), by_file],
+                         ids=["copy", "deepcopy", "pickle", "file"])  # fmt: skip
+def test_a_copy_within_an_epoch_goes_on_with_the_next_order(copy_of):
+    model, within = classifier(), CopyWithin(copy_of)
+    model.fit(X, Y, epochs=3, callbacks=[within], verbose=0)
+    assert bits(within.copy) == bits(model)
+    by_hand = copy.deepcopy(model)
+    for each in (model, within.copy):
+        each.fit(X, Y, verbose=0)
+    order = _reference.shuffle(len(X), model.seed, 1)  # that of epoch 0 is behind it
+    by_hand.fit([(X[rows], Y[rows]) for rows in np.split(order, range(32, len(X), 32))], verbose=0)
+    assert bits(within.copy) == bits(model)
+    assert bits(within.copy)[0] == bits(by_hand)[0]
 
 
 # ---- initial_epoch and the history ----
