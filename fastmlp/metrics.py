@@ -56,7 +56,10 @@ def accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
 
 
 def top_k_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, k: int = 5) -> float:
-    """Share of samples whose class is among the k with the highest scores; a tie counts as among them, as in Keras.
+    """Share of samples whose class is among the k with the highest scores, as scikit-learn's top_k_accuracy_score.
+
+    Of classes with equal scores the one with the larger label comes first, whichever is the right one: constant
+    predictions have the accuracy of always naming the k last classes.
 
     Parameters
     ----------
@@ -83,7 +86,8 @@ def top_k_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, k: int = 5) -> 
         raise ValueError(f"y_pred has shape {np.shape(y_pred)}, but the top k are found among columns, one a class")
     true = _true_labels(y_true, len(scores), scores.shape[1])
     own = np.take_along_axis(scores, true[:, None], axis=1)
-    return float(np.mean((scores > own).sum(axis=1) < k))
+    tied_before = (scores == own) & (np.arange(scores.shape[1]) > true[:, None])
+    return float(np.mean(((scores > own) | tied_before).sum(axis=1) < k))
 
 
 def balanced_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
@@ -104,9 +108,9 @@ def balanced_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     >>> balanced_accuracy([0, 0, 0, 1], [0, 0, 1, 1])
     0.8333333333333333
     """
-    counts = confusion_matrix(y_true, y_pred)
-    there = counts.sum(axis=1) > 0
-    return float(np.mean(np.diag(counts)[there] / counts.sum(axis=1)[there]))
+    right, _, true, _ = _counts_by_class(y_true, y_pred)
+    there = true > 0
+    return float(np.mean(right[there] / true[there]))
 
 
 def confusion_matrix(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
@@ -376,17 +380,26 @@ def _classes(y_true: Any, y_pred: Any) -> tuple[Array, Array, int]:
     return true, found, max(2, columns, int(true.max()) + 1, int(found.max()) + 1)
 
 
+def _counts_by_class(y_true: Any, y_pred: Any) -> tuple[Array, Array, Array, int]:
+    """Right, predicted and true samples of each class, and the number of classes: without the matrix of confusions,
+    which has an entry for each pair of them. Of many more classes than samples, of those that are there alone."""
+    true, found, n_classes = _classes(y_true, y_pred)
+    n = n_classes
+    if n > max(2, 2 * len(true)):
+        there, position = np.unique(np.concatenate([true, found]), return_inverse=True)
+        true, found, n = position[: len(true)], position[len(true) :], len(there)
+    right, predicted, wanted = (np.bincount(each, minlength=n) for each in (true[true == found], found, true))
+    return right, predicted, wanted, n_classes
+
+
 def _counts(y_true: Any, y_pred: Any, average: str | None) -> tuple[Array, Array, Array]:
     """Right, predicted and true samples: of the classes to be averaged over."""
     if average is not None:
         choice("average", average, AVERAGES)
-    counts = confusion_matrix(y_true, y_pred)
-    right, predicted, true = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
-    if average == "binary" and len(counts) > 2:
-        raise ValueError(
-            f"average='binary' is for two classes, not {len(counts)}; choose 'macro', 'micro' or 'weighted'"
-        )
-    if average == "binary" or (average is None and len(counts) == 2):
+    right, predicted, true, n_classes = _counts_by_class(y_true, y_pred)
+    if average == "binary" and n_classes > 2:
+        raise ValueError(f"average='binary' is for two classes, not {n_classes}; choose 'macro', 'micro' or 'weighted'")
+    if average == "binary" or (average is None and n_classes == 2):
         return right[1:], predicted[1:], true[1:]
     there = predicted + true > 0
     return right[there], predicted[there], true[there]

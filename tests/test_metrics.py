@@ -83,9 +83,46 @@ def test_top_k(sklearn, k):
         close(M.top_k_accuracy(y, p), expected)
 
 
-def test_a_tie_is_among_the_top_k():
-    assert M.top_k_accuracy([0, 1, 2], np.ones((3, 3)), k=1) == 1.0
-    assert M.top_k_accuracy([0, 1, 2], [[0.1, 0.2, 0.2]] * 3, k=1) == pytest.approx(2 / 3)
+@pytest.mark.parametrize("n_classes", [3, 4, 11])
+def test_ties_among_the_top_k_are_scikit_learns(sklearn, n_classes):
+    rng = np.random.default_rng(n_classes)
+    y = rng.permutation(np.arange(200) % n_classes)
+    for p in (
+        np.ones((200, n_classes)),
+        rng.integers(0, 3, (200, n_classes)) / 2.0,
+        np.round(rng.random((200, n_classes)), 1),
+    ):
+        for k in range(1, n_classes):
+            close(M.top_k_accuracy(y, p, k), sklearn.top_k_accuracy_score(y, p, k=k, labels=range(n_classes)))
+    assert M.top_k_accuracy(np.arange(n_classes), np.ones((n_classes, n_classes)), k=1) == pytest.approx(1 / n_classes)
+
+
+def test_constant_predictions_rank_no_class_before_another():
+    """What knows nothing scores as chance does, of balanced classes, in every metric that ranks."""
+    y = np.arange(60) % 6
+    p = np.full((60, 6), 1 / 6)
+    for k in range(1, 7):
+        close(M.top_k_accuracy(y, p, k), k / 6)
+    close(M.accuracy(y, p), 1 / 6)
+    close(M.balanced_accuracy(y, p), 1 / 6)
+    close(M.roc_auc(y, p), 0.5)
+    close(M.roc_auc(y % 2, p[:, 0]), 0.5)
+
+
+@pytest.mark.parametrize("largest", [3_000_000, 2**31 - 1])
+def test_large_labels_take_no_matrix_of_classes(sklearn, largest):
+    rng = np.random.default_rng(0)
+    y, found = ([0, 5, largest, 17, 17, 5], [5, 5, largest, 17, 5, 1])
+    for name in ("precision", "recall", "f1"):
+        for average in AVERAGES:
+            expected = getattr(sklearn, f"{name}_score")(y, found, average=average, zero_division=0)
+            close(getattr(M, name)(y, found, average), expected)
+        close(getattr(M, name)(y, found), getattr(M, name)(y, found, "macro"))
+        with pytest.raises(ValueError, match=f"is for two classes, not {largest + 1}"):
+            getattr(M, name)(y, found, "binary")
+    close(M.balanced_accuracy(y, found), sklearn.recall_score(y, found, average="macro", labels=np.unique(y)))
+    y, found = rng.integers(0, 5000, (2, 20_000))  # fewer classes than samples
+    close(M.f1(y, found), sklearn.f1_score(y, found, average="macro", zero_division=0))
 
 
 @pytest.mark.parametrize("ties", [False, True])
