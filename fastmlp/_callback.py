@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastmlp._names import direction
-from fastmlp._validation import OtherNames, choice, finite_number
+from fastmlp._validation import OtherNames, choice, finite_number, scalar
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -133,11 +133,12 @@ class Monitor(Callback):
     """
 
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
+        monitor = scalar("monitor", monitor)
         if not isinstance(monitor, str):
             raise TypeError(f"monitor must be the name of a logged quantity such as 'val_loss', not {monitor!r}")
-        self.monitor, self.mode = monitor, choice("mode", mode, ("auto", "min", "max"))
+        self.monitor, self.mode = str(monitor), choice("mode", mode, ("auto", "min", "max"))
         self.min_delta = finite_number("min_delta", min_delta, at_least=0)
-        self.auto = mode == "auto"
+        self.auto = self.mode == "auto"
         if self.auto:
             self.mode = direction(monitor)
 

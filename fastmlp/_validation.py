@@ -1,6 +1,5 @@
 """Checks of what users pass in. Every error names the value and the remedy; nothing has changed when one is raised."""
 
-import dataclasses
 import errno
 import inspect
 import math
@@ -71,11 +70,13 @@ def finite_number(
     at_most: float | None = None,
 ) -> float:
     """A finite real number within bounds, as a float."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    value = scalar(name, value)
+    is_decimal = isinstance(value, numbers.Number) and not isinstance(value, numbers.Complex)
+    if isinstance(value, bool) or not (isinstance(value, numbers.Real) or is_decimal):
         raise TypeError(f"{name} must be a number, not {value!r} of type {type(value).__name__}")
     try:
         number = float(value)
-    except OverflowError:  # an integer or a fraction beyond all floats
+    except (OverflowError, ValueError):  # an integer or a fraction beyond all floats; a Decimal that signals NaN
         number = math.inf
     bounds = [
         f"{word} {bound}"
@@ -96,6 +97,7 @@ def finite_number(
 
 def flag(name: str, value: Any) -> bool:
     """True or False."""
+    value = scalar(name, value)
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
@@ -103,9 +105,10 @@ def flag(name: str, value: Any) -> bool:
 
 def file_path(name: str, value: Any) -> str:
     """The path of a file as a string."""
+    value = scalar(name, value)
     if not isinstance(value, str | bytes | os.PathLike):
         raise TypeError(f"{name} must be a string or path-like, such as 'model.safetensors', not {value!r}")
-    return os.fsdecode(value)
+    return str(os.fsdecode(value))
 
 
 def shown(value: Any) -> str:
@@ -115,16 +118,23 @@ def shown(value: Any) -> str:
     return repr(value)
 
 
-def plain_fields(options: Any) -> None:
-    """Make Python's numbers of the NumPy scalars among the fields of a frozen dataclass, as a file wants them."""
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        if isinstance(value, np.generic):
-            object.__setattr__(options, field.name, value.item())
+def keep(options: Any, **checked: Any) -> None:
+    """Set fields of a frozen dataclass to what their checks returned: Python's own types, as a file wants them."""
+    for name, value in checked.items():
+        object.__setattr__(options, name, value)
+
+
+def scalar(name: str, value: Any) -> Any:
+    """What an array of no dimensions holds, or the value itself."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        refuse_masked(name, value)
+        return value[()]
+    return value
 
 
 def bounded_integer(name: str, value: Any, *, at_least: int = 1, below: int = 2**62) -> int:
     """An integer within bounds."""
+    value = scalar(name, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, not {value!r} of type {type(value).__name__}")
     number = int(value)
@@ -136,11 +146,12 @@ def bounded_integer(name: str, value: Any, *, at_least: int = 1, below: int = 2*
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """One of some strings."""
+    value = scalar(name, value)
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
-    return value
+    return str(value)
 
 
 def a_model(value: Any) -> "Model":

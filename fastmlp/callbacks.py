@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastmlp._callback import Callback, Logs, Monitor
-from fastmlp._validation import Array, arity, bounded_integer, finite_number, flag
+from fastmlp._validation import Array, arity, bounded_integer, finite_number, flag, scalar
 from fastmlp.checkpoints import Checkpoint, CSVLogger, ModelCheckpoint
 from fastmlp.optimizers import LBFGS
 from fastmlp.schedules import Constant, Schedule, Warmup
@@ -98,6 +100,7 @@ class ProgressBar(Callback):
 
 
 def _verbosity(verbose: Any) -> int:
+    verbose = scalar("verbose", verbose)
     if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1):
         raise ValueError(f"verbose must be 0 or 1, not {verbose!r}")
     return int(verbose)
@@ -346,5 +349,7 @@ def _plain_rate(callback: Callback) -> float:
 def _set_rate(callback: Callback, rate: float) -> None:
     model = callback.model
     before = model.optimizer.learning_rate
+    if rate < np.finfo(model.dtype).tiny:  # many reductions end in nothing, which no optimizer is made with
+        rate = 0.0
     after = Warmup(before.steps, rate) if isinstance(before, Warmup) else rate
     model.optimizer = dataclasses.replace(model.optimizer, learning_rate=after)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from fastmlp._callback import Callback, Logs, Monitor
-from fastmlp._validation import bounded_integer, file_path, finite_number, flag
+from fastmlp._validation import bounded_integer, file_path, finite_number, flag, scalar
 
 
 class ModelCheckpoint(Monitor):
@@ -207,9 +207,10 @@ class CSVLogger(Callback):
 
     def __init__(self, path: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         self.path = file_path("path", path)
+        separator = scalar("separator", separator)
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator must be one character, not {separator!r}")
-        self.separator, self.append = separator, flag("append", append)
+        self.separator, self.append = str(separator), flag("append", append)
         self.file: IO[str] | None = None
         self.columns: list[str] = []
 

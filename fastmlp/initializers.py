@@ -23,7 +23,17 @@ import numpy as np
 
 from fastmlp._engine import LARGEST
 from fastmlp._portable import log
-from fastmlp._validation import Array, OtherNames, choice, finite_number, numeric_array, refuse_masked, unknown_name
+from fastmlp._validation import (
+    Array,
+    OtherNames,
+    choice,
+    finite_number,
+    keep,
+    numeric_array,
+    refuse_masked,
+    scalar,
+    unknown_name,
+)
 
 # Streams of the generator from here on belong to the layers' weights, from _FIRST_BIAS_STREAM to their biases; those
 # below to the epochs' shuffles.
@@ -111,8 +121,8 @@ class VarianceScaling(Initializer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", finite_number("scale", self.scale, above=0))
-        choice("mode", self.mode, ("fan_in", "fan_out", "fan_avg"))
-        choice("distribution", self.distribution, ("uniform", "normal", "truncated_normal"))
+        keep(self, mode=choice("mode", self.mode, ("fan_in", "fan_out", "fan_avg")))
+        keep(self, distribution=choice("distribution", self.distribution, ("uniform", "normal", "truncated_normal")))
 
     def _values(self, uniform: Array, n_in: int, n_out: int) -> Array:
         fan = {"fan_in": n_in, "fan_out": n_out, "fan_avg": (n_in + n_out) / 2}[self.mode]
@@ -404,6 +414,9 @@ def checked(name: str, initializer: Any, units: int, bias: bool) -> str | Initia
     -------
     str or Initializer
     """
+    initializer = scalar(name, initializer)
+    if isinstance(initializer, str):
+        initializer = str(initializer)
     if isinstance(initializer, numbers.Real):
         raise TypeError(f"{name} must be fastmlp.initializers.Constant({float(initializer)!r}), not the number itself")
     if isinstance(initializer, list | tuple) or hasattr(initializer, "__array__"):

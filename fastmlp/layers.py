@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number, shown, unknown_name
+from fastmlp._validation import (
+    Array,
+    OtherNames,
+    bounded_integer,
+    choice,
+    finite_number,
+    flag,
+    scalar,
+    shown,
+    unknown_name,
+)
 
 if TYPE_CHECKING:
     pass
@@ -29,7 +39,7 @@ OTHER_NAMES = {
 
 def checked_activation(activation: str | None) -> str:
     """The name of an activation that there is; None is "identity"."""
-    name = "identity" if activation is None else activation
+    name = "identity" if activation is None else scalar("activation", activation)
     if name == "softmax":
         raise ValueError(
             "'softmax' is no activation here: losses take raw scores. Leave the last layer without activation; "
@@ -54,8 +64,7 @@ def _slope(activation: str | None, alpha: float | None) -> float:
 
 def _check_training(layer: Any) -> None:
     """The two options that all layers with weights have."""
-    if not isinstance(layer.trainable, bool):
-        raise TypeError(f"trainable must be True or False, not {layer.trainable!r}")
+    object.__setattr__(layer, "trainable", flag("trainable", layer.trainable))
     factor = finite_number("learning_rate_factor", layer.learning_rate_factor, at_least=0)
     object.__setattr__(layer, "learning_rate_factor", factor)
 
@@ -166,15 +175,13 @@ class Dense(Layer):
     learning_rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
-        bounded_integer("units", self.units)
+        object.__setattr__(self, "units", bounded_integer("units", self.units))
         if self.units > 2**31:
             raise ValueError(f"units must be at most 2**31, not {self.units}")
         activation = checked_activation(self.activation)
         object.__setattr__(self, "activation", activation)
-        object.__setattr__(self, "units", int(self.units))
         object.__setattr__(self, "alpha", _checked_alpha(self.alpha, activation))
-        if not isinstance(self.use_bias, bool):
-            raise TypeError(f"use_bias must be True or False, not {self.use_bias!r}")
+        object.__setattr__(self, "use_bias", flag("use_bias", self.use_bias))
         if self.bias_initializer is not None and not self.use_bias:
             raise ValueError(f"bias_initializer={self.bias_initializer!r} is useless with use_bias=False; leave it out")
         for name in ("l1", "l2"):
@@ -263,6 +270,10 @@ class Flatten(Layer):
     """
 
 
+# Of the rate of a dropout: masks have 16 bits (csrc/kernels/layers.inc.h).
+_MASK_STEPS = 1 << 16
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Dropout(Layer):
     """In training every element is dropped with probability ``rate``, and the others are divided by ``1 - rate`` [1]_.
@@ -273,7 +284,7 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float
-        In [0, 1).
+        In [0, 1); masks round it to a multiple of 2**-16, of which 0 and 1 are refused unless they were meant.
 
     Raises
     ------
@@ -295,6 +306,11 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", finite_number("rate", self.rate, at_least=0, below=1))
+        if self.rate and not 1 <= int(self.rate * _MASK_STEPS + 0.5) < _MASK_STEPS:
+            raise ValueError(
+                f"rate={self.rate!r} drops nothing, or everything: masks have {_MASK_STEPS} steps; it must be 0, or "
+                f"from {1 / _MASK_STEPS:.3g} to {1 - 1 / _MASK_STEPS:.6f}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

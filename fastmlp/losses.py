@@ -23,6 +23,7 @@ from fastmlp._validation import (
     finite_number,
     numeric_array,
     plain_array,
+    scalar,
     shown,
     unknown_name,
 )
@@ -183,7 +184,7 @@ class BinaryCrossEntropy(_OfSides):
     positive_weight: Numbers = 1.0
 
     def __post_init__(self) -> None:
-        choice("outputs", self.outputs, ("mean", "sum"))
+        set_field(self, "outputs", choice("outputs", self.outputs, ("mean", "sum")))
         set_field(self, "label_smoothing", finite_number("label_smoothing", self.label_smoothing, at_least=0, below=1))
         weights = numbers_of("positive_weight", self.positive_weight, above=0, at_most=LARGEST["float32"])
         set_field(self, "positive_weight", weights)
@@ -296,7 +297,7 @@ class BinaryFocal(_OfSides):
     outputs: str = "mean"
 
     def __post_init__(self) -> None:
-        choice("outputs", self.outputs, ("mean", "sum"))
+        set_field(self, "outputs", choice("outputs", self.outputs, ("mean", "sum")))
         set_field(self, "gamma", finite_number("gamma", self.gamma, at_least=0, at_most=LARGEST["float32"]))
         if self.alpha is not None:
             set_field(self, "alpha", numbers_of("alpha", self.alpha, above=0, below=1))
@@ -714,6 +715,7 @@ def get(loss: "str | Loss | Callable[..., Any]") -> Loss:
     -------
     Loss
     """
+    loss = scalar("loss", loss)
     if isinstance(loss, Loss) and type(loss) is not Loss:
         return loss
     if callable(loss) and not isinstance(loss, type | Loss):

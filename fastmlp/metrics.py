@@ -20,10 +20,11 @@ from fastmlp._validation import (
     Array,
     bounded_integer,
     choice,
+    keep,
     numeric_array,
     plain_array,
-    plain_fields,
     refuse_masked,
+    scalar,
     unknown_name,
 )
 
@@ -450,6 +451,12 @@ OTHER_NAMES = {
 }  # fmt: skip
 
 
+def _text(value: Any) -> Any:
+    """A string as Python's own, anything else as it is."""
+    value = scalar("a metric", value)
+    return str(value) if isinstance(value, str) else value
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Metric(Shown):
     """A metric with options, for ``Model(..., metrics=[...])``.
@@ -486,7 +493,7 @@ class Metric(Shown):
     name: str | None = None
 
     def __post_init__(self) -> None:
-        plain_fields(self)
+        keep(self, function=_text(self.function), name=_text(self.name))
         if not isinstance(self.function, str) and self.function in BY_NAME.values():
             object.__setattr__(self, "function", self.function.__name__)
         known = self.function if isinstance(self.function, str) else None
@@ -497,11 +504,11 @@ class Metric(Shown):
         if self.average is not None:
             if known not in ("precision", "recall", "f1"):
                 raise ValueError(f"average={self.average!r} has no meaning for the metric {self.function!r}")
-            choice("average", self.average, AVERAGES)
+            keep(self, average=choice("average", self.average, AVERAGES))
         if self.k is not None:
             if known != "top_k_accuracy":
                 raise ValueError(f"k={self.k!r} has no meaning for the metric {self.function!r}")
-            bounded_integer("k", self.k)
+            keep(self, k=bounded_integer("k", self.k))
         if self.name is None:
             object.__setattr__(self, "name", self._usual_name())
         if not isinstance(self.name, str) or not self.name.isidentifier():

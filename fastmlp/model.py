@@ -19,6 +19,7 @@ from fastmlp import losses as losses_module
 from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp import preprocessing as preprocessing_module
+from fastmlp._constants import check_constants
 from fastmlp._hooks import Hooks
 from fastmlp._split import split
 from fastmlp._validation import (
@@ -27,10 +28,12 @@ from fastmlp._validation import (
     bounded_integer,
     class_weights,
     finite_number,
+    flag,
     is_by_number,
     numeric_array,
     sample_weights,
     samples,
+    scalar,
     shown,
 )
 from fastmlp.callbacks import Callback, ProgressBar
@@ -144,6 +147,8 @@ class Model:
         self._loss = losses_module.get(loss)
         self._loss.check_outputs(self.n_outputs, _last_activation(self.layers))
         self._dtype = _dtype(dtype)
+        for described in (*flat(self.layers), self._loss):
+            check_constants(described, self._dtype)
         self._optimizer = self._suited(optimizer)
         drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         self._seed = bounded_integer("seed", drawn, at_least=0, below=2**64)
@@ -230,9 +235,7 @@ class Model:
     def _suited(self, optimizer: str | optimizers_module.Optimizer) -> optimizers_module.Optimizer:
         """An optimizer whose constants the dtype can hold."""
         chosen = optimizers_module.get(optimizer)
-        epsilon, tiny = getattr(chosen, "epsilon", 1.0), float(np.finfo(self.dtype).tiny)
-        if epsilon < tiny:
-            raise ValueError(f"epsilon={epsilon!r} vanishes in {self.dtype}; it must be at least {tiny:.3g}")
+        check_constants(chosen, self._dtype)
         return chosen
 
     # ---- weights ----
@@ -539,11 +542,11 @@ class Model:
         if initial_epoch > epochs:
             raise ValueError(f"initial_epoch={initial_epoch} is past epochs={epochs}, where the training ends")
         batch_size = bounded_integer("batch_size", batch_size)
+        verbose = scalar("verbose", verbose)
         verbose = 1 if isinstance(verbose, str) and verbose == "auto" else verbose
         if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1, 2 or 'auto', not {verbose!r}")
-        if not isinstance(shuffle, bool | np.bool_):
-            raise TypeError(f"shuffle must be True or False, not {shuffle!r}")
+        shuffle = flag("shuffle", shuffle)
         callbacks = () if callbacks is None else callbacks
         if not isinstance(callbacks, Sequence):
             raise TypeError(f"callbacks must be a list of fastmlp.Callback objects, not {callbacks!r}")
@@ -622,9 +625,7 @@ class Model:
             def train(run: Any) -> History:
                 if minimiser is not None:
                     return lbfgs.fit(self, run, n_samples, validation, hooks, minimiser)
-                return training.fit(
-                    self, run, recorded, batch_size, epochs, validation, bool(shuffle), hooks, initial_epoch
-                )
+                return training.fit(self, run, recorded, batch_size, epochs, validation, shuffle, hooks, initial_epoch)
 
             history: History = self._with_run(
                 train, batch_size, "training", X, targets, weights, subset=subset, single=False
@@ -1174,7 +1175,7 @@ def _last_activation(layers: Sequence[Layer]) -> str:
 
 def _dtype(dtype: npt.DTypeLike) -> str:
     try:
-        name = "None" if dtype is None else np.dtype(dtype).name  # NumPy takes None for float64
+        name: str = "None" if dtype is None else np.dtype(scalar("dtype", dtype)).name  # NumPy takes None for float64
     except TypeError:
         name = repr(dtype)
     if name not in ("float32", "float64"):

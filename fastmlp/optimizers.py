@@ -16,8 +16,9 @@ from fastmlp._validation import (
     bounded_integer,
     finite_number,
     flag,
+    keep,
     plain_array,
-    plain_fields,
+    scalar,
     shown,
     unknown_name,
 )
@@ -93,23 +94,23 @@ class Optimizer(OtherNames):
     ema_momentum: float = 0.99
 
     def __post_init__(self) -> None:
-        plain_fields(self)
         if not isinstance(self.learning_rate, Schedule) or type(self.learning_rate) is Schedule:
-            plain_rate("learning_rate", self.learning_rate)
-        finite_number("weight_decay", self.weight_decay, at_least=0)
-        finite_number("l2", self.l2, at_least=0)
-        flag("decay_biases", self.decay_biases)
+            keep(self, learning_rate=plain_rate("learning_rate", self.learning_rate))
+        keep(self, weight_decay=finite_number("weight_decay", self.weight_decay, at_least=0))
+        keep(self, l2=finite_number("l2", self.l2, at_least=0))
+        keep(self, decay_biases=flag("decay_biases", self.decay_biases))
         for name in ("global_clipnorm", "clipvalue"):
             if getattr(self, name) is not None:
-                finite_number(name, getattr(self, name), above=0)
+                keep(self, **{name: finite_number(name, getattr(self, name), above=0)})
         if self.global_clipnorm is not None and self.clipvalue is not None:
             raise ValueError(
                 f"clipvalue={self.clipvalue!r} and global_clipnorm={self.global_clipnorm!r} exclude each other; choose"
             )
         if self.gradient_accumulation_steps is not None:
-            bounded_integer("gradient_accumulation_steps", self.gradient_accumulation_steps)
-        flag("use_ema", self.use_ema)
-        finite_number("ema_momentum", self.ema_momentum, at_least=0, below=1)
+            steps = bounded_integer("gradient_accumulation_steps", self.gradient_accumulation_steps)
+            keep(self, gradient_accumulation_steps=steps)
+        keep(self, use_ema=flag("use_ema", self.use_ema))
+        keep(self, ema_momentum=finite_number("ema_momentum", self.ema_momentum, at_least=0, below=1))
         object.__setattr__(self, "_options", self._chosen_options())
 
     def _chosen_options(self) -> dict[str, Any] | None:
@@ -210,8 +211,8 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        finite_number("momentum", self.momentum, at_least=0, below=1)
-        flag("nesterov", self.nesterov)
+        keep(self, momentum=finite_number("momentum", self.momentum, at_least=0, below=1))
+        keep(self, nesterov=flag("nesterov", self.nesterov))
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs a momentum above 0, for example momentum=0.9")
 
@@ -272,10 +273,10 @@ class RMSprop(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        finite_number("rho", self.rho, at_least=0, below=1)
-        finite_number("epsilon", self.epsilon, above=0)
-        flag("epsilon_in_root", self.epsilon_in_root)
-        flag("centered", self.centered)
+        keep(self, rho=finite_number("rho", self.rho, at_least=0, below=1))
+        keep(self, epsilon=finite_number("epsilon", self.epsilon, above=0))
+        keep(self, epsilon_in_root=flag("epsilon_in_root", self.epsilon_in_root))
+        keep(self, centered=flag("centered", self.centered))
 
     @property
     def kernel(self) -> str:
@@ -329,9 +330,10 @@ class Adagrad(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        finite_number("initial_accumulator_value", self.initial_accumulator_value, at_least=0)
-        finite_number("epsilon", self.epsilon, above=0)
-        flag("epsilon_in_root", self.epsilon_in_root)
+        start = finite_number("initial_accumulator_value", self.initial_accumulator_value, at_least=0)
+        keep(self, initial_accumulator_value=start)
+        keep(self, epsilon=finite_number("epsilon", self.epsilon, above=0))
+        keep(self, epsilon_in_root=flag("epsilon_in_root", self.epsilon_in_root))
 
     @property
     def kernel(self) -> str:
@@ -392,11 +394,11 @@ class Adam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        finite_number("beta_1", self.beta_1, at_least=0, below=1)
-        finite_number("beta_2", self.beta_2, at_least=0, below=1)
-        finite_number("epsilon", self.epsilon, above=0)
-        flag("bias_correction", self.bias_correction)
-        flag("amsgrad", self.amsgrad)
+        keep(self, beta_1=finite_number("beta_1", self.beta_1, at_least=0, below=1))
+        keep(self, beta_2=finite_number("beta_2", self.beta_2, at_least=0, below=1))
+        keep(self, epsilon=finite_number("epsilon", self.epsilon, above=0))
+        keep(self, bias_correction=flag("bias_correction", self.bias_correction))
+        keep(self, amsgrad=flag("amsgrad", self.amsgrad))
 
     @property
     def kernel(self) -> str:
@@ -483,9 +485,9 @@ class Nadam(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        finite_number("beta_1", self.beta_1, at_least=0, below=1)
-        finite_number("beta_2", self.beta_2, at_least=0, below=1)
-        finite_number("epsilon", self.epsilon, above=0)
+        keep(self, beta_1=finite_number("beta_1", self.beta_1, at_least=0, below=1))
+        keep(self, beta_2=finite_number("beta_2", self.beta_2, at_least=0, below=1))
+        keep(self, epsilon=finite_number("epsilon", self.epsilon, above=0))
 
     @property
     def kernel(self) -> str:
@@ -534,8 +536,8 @@ class Lion(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        finite_number("beta_1", self.beta_1, at_least=0, below=1)
-        finite_number("beta_2", self.beta_2, at_least=0, below=1)
+        keep(self, beta_1=finite_number("beta_1", self.beta_1, at_least=0, below=1))
+        keep(self, beta_2=finite_number("beta_2", self.beta_2, at_least=0, below=1))
 
     @property
     def kernel(self) -> str:
@@ -597,9 +599,9 @@ class LBFGS(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        bounded_integer("max_iterations", self.max_iterations)
-        finite_number("tolerance", self.tolerance, at_least=0)
-        bounded_integer("memory", self.memory)
+        keep(self, max_iterations=bounded_integer("max_iterations", self.max_iterations))
+        keep(self, tolerance=finite_number("tolerance", self.tolerance, at_least=0))
+        keep(self, memory=bounded_integer("memory", self.memory))
         if self._chosen_options() is not None:
             raise ValueError("LBFGS has none of the options of other optimizers; penalties are arguments of Dense")
 
@@ -634,6 +636,7 @@ def get(optimizer: "str | Optimizer") -> Optimizer:
     -------
     Optimizer
     """
+    optimizer = scalar("optimizer", optimizer)
     if isinstance(optimizer, Optimizer) and type(optimizer) is not Optimizer:
         return optimizer
     if isinstance(optimizer, str) and optimizer in BY_NAME:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp._repr import Shown
-from fastmlp._validation import Array, choice, finite_number, plain_fields, shown, unknown_name
+from fastmlp._validation import Array, choice, finite_number, keep, scalar, shown, unknown_name
 
 Statistics = dict[str, Array]
 
@@ -119,9 +119,8 @@ class Whiten(Preprocessing):
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
-        plain_fields(self)
-        choice("method", self.method, ("pca", "zca"))
-        finite_number("epsilon", self.epsilon, above=0)
+        keep(self, method=choice("method", self.method, ("pca", "zca")))
+        keep(self, epsilon=finite_number("epsilon", self.epsilon, above=0))
 
     def fitted(self, X: Array, subset: Array | None, dtype: str) -> Statistics:
         """Mean of each column, and the matrix."""
@@ -178,6 +177,7 @@ def get(preprocessing: "str | Preprocessing | None") -> Preprocessing | None:
     -------
     Preprocessing or None
     """
+    preprocessing = scalar("preprocessing", preprocessing)
     if preprocessing is None or (isinstance(preprocessing, Preprocessing) and type(preprocessing) is not Preprocessing):
         return preprocessing
     if isinstance(preprocessing, str) and preprocessing in BY_NAME:

@@ -7,7 +7,6 @@ additions, multiplications and divisions (fastmlp/_portable.py), without the C l
 """
 
 import dataclasses
-import numbers
 import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastmlp._portable import cos_pi, exp, log, power
-from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number, shown
+from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number, flag, keep, shown
 
 # Above all steps that anybody trains, so that all of them are exact in float64.
 _MOST_STEPS = 2**53
@@ -25,10 +24,11 @@ _RESTART_TOLERANCE = 1e-11
 
 def plain_rate(name: str, value: Any) -> float:
     """A learning rate that is no schedule."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    try:
+        return finite_number(name, value, at_least=0)
+    except TypeError:
         wanted = "a number or a schedule such as fastmlp.schedules.OneCycle(0.1, total_steps=1000)"
-        raise TypeError(f"{name} must be {wanted}, not {shown(value)}")
-    return finite_number(name, value, at_least=0)
+        raise TypeError(f"{name} must be {wanted}, not {shown(value)}") from None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -300,8 +300,7 @@ class Polynomial(Schedule):
         _steps(self, "decay_steps")
         _rate(self, "end_learning_rate")
         _number(self, "power", above=0, at_most=100)
-        if not isinstance(self.cycle, bool):
-            raise TypeError(f"cycle must be True or False, not {self.cycle!r}")
+        keep(self, cycle=flag("cycle", self.cycle))
 
     def _at(self, steps: Array) -> Array:
         length = np.full(len(steps), float(self.decay_steps))
@@ -367,8 +366,7 @@ class CosineRestarts(Schedule):
         _number(self, "t_mul", at_least=1, at_most=1e6)
         _number(self, "m_mul", above=0, at_most=1)
         _number(self, "alpha", at_least=0, at_most=1)
-        if not isinstance(self.restarts, bool):
-            raise TypeError(f"restarts must be True or False, not {self.restarts!r}")
+        keep(self, restarts=flag("restarts", self.restarts))
 
     def _at(self, steps: Array) -> Array:
         first, ratio = float(self.first_decay_steps), float(self.t_mul)
@@ -437,7 +435,7 @@ class OneCycle(Schedule):
         _rate(self, "max_learning_rate")
         _steps(self, "total_steps", at_least=2)
         _number(self, "pct_start", above=0, below=1)
-        choice("anneal_strategy", self.anneal_strategy, ("cos", "linear"))
+        keep(self, anneal_strategy=choice("anneal_strategy", self.anneal_strategy, ("cos", "linear")))
         _number(self, "div_factor", at_least=1, at_most=1e12)
         _number(self, "final_div_factor", at_least=1, at_most=1e12)
 
