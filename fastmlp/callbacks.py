@@ -7,14 +7,13 @@ hooks, histories and CSV files from 0.
 
 import dataclasses
 import numbers
-import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastmlp._callback import Callback, Logs, Monitor
+from fastmlp._progress import ProgressBar, format_logs, say
 from fastmlp._validation import Array, arity, bounded_integer, finite_number, flag, scalar
 from fastmlp.checkpoints import Checkpoint, CSVLogger, ModelCheckpoint
 from fastmlp.optimizers import LBFGS
@@ -33,69 +32,6 @@ __all__ = [
     "format_logs",
 ]
 
-# ---- progress ----
-
-
-def format_logs(logs: Logs) -> str:
-    """Logs in one line: ``loss 0.1234  accuracy 0.9876``."""
-    return "  ".join(f"{name} {value:{'.3g' if name == 'learning_rate' else '.4f'}}" for name, value in logs.items())
-
-
-def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this: the same question that tqdm asks."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return "IPKernelApp" in getattr(shell, "config", ())
-
-
-class ProgressBar(Callback):
-    """What `fit` shows: a bar on a terminal or in a notebook (verbose=1) and a line for every epoch (verbose=1 or 2),
-    on stderr.
-
-    Parameters
-    ----------
-    bar : bool, default True
-        A tqdm bar over the steps of an epoch, where somebody watches; in a file or a pipe there are lines alone.
-    """
-
-    def __init__(self, bar: bool = True) -> None:
-        self.wants_bar = bar
-        self.bar: Any = None
-        self.began = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Open the bar of this epoch."""
-        self.began = time.perf_counter()
-        notebook = _in_notebook()
-        if self.wants_bar and (notebook or sys.stderr.isatty()):
-            if notebook:
-                from tqdm.auto import tqdm
-            else:
-                from tqdm import tqdm
-
-            label = f"epoch {epoch + 1}/{self.params['epochs']}"
-            self.bar = tqdm(total=self.params["steps"], desc=label, unit="step", leave=False, file=sys.stderr)
-
-    def on_steps_end(self, batch: int, logs: Logs) -> None:
-        """Move the bar."""
-        if self.bar is not None:
-            self.bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
-            self.bar.update(batch + 1 - self.bar.n)
-
-    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Close the bar and write the line of this epoch."""
-        self.on_train_end()
-        seconds = time.perf_counter() - self.began
-        width = len(str(self.params["epochs"]))
-        number = f"epoch {epoch + 1:{width}}/{self.params['epochs']}"
-        print(f"{number}  {seconds:6.2f} s  {format_logs(logs)}", file=sys.stderr, flush=True)
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """Close the bar."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-
-
 # ---- those that watch a quantity, or set the learning rate ----
 
 
@@ -104,10 +40,6 @@ def _verbosity(verbose: Any) -> int:
     if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1):
         raise ValueError(f"verbose must be 0 or 1, not {verbose!r}")
     return int(verbose)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 class EarlyStopping(Monitor):
@@ -122,7 +54,7 @@ class EarlyStopping(Monitor):
     patience : int, default 0
         Epochs without a change for the better after which to stop: `History.stopped` is then "patience".
     verbose : {0, 1}, default 0
-        1 says on stderr when it stops.
+        1 says on stdout when it stops.
     mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better.
     baseline : float or None, default None
@@ -203,7 +135,7 @@ class EarlyStopping(Monitor):
     def _stop(self, epoch: int, reason: str) -> None:
         self.stop(reason)
         if self.verbose:
-            _say(f"epoch {epoch + 1}: stopped ({reason}), {self.monitor} was best with {self.best}")
+            say(f"epoch {epoch + 1}: stopped ({reason}), {self.monitor} was best with {self.best}")
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Restore the best weights."""
@@ -226,7 +158,7 @@ class ReduceLROnPlateau(Monitor):
     patience : int, default 10
         Epochs without a change for the better after which to reduce.
     verbose : {0, 1}, default 0
-        1 says so on stderr.
+        1 says so on stdout.
     mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better.
     min_delta : float, default 1e-4
@@ -291,7 +223,7 @@ class ReduceLROnPlateau(Monitor):
                 _set_rate(self, max(rate * self.factor, self.min_lr))
                 self.left, self.wait = self.cooldown, 0
                 if self.verbose:
-                    _say(f"epoch {epoch + 1}: the learning rate falls to {_plain_rate(self):.4g}")
+                    say(f"epoch {epoch + 1}: the learning rate falls to {_plain_rate(self):.4g}")
 
 
 class LearningRateScheduler(Callback):

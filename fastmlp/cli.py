@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import _engine, config, files, plotting, programs
+from fastmlp import _engine, _progress, config, files, plotting, programs
 from fastmlp._arguments import CommandError, Parser, integer, say
 from fastmlp._validation import Array
 from fastmlp.history import finished
@@ -372,7 +372,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.run is demo and options.root is not None and options.data != "mnist":
         parser.error("argument --root: belongs to --data mnist")
     try:
-        code: int = options.run(options)
+        with _progress.on_stderr():
+            code: int = options.run(options)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

@@ -358,6 +358,8 @@ def _download(url: str, folder: Path, name: str) -> NDArray[np.uint8]:
 
     from tqdm import tqdm
 
+    from fastmlp import _progress
+
     limit = _MNIST_FILES[name][0] + _PACKED_SLACK
     n_bytes = 0
     handle, part = tempfile.mkstemp(prefix=f"{name}-", suffix=".part", dir=folder)
@@ -365,7 +367,7 @@ def _download(url: str, folder: Path, name: str) -> NDArray[np.uint8]:
         with (
             os.fdopen(handle, "wb") as file,
             _https_opener().open(url, timeout=_TIMEOUT) as response,
-            tqdm(desc=name, total=response.length, unit="B", unit_scale=True) as bar,
+            tqdm(desc=name, total=response.length, unit="B", unit_scale=True, file=_progress.stream()) as bar,
         ):
             while chunk := response.read(_CHUNK):
                 n_bytes += len(chunk)

@@ -479,7 +479,8 @@ class Model:
             Visit the samples in a new order in each epoch.
         callbacks : sequence of Callback or None, default ()
         verbose : {0, 1, 2, "auto"}, default 1
-            0 silent, 1 or "auto" a line for each epoch and on a terminal a progress bar, 2 lines alone.
+            0 silent, 1 or "auto" a line for each epoch on stdout, and on a terminal or in a notebook a bar over the
+            whole training, 2 lines alone.
         steps_per_epoch : int or None, default None
             Batches of an epoch, for an iterable alone. None: all of a pass over it.
         initial_epoch : int, default 0

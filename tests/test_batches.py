@@ -188,7 +188,7 @@ def test_validation_and_callbacks_are_those_of_arrays(capsys):
     classifier().fit(LIST, epochs=1, **options)
     names = ["loss", "accuracy", "val_loss", "val_accuracy"]
     assert seen == [(2, 3), (0, names), (1, names), (1, None), (0, names)]
-    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_small_steps_come_in_chunks_of_a_long_epoch(monkeypatch):

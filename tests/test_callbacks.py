@@ -1,12 +1,9 @@
 """Callbacks and the reasons for which training ends."""
 
 import csv
-import io
 import math
 import pickle
 import re
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -304,48 +301,6 @@ def test_the_learning_rate_of_a_schedule_is_recorded():
     assert "learning_rate" not in fit([])[1].history
 
 
-# ---- progress ----
-
-
-def progress(monkeypatch, terminal, kernel):
-    stderr = io.StringIO()
-    monkeypatch.setattr(stderr, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr(sys, "stderr", stderr)
-    if kernel is not None:
-        shell = types.SimpleNamespace(config={"IPKernelApp": {}} if kernel else {})
-        monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
-    bars = []
-    for module in ("tqdm", "tqdm.auto"):
-        fake = types.ModuleType(module)
-
-        def make(module=module, **options):
-            bars.append(module)
-            return types.SimpleNamespace(
-                n=0, set_postfix=lambda **_: None, update=lambda n: None, close=lambda: bars.append("closed")
-            )
-
-        fake.tqdm = make
-        monkeypatch.setitem(sys.modules, module, fake)
-    X, y = data()
-    model = classifier(fm.SGD(fm.schedules.StepDecay(1e-5, 1)))
-    model.fit(X, y, epochs=1, verbose=1)
-    return bars, stderr.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("terminal", "kernel", "expected"),
-    [(False, None, []), (True, None, ["tqdm", "closed"]), (False, True, ["tqdm.auto", "closed"]), (False, False, []),
-     (True, False, ["tqdm", "closed"])],
-)  # fmt: skip
-def test_a_bar_where_somebody_watches(monkeypatch, terminal, kernel, expected):
-    """On a terminal and in a notebook; IPython without a kernel is a terminal or none; a log gets lines."""
-    bars, written = progress(monkeypatch, terminal, kernel)
-    assert bars == expected
-    assert written.startswith("epoch 1/1 ")
-    assert written.endswith("learning_rate 1e-06\n")
-    assert written.count("\n") == 1
-
-
 # ---- early stopping ----
 
 MANY = [5.0, 4.0, 4.5, 3.9, 3.95, 3.95, 3.95, 1.0, 0.5]
@@ -430,7 +385,7 @@ def test_the_best_weights_come_back_however_the_training_ends():
 
 def test_early_stopping_speaks_when_asked(capsys):
     fit([Says("mine", [1.0, 2.0, 3.0]), fm.EarlyStopping("mine", mode="min", verbose=1)], epochs=3)
-    assert capsys.readouterr().err == "epoch 2: stopped (patience), mine was best with 1.0\n"
+    assert capsys.readouterr().out == "epoch 2: stopped (patience), mine was best with 1.0\n"
 
 
 @pytest.mark.parametrize(
@@ -518,7 +473,7 @@ def test_a_reduced_rate_keeps_everything_else(capsys):
     model, _ = fit([Says("mine", [1.0, 1.0, 1.0]), reduce], epochs=3, optimizer=fm.SGD(1e-3, 0.5, nesterov=True))
     assert model.optimizer == fm.SGD(0.00025, 0.5, nesterov=True)
     assert model._network.step == 6
-    assert capsys.readouterr().err == "".join(
+    assert capsys.readouterr().out == "".join(
         f"epoch {n}: the learning rate falls to {r}\n" for n, r in [(2, 0.0005), (3, 0.00025)]
     )
 

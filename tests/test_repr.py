@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import files, initializers, layers, losses, metrics, optimizers, preprocessing, schedules
+from fastmlp import callbacks, files, initializers, layers, losses, metrics, optimizers, preprocessing, schedules
 
 KINDS = [
     *(kind for kind in files.LAYERS.values() if kind is not fm.Residual), *optimizers.BY_NAME.values(),
@@ -83,6 +83,7 @@ def test_reprs_are_short():
         "Adam()": fm.Adam(), "LBFGS(memory=3)": fm.LBFGS(memory=3),
         "StepDecay(0.1, decay_steps=5)": schedules.StepDecay(0.1, 5),
         "Metric('f1', average='macro')": metrics.Metric("f1", average="macro"),
+        "ProgressBar()": callbacks.ProgressBar(),
         "EarlyStopping()": fm.EarlyStopping(), "EarlyStopping(patience=3)": fm.EarlyStopping(patience=np.int64(3)),
         "EarlyStopping(monitor='val_accuracy')": fm.EarlyStopping("val_accuracy"),
         "EarlyStopping(mode='max')": fm.EarlyStopping("val_loss", mode="max"),
