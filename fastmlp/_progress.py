@@ -96,7 +96,7 @@ class _Notebook:
 
         elapsed = time.perf_counter() - self.began
         told = ", ".join(f"{name}={value}" for name, value in postfix.items())
-        self.text = tqdm.format_meter(n, total, elapsed, ncols=120, prefix=label, unit="step", postfix=told)
+        self.text = tqdm.format_meter(n, total, elapsed, prefix=label, unit="step", postfix=told)
         if now or self.drawn < 0 or elapsed - self.drawn >= NOTEBOOK_SECONDS:
             self.draw(elapsed)
 

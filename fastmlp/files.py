@@ -387,8 +387,8 @@ def _described_history(history: History) -> dict[str, Any]:
 def _made_history(described: dict[str, Any]) -> History:
     history = History()
     history.epoch = [bounded_integer("epoch", epoch, at_least=0) for epoch in described["epoch"]]
-    history.history = {str(name): [float(value) for value in found] for name, found in described["history"].items()}
-    if any(len(values) != len(history.epoch) for values in history.history.values()):
+    history.update({str(name): [float(value) for value in found] for name, found in described["history"].items()})
+    if any(len(values) != len(history.epoch) for values in history.values()):
         raise ValueError(f"the history has {len(history.epoch)} epochs, but not as many values of each quantity")
     history.stopped = str(described["stopped"])
     return history

@@ -2,12 +2,12 @@
 
 import math
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-class History(Mapping[str, list[float]]):
-    """Losses and metrics of a call of `fit`, epoch by epoch: a mapping from their names to lists of numbers.
+class History(dict[str, list[float]]):
+    """Losses and metrics of a call of `fit`, epoch by epoch: a dictionary from their names to lists of numbers.
 
     Attributes
     ----------
@@ -15,7 +15,8 @@ class History(Mapping[str, list[float]]):
         From 0.
     history : dict of str to list of float
         "loss", "accuracy", "val_loss", "val_accuracy", as far as there are, each with a value for every epoch, NaN
-        where it was not recorded; also as ``history["loss"]``.
+        where it was not recorded. The same as the history itself, ``history["loss"]`` for example, in a dictionary of
+        its own.
     stopped : str
         Why the training ended: "epochs done", "patience" or "target reached" (`EarlyStopping`), "callback" (another one
         that set ``model.stop_training``; or what it gave to `Callback.stop`), "interrupted" (Ctrl-C), "diverged" (in
@@ -25,7 +26,8 @@ class History(Mapping[str, list[float]]):
     -----
     That of a model's last `fit` is in ``model.history``, and saved with the model. ``"val_loss" in history``,
     ``list(history)`` and ``dict(history)`` do what they do with a dictionary, and ``len(history)`` counts names; of
-    epochs there are ``len(history.epoch)``.
+    epochs there are ``len(history.epoch)``. ``pandas.DataFrame(history)`` has a column for each name and a row for each
+    epoch.
 
     Examples
     --------
@@ -37,32 +39,37 @@ class History(Mapping[str, list[float]]):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
         self.stopped = ""
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The values by name."""
+        return dict(self)
 
     def before(self, epoch: int) -> "History":
         """A copy of the epochs before one, to go on from."""
         kept = History()
         kept.epoch = [number for number in self.epoch if number < epoch]
         n = len(kept.epoch)
-        kept.history = {name: values[:n] for name, values in self.history.items() if n}
+        kept.update({name: values[:n] for name, values in self.items() if n})
         return kept
 
     def extend(self, epochs: Sequence[int], logs: Mapping[str, Sequence[float]]) -> None:
         """Add epochs and values by name; NaN to what they do not tell, and to the epochs before of what is new."""
-        n_epochs, names = len(self.epoch), set(self.history)
+        n_epochs, names = len(self.epoch), set(self)
         try:
-            for name in {**self.history, **logs}:
-                values = self.history.setdefault(name, [math.nan] * len(self.epoch))
+            for name in {**self, **logs}:
+                values = self.setdefault(name, [math.nan] * len(self.epoch))
                 values.extend(logs.get(name, [math.nan] * len(epochs)))
             self.epoch.extend(epochs)
         except BaseException:  # Ctrl-C: all of an epoch or nothing
             if len(self.epoch) == n_epochs:
-                for name in [*self.history]:
-                    del self.history[name][n_epochs:]
+                for name in [*self]:
+                    del self[name][n_epochs:]
                     if name not in names:
-                        del self.history[name]
+                        del self[name]
             raise
 
     def append(self, epoch: int, logs: Mapping[str, float]) -> None:
@@ -74,32 +81,26 @@ class History(Mapping[str, list[float]]):
         for name, value in logs.items():
             if not isinstance(value, numbers.Real):
                 continue
-            if name not in self.history:
-                self.history[name] = [math.nan] * len(self.epoch)
-            self.history[name][-1] = value
+            self.setdefault(name, [math.nan] * len(self.epoch))[-1] = value
 
-    def __getitem__(self, name: str) -> list[float]:
-        if name not in self.history:
-            raise KeyError(f"{name!r} was not recorded; there are {', '.join(self.history) or 'no entries'}")
-        return self.history[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.history
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.history)
-
-    def __len__(self) -> int:
-        return len(self.history)
+    def __missing__(self, name: object) -> list[float]:
+        raise KeyError(f"{name!r} was not recorded; there are {', '.join(self) or 'no entries'}")
 
     # Two histories are equal where they are the same, as two models are.
     __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a dictionary has none
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items())
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.items())
         why = f" ({self.stopped})" if self.stopped not in ("", "epochs done") else ""
         return f"<fastmlp.History: {len(self.epoch)} epochs{why}{', ' if last else ''}{last}>"
+
+    def _repr_html_(self) -> str:
+        """The numbers as a table, and the curves where matplotlib is there, in a notebook."""
+        from fastmlp import _html
+
+        return _html.history(self)
 
     def plot(self, ax: Any = None, names: Sequence[str] | None = None) -> Any:
         """Draw losses, metrics and the learning rate over the epochs (needs matplotlib: the extra "plot").

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastmlp import layers
+from fastmlp import _html, layers
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -43,6 +43,7 @@ def _costs(parameters: int, operations: int, weight_bytes: int) -> tuple[str, ..
 
 
 HEADER = ("layer", "inputs", "outputs", "activation", "parameters", "operations", "weights")
+_SIDES = "<>><>>>"
 
 
 @dataclasses.dataclass
@@ -79,7 +80,7 @@ def text(model: "Model", batch_size: int = 32) -> str:
     table = [HEADER, *found.rows, *([found.total] if found.total else [])]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, "<>><>>>", widths, strict=True)).rstrip()
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, _SIDES, widths, strict=True)).rstrip()
         for row in table
     ]
     rule = "-" * max(map(len, lines))
@@ -102,18 +103,8 @@ def html(model: "Model", batch_size: int = 32) -> str:
     str
     """
     found = described(model, batch_size)
-
-    def row(cells: tuple[str, ...], kind: str = "td") -> str:
-        sides = ("left", "right", "right", "left", "right", "right", "right")
-        return "<tr>" + "".join(
-            f'<{kind} style="text-align: {side}; white-space: pre">{escape(cell)}</{kind}>'
-            for cell, side in zip(cells, sides, strict=True)
-        ) + "</tr>"  # fmt: skip
-
-    total = f"<tfoot>{row(found.total, 'th')}</tfoot>" if found.total else ""
-    body = "".join(map(row, found.rows))
     below = "<br>".join(map(escape, found.lines))
-    return f"<table><thead>{row(HEADER, 'th')}</thead><tbody>{body}</tbody>{total}</table><div>{below}</div>"
+    return f"{_html.table(HEADER, found.rows, found.total, _SIDES)}<div>{below}</div>"
 
 
 def described(model: "Model", batch_size: int) -> Described:

@@ -1,7 +1,11 @@
 """fastmlp/history.py: what a training recorded, as a mapping; and what callbacks may add to it."""
 
+import base64
 import copy
+import html.parser
+import json
 import pickle
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -121,3 +125,80 @@ def test_ctrl_c_in_the_middle_of_an_epoch_adds_nothing():
     assert list(history) == ["a"]  # no column of "b", which would hold NaN alone
     history.append(1, {"a": 2.0, "b": 3.0})
     assert history["a"] == [1.0, 2.0]
+
+
+def long(epochs):
+    history = fm.History()
+    for epoch in range(epochs):
+        history.append(epoch, {"loss": 1 / (1 + epoch), "<b>": float(epoch)})
+    return history
+
+
+class Cells(html.parser.HTMLParser):
+    """The cells of each row of a table, and the text outside."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.outside, self.images, self.text = [], "", [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.text = ""
+        if tag == "img":
+            self.images.append(dict(attributes)["src"])
+        assert tag in ("table", "thead", "tbody", "tr", "th", "td", "div", "img")
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.rows[-1].append(self.text)
+            self.text = None
+
+    def handle_data(self, data):
+        if self.text is None:
+            self.outside += data
+        else:
+            self.text += data
+
+
+def test_a_notebook_shows_the_numbers_of_the_epochs():
+    history = long(4)
+    found = Cells(history._repr_html_())
+    assert found.rows[0] == ["epoch", "loss", "<b>"]
+    assert found.rows[1:] == [[f"{i + 1}", f"{1 / (1 + i):.4g}", f"{i}"] for i in range(4)]
+    assert found.outside == repr(history)
+    assert Cells(fm.History()._repr_html_()).outside == repr(fm.History())
+
+
+def test_of_many_epochs_a_notebook_shows_the_first_and_the_last():
+    found = Cells(long(500)._repr_html_())
+    numbers = [row[0] for row in found.rows[1:]]
+    assert numbers == ["1", "2", "3", "...", *(f"{i}" for i in range(494, 501))]
+
+
+def test_the_curves_are_there_with_matplotlib_alone(monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[plot]'")
+    (image,) = Cells(long(4)._repr_html_()).images
+    assert base64.b64decode(image.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    found = Cells(long(4)._repr_html_())
+    assert found.images == []
+    assert len(found.rows) == 5
+
+
+def test_libraries_that_want_a_dictionary_take_a_history():
+    """pandas.DataFrame, for one, makes columns of dictionaries alone."""
+    history = long(3)
+    assert isinstance(history, dict)
+    assert json.loads(json.dumps(history)) == {**history} == history.history
+    assert history.copy() == dict(history)
+    for copied in (copy.copy(history), copy.deepcopy(history), pickle.loads(pickle.dumps(history))):
+        assert type(copied) is fm.History
+        assert (copied.history, copied.epoch, copied.stopped) == (history.history, history.epoch, history.stopped)
+    assert history.before(2).history["loss"] is not history["loss"]
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame(history)
+    assert list(frame.columns) == list(history)
+    np.testing.assert_array_equal(frame.to_numpy().T, [*history.values()])
