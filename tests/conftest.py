@@ -6,6 +6,7 @@ not have is skipped with the reason, and fails instead where FASTMLP_REQUIRE_ISA
 
 import dataclasses
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -27,6 +28,15 @@ def pytest_report_header(config):
     lines = [f"fastmlp: kernels tested here: {', '.join(runs)}; OpenMP: {'yes' if _engine.has_openmp else 'no'}"]
     lines += [f"fastmlp: {name} NOT TESTED: {missing}" for name, missing in ISAS.items() if missing is not None]
     return lines
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c():
+    """Ctrl-C as Python takes it: a shell that is not interactive has what it starts with & ignore it, children too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if before is not None:  # a handler that was not set by Python cannot be put back
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclasses.dataclass(frozen=True)

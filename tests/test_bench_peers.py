@@ -144,6 +144,12 @@ print([m for m in ("torch", "jax", "keras", "sklearn", "onnx", "onnxruntime") if
     # In another folder, with the package which is tested here, be it installed or built in place.
     environment = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=200,
     )
     assert found.stdout.strip() == "[]"

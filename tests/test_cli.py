@@ -113,7 +113,13 @@ def test_seconds_since_start_count_from_the_process(tmp_path):
     began = time.perf_counter()
     code = "import time; time.sleep(0.3); from fastmlp import cli; print(*cli.seconds_since_start(), sep='|')"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=ENVIRONMENT
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        timeout=200,
     )
     outside = time.perf_counter() - began
     seconds, since = done.stdout.strip().split("|")
@@ -204,6 +210,7 @@ def test_module_runs_in_an_empty_folder(tmp_path):
         text=True,
         cwd=tmp_path,
         env=ENVIRONMENT,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert "losses agree" in done.stdout

@@ -201,7 +201,9 @@ def test_shipped_data_are_small_and_carry_their_licence():
 def test_import_loads_nothing_for_the_network():
     code = "import sys, fastmlp.datasets; print(*sys.modules)"
     package = Path(datasets.__file__).parents[1]  # the one that is tested here, be it installed or built in place
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=package)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=package, timeout=200
+    )
     modules = done.stdout.split()
     assert "fastmlp.datasets" in modules
     assert not {"sklearn", "tqdm", "urllib.request", "ssl"} & set(modules)

@@ -27,7 +27,9 @@ def report_of(folder, isa):
     environment["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [environment.get("PYTHONPATH")])])
     if isa is not None:
         environment["FASTMLP_ISA"] = isa
-    return subprocess.run([sys.executable, "-c", REPORT], env=environment, cwd=folder, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", REPORT], env=environment, cwd=folder, capture_output=True, text=True, timeout=200
+    )
 
 
 def test_forced_isa_is_the_active_one(isa, tmp_path):

@@ -46,7 +46,7 @@ def bits(model):
 def run(program, *arguments, **options):
     command = [sys.executable, program, *map(str, arguments)]
     options = {"cwd": Path(fm.__file__).parents[1], **options}  # not the checkout: -c finds its sources before all else
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=200, **options)
 
 
 # ---- memory ----

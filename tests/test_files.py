@@ -257,7 +257,7 @@ with files.replacing(Path(sys.argv[1])) as temporary:
 @pytest.mark.skipif(os.name != "posix", reason="nothing tells there whether a process is alive")
 def test_what_a_killed_process_left_is_removed_by_the_next_save(saved):
     model, path = saved
-    subprocess.run([sys.executable, "-c", DIES, str(path)], check=True, cwd=Path(fm.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", DIES, str(path)], check=True, cwd=Path(fm.__file__).parents[1], timeout=200)
     (left,) = {each.name for each in path.parent.iterdir()} - {path.name}
     host, pid, process, number = left.removeprefix(f".{path.name}.").removesuffix(".tmp").split("-")
     names = {

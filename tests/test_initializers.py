@@ -66,6 +66,7 @@ def test_orthogonal_is_the_same_for_other_blas_kernels():
             capture_output=True,
             check=True,
             cwd=Path(fm.__file__).parents[1],
+            timeout=200,
         ).stdout
         for extra in ({}, old)
     ]

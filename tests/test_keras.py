@@ -78,7 +78,7 @@ def keras(given):
     }  # fmt: skip
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}
     done = subprocess.run([sys.executable, "-c", SCRIPT], input=json.dumps(message), env=environment, check=True,
-                          capture_output=True, text=True)  # fmt: skip
+                          capture_output=True, text=True, timeout=200)  # fmt: skip
     return json.loads(done.stdout)
 
 

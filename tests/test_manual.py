@@ -89,7 +89,7 @@ def test_blocks_run_beside_other_libraries(page, tmp_path):
     script.write_text("\n".join(code.lstrip("\n") for code in blocks(PAGES[page])), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path, env={"KERAS_BACKEND": backend, **os.environ}, capture_output=True,
-        text=True, check=False,
+        text=True, check=False, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

@@ -125,7 +125,12 @@ print(len(model.fit(X, y, batch_size=1024, shuffle=True, verbose=0)["loss"]))
     with open(tmp_path / "X", "wb") as file:
         file.truncate(1 << 30)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "X")], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT
+        [sys.executable, "-c", code, str(tmp_path / "X")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["limited", "1"]

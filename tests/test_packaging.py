@@ -37,7 +37,7 @@ def ended(tmp_path, change="", **environment):
     pytest.importorskip("setuptools", reason="setuptools is not installed: pip install '.[test]'")
     done = subprocess.run(
         [sys.executable, "-c", BUILD.format(str(tmp_path), change)],
-        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -162,7 +162,7 @@ def test_version_is_everywhere_that_of_one_file():
     assert fastmlp.__version__ == version
     folder = Path(fastmlp.__file__).parents[1]
     command = [sys.executable, "-m", "fastmlp", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, timeout=200)
     assert version in done.stdout.split()
     assert 'dynamic = ["version"]' in text("pyproject.toml")
     assert 'version = { attr = "fastmlp._version.__version__" }' in text("pyproject.toml")

@@ -350,7 +350,7 @@ print(found.pop())
 def test_every_import_order(order, tmp_path):
     """No one hangs, and the bits are those of fastmlp alone."""
     pytest.importorskip("torch")
-    done = call(tmp_path, IMPORTS, ",".join(order), timeout=300)
+    done = call(tmp_path, IMPORTS, ",".join(order), timeout=250)
     rng = np.random.default_rng(0)
     X = rng.standard_normal((600, 40)).astype(np.float32)
     model = fm.Model([fm.Dense(64, "tanh"), fm.Dense(2)], "softmax_cross_entropy", n_inputs=40, n_threads=1)

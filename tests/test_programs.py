@@ -572,6 +572,7 @@ def test_three_commands_in_an_empty_folder(folder):
             text=True,
             cwd=folder,
             env=ENVIRONMENT,
+            timeout=200,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -34,7 +34,9 @@ def test_programs_for_files_run(tmp_path, monkeypatch, capsys):
 
 def test_sources_that_are_not_compiled_say_what_to_do(tmp_path):
     shutil.copytree(ROOT / "fastmlp", tmp_path / "fastmlp", ignore=shutil.ignore_patterns("*.so", "*.pyd"))
-    done = subprocess.run([sys.executable, "-c", "import fastmlp"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import fastmlp"], cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 1
     message = done.stderr.splitlines()[-1]
     assert message.startswith("ImportError: fastmlp is not compiled here")

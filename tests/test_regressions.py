@@ -195,7 +195,7 @@ def output_of(code, **environment):
     folder = os.path.dirname(os.path.dirname(fm.__file__))
     command = [sys.executable, "-c", code]
     run = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True, cwd=folder
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True, cwd=folder, timeout=200
     )
     return run.stdout
 

@@ -208,7 +208,7 @@ print(json.dumps({"places": len(all_places), "count": count, "loaded": loaded, "
 def test_texts_in_a_file_are_only_looked_up(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(TRIAL), str(tmp_path), json.dumps(HOSTILE)],
-        capture_output=True, text=True, cwd=PACKAGE.parent,
+        capture_output=True, text=True, cwd=PACKAGE.parent, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)

@@ -285,7 +285,7 @@ def check(build, jobs, more):
     for words, reason in left_out.items():
         print(f"left out, {words}: {reason}")
     print("left out, tests that need MNIST: whole trainings, whose every step others do")
-    common = [*left_out, "-n", jobs, *more]
+    common = [*left_out, "-n", jobs, "--timeout=1800", *more]  # all is many times slower here
     calls = [["tests/reliability/races.py"], pytest_words([*THREAD_TESTS, "-k", THREAD_NAMES, *common])]
     if build.kind == "address":
         calls = [pytest_words(["tests", *common])]
