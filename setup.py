@@ -2,6 +2,8 @@
 
 Only files in csrc/isa/ get instruction-set flags; everything else is built for the least machine of the architecture
 and finds out at run time. FASTMLP_NO_OPENMP=1 builds without OpenMP, and so does a compiler that has none.
+FASTMLP_KERNELS names a folder where the objects of the kernels are left, and taken from if they are there: for builds
+of the same sources for several Pythons.
 """
 
 import os
@@ -156,12 +158,17 @@ class BuildExt(build_ext):
 
     def build_kernels(self, flags, msvc):
         """One object for each instruction set and dtype."""
-        objects = []
+        objects, shared = [], os.environ.get("FASTMLP_KERNELS")
         for isa in ISAS:
             for is_f64 in (0, 1):
+                folder = os.path.join(shared or self.build_temp, f"f{64 if is_f64 else 32}")
+                made = self.compiler.object_filenames([f"csrc/isa/{isa}.c"], output_dir=folder)
+                if shared and all(map(os.path.exists, made)):
+                    objects += made
+                    continue
                 objects += self.compiler.compile(
                     [f"csrc/isa/{isa}.c"],
-                    output_dir=os.path.join(self.build_temp, f"f{64 if is_f64 else 32}"),
+                    output_dir=folder,
                     macros=[("FM_F64", str(is_f64))],
                     extra_preargs=[*flags, *ISA_FLAGS[isa][msvc]],
                     depends=HEADERS,

@@ -1,6 +1,8 @@
 """How Sphinx builds the manual: ``pip install '.[docs]' && sphinx-build -W docs docs/_build/html``.
 
 FASTMLP_GALLERY=quick runs the examples that take less than 20 seconds, FASTMLP_GALLERY=none runs none; all are shown.
+Those that need MNIST run where `fastmlp.datasets.load_mnist` finds it. A page whose example did not run says so, and
+what it finds.
 """
 
 import os
@@ -56,9 +58,11 @@ autosummary_context = {
         *("fastmlp.losses.Loss", "fastmlp.optimizers.Optimizer", "fastmlp.schedules.Schedule"),
         *("fastmlp.initializers.Initializer", "fastmlp.preprocessing.Preprocessing"),
     ],
+    "purposes": {name: manual.purposes(name) for name in manual.PURPOSES},
     "without_examples": ["fastmlp.Model", "fastmlp.Dense"],  # nearly all have them
 }
 autosummary_imported_members = True
+autodoc_member_order = "bysource"  # as they are read, not by the alphabet
 autodoc_typehints = "none"  # the docstrings say them in words
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -69,14 +73,27 @@ CHOICE = os.environ.get("FASTMLP_GALLERY", "all")
 if CHOICE not in ("all", "quick", "none"):
     raise ValueError(f"FASTMLP_GALLERY must be all, quick or none, not {CHOICE!r}")
 shown = [name for name in run_all.ORDER if (EXAMPLES / f"{name}.py").exists()]
-left_out = {"all": (), "quick": run_all.SLOW, "none": run_all.ORDER}[CHOICE]
-executed = [name for name in shown if name not in left_out]
+not_run = {}  # and why
+if CHOICE == "none":
+    not_run = dict.fromkeys(shown, "This manual was built without running the examples.")
+if CHOICE == "quick":
+    not_run = dict.fromkeys(run_all.SLOW, "This manual was built with the examples that take less than 20 seconds.")
+with_mnist = [name for name in shown if "load_mnist()" in (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")]
+if set(with_mnist) - set(not_run):
+    try:
+        fastmlp.datasets.load_mnist()
+    except (OSError, ValueError) as error:
+        print(f"without the examples that need MNIST: {error}")
+        why = "This example needs MNIST, which was not there when this manual was built."
+        not_run = {**dict.fromkeys(with_mnist, why), **not_run}
+executed = [name for name in shown if name not in not_run]
 sphinx_gallery_conf = {
     "examples_dirs": str(EXAMPLES),
     "gallery_dirs": "gallery",
     "filename_pattern": rf"[/\\]({'|'.join(executed) or '(?!)'})\.py$",
     "ignore_pattern": rf"(?:^|[/\\])(?!(?:{'|'.join(shown)})\.py$)[^/\\]*\.py$",
-    "within_subsection_order": "manual.AsRunAll",
+    "within_subsection_order": "manual.BySection",
+    "default_thumb_file": str(HERE / "drawings" / "not_run.png"),
     "doc_module": ("fastmlp",),
     "backreferences_dir": "api/examples",
     "reference_url": {"fastmlp": None},
@@ -93,6 +110,7 @@ sphinx_gallery_conf = {
 def setup(app):
     """Connect what manual.py and drawings.py do."""
     drawings.draw(HERE / "drawings")
+    app.add_config_value("not_run", {}, "env")
     app.connect("source-read", manual.read_page)
     app.connect("missing-reference", manual.missing_reference)
     app.connect("autodoc-process-signature", manual.signature)

@@ -1,5 +1,9 @@
-"""The pictures of how_it_works.md, drawn when the manual is built: ``python docs/drawings.py`` draws them alone."""
+"""The pictures of index.md, how_it_works.md and of examples that did not run, drawn when the manual is built.
 
+``python docs/drawings.py`` draws them alone.
+"""
+
+import itertools
 from pathlib import Path
 
 import matplotlib
@@ -9,6 +13,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
+
+import fastmlp as fm
 
 ONE, TWO, GREY, DARK = "#4c78a8", "#f58518", "#dddddd", "#444444"
 PANELS = ("#4c78a8", "#72b7b2", "#eeca3b")
@@ -154,10 +160,39 @@ def sums():
     return figure
 
 
+def not_run():
+    """In the gallery, for an example that did not run."""
+    figure, ax = empty(4, 2.8)
+    layers = [[(x, y - n / 2) for y in range(n)] for x, n in ((0, 3), (1.6, 5), (3.2, 2))]
+    for left, right in itertools.pairwise(layers):
+        for a, b in itertools.product(left, right):
+            ax.plot(*zip(a, b, strict=True), color=GREY, linewidth=1, zorder=0)
+    for (x, y), color in zip(itertools.chain(*layers), [ONE] * 3 + [PANELS[1]] * 5 + [TWO] * 2, strict=True):
+        ax.add_patch(plt.Circle((x, y), 0.24, facecolor=color, edgecolor="white"))
+    ax.text(1.6, -3.4, "not run when this was built", ha="center", size=11, color=DARK)
+    ax.set(xlim=(-0.6, 3.8), ylim=(-3.7, 2.1))
+    return figure
+
+
+def result():
+    """Two spirals: the loss over the epochs, and what the network then says of the plane."""
+    rng = np.random.default_rng(0)
+    turn, y = np.sqrt(rng.uniform(0.02, 1, 600)), np.arange(600) % 2
+    angle = 2 * np.pi * turn + np.pi * y
+    X = np.stack([turn * np.cos(angle), turn * np.sin(angle)], axis=1) + rng.normal(0, 0.03, (600, 2))
+    layers = [fm.Dense(64, "relu"), fm.Dense(64, "relu"), fm.Dense(2)]
+    model = fm.Model(layers, "softmax_cross_entropy", fm.Adam(0.003), preprocessing="standardize")
+    history = model.fit(X[:400], y[:400], epochs=50, validation_data=(X[400:], y[400:]), verbose=0)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", width_ratios=(1.5, 1))
+    fm.plotting.history(history, ax=left, names=["loss"])
+    fm.plotting.decision_boundary(model, X[400:], y[400:], ax=right)
+    return figure
+
+
 def draw(folder):
     """All of them into a folder; files that are newer than this one stay."""
     folder.mkdir(exist_ok=True)
-    for picture in (panels, phases, sharing, sums):
+    for picture in (panels, phases, sharing, sums, not_run, result):
         path = folder / f"{picture.__name__}.png"
         if path.exists() and path.stat().st_mtime > Path(__file__).stat().st_mtime:
             continue

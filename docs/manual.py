@@ -1,5 +1,5 @@
 """What conf.py needs beside settings: pages that live elsewhere in the tree, links to them, short names in docstrings,
-the order of the gallery."""
+the sections of the gallery, what is said of a class by purpose, and words that a search finds."""
 
 import contextlib
 import importlib
@@ -19,9 +19,65 @@ ROOT = Path(__file__).resolve().parents[1]
 TAKEN = {"contributing": "CONTRIBUTING.md", "kernels": "csrc/README.md", "changes": "CHANGELOG.md"}
 LINKS = {
     **{path: f"{page}.md" for page, path in TAKEN.items()},
+    **{f"examples/{name}.py": f"gallery/{name}.rst" for name in run_all.ORDER},
     "README.md": "index.md",
 }
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]+)?(?=\))")
+
+# The gallery, by what an example shows.
+SECTIONS = {
+    "First steps": ("xor", "letters", "arrays", "weights_as_a_tree", "three_frameworks", "programs_for_files"),
+    "Handwritten digits": ("mnist_twenty_epochs", "mnist_by_hand", "five_runs"),
+    "Tables: telling tumours apart": ("perceptron_network", "layers_as_matrices", "softmax_classifier"),
+    "How it learns": ("worked_example", "losses_by_hand", "two_conventions", "automatic_differentiation", "whitening"),
+    "Without labels": (
+        "denoising", "autoencoder", "restricted_boltzmann_machine", "deep_belief_network",
+        "generative_adversarial_network",
+    ),
+    "Before backpropagation": ("perceptron", "hopfield_network"),
+}  # fmt: skip
+
+# Members of a class with many, by purpose. What is not named comes last, as "More": tests/test_manual.py wants none.
+PURPOSES = {
+    "fastmlp.Model": {
+        "Train": ("fit", "train_on_batch", "build", "adapt", "average_weights"),
+        "Predict": ("predict", "scores"),
+        "Judge": ("evaluate",),
+        "Look at it": ("summary", "plot"),
+        "Save": ("save",),
+        "A loop of your own": ("loss_and_gradients", "apply_gradients"),
+        "Derivatives": ("input_gradients", "vjp", "jvp", "jacobian"),
+        "What it is made of": (
+            "weights", "layers", "loss", "optimizer", "metrics", "preprocessing", "statistics", "n_inputs", "n_outputs",
+            "dtype", "n_threads", "seed", "built",
+        ),
+    },
+}  # fmt: skip
+
+# What people look for, where the page says it in other words: entries of the index, which a search finds first.
+WORDS = {
+    "getting_started": ("installation", "quick start", "tutorial"),
+    "recipes": ("overfitting", "regularization", "imbalanced classes", "resume training", "data augmentation"),
+    "programs": ("command line", "csv files", "missing values"),
+    "performance": ("number of threads", "slow training", "cpu cores"),
+    "reproducibility": ("random seed", "deterministic results", "bit-identical"),
+    "troubleshooting": ("loss is nan", "import error", "does not learn"),
+    "api/generated/fastmlp.Model": ("predict probabilities", "class weights", "sample weights", "train model"),
+    "api/generated/fastmlp.load": ("load model", "saved model"),
+    "api/generated/fastmlp.EarlyStopping": ("patience", "restore best weights"),
+    "api/generated/fastmlp.Dense": ("fully connected layer", "linear layer"),
+    "api/generated/fastmlp.BatchNorm": ("batch normalization",),
+    "api/generated/fastmlp.LayerNorm": ("layer normalization",),
+    "api/generated/fastmlp.Residual": ("skip connection",),
+    "api/generated/fastmlp.ModelCheckpoint": ("save best model",),
+    "api/generated/fastmlp.Standardize": ("feature scaling", "normalize inputs", "standardscaler"),
+    "api/generated/fastmlp.losses.SoftmaxCrossEntropy": ("multiclass classification", "categorical cross-entropy"),
+    "api/generated/fastmlp.losses.BinaryCrossEntropy": ("binary classification", "multilabel classification"),
+    "api/generated/fastmlp.losses.Custom": ("custom loss",),
+    "api/schedules": ("learning rate schedule", "learning rate decay"),
+    "api/plotting": ("learning curve", "plot history"),
+    "api/initializers": ("weight initialization",),
+}
 
 
 def read_page(app: Any, docname: str, source: list[str]) -> None:
@@ -31,9 +87,14 @@ def read_page(app: Any, docname: str, source: list[str]) -> None:
     """
     if docname.startswith("gallery/"):  # what linters read is not for readers
         source[0] = re.sub(r"  # (?:noqa: \w+|fmt: skip)$", "", source[0], flags=re.MULTILINE)
+        source[0] = gallery_page(app, docname.removeprefix("gallery/"), source[0])
+    if docname == "api/index":
+        source[0] = source[0].replace(".. names::", names(Path(app.srcdir) / "api", source[0]))
     page = Path(app.srcdir) / f"{docname}.md"
     if docname == "index" and not (page.parent / "experiments.md").exists():  # examples/run_all.py writes it
         source[0] = source[0].replace("\nexperiments\n", "\n")
+    if docname in WORDS and not page.exists():
+        source[0] = behind_the_title(source[0], f".. index:: {main_entries(docname)}")
     if not page.exists():
         return
     folder = page.parent
@@ -54,6 +115,77 @@ def read_page(app: Any, docname: str, source: list[str]) -> None:
         return path.removeprefix("docs/") + anchor if folder != page.parent else match[0]
 
     source[0] = LINK.sub(moved, source[0])
+    if docname in WORDS:
+        title, rest = source[0].split("\n", 1)
+        source[0] = f"{title}\n\n```{{index}} {main_entries(docname)}\n```\n{rest}"
+
+
+def main_entries(docname: str) -> str:
+    """Words of a page for the index, as main entries: a search puts these before pages that only hold the words."""
+    return ", ".join(f"! {word}" for word in WORDS[docname])
+
+
+def behind_the_title(text: str, addition: str) -> str:
+    """A page in reStructuredText with something between its title and what follows."""
+    return re.sub(r"^(\S.*\n([=-])\2+\n)", lambda title: f"{title[1]}\n{addition}\n", text, count=1, flags=re.MULTILINE)
+
+
+def gallery_page(app: Any, name: str, text: str) -> str:
+    """The gallery's own page with its sections, and what an example that did not run has found elsewhere."""
+    if name == "index":
+        for title, examples in SECTIONS.items():
+            first = re.compile(
+                r"\.\. raw:: html\n\n    <div class=\"sphx-glr-thumbcontainer\"(?:(?!raw:: html).)*?"
+                rf":doc:`/gallery/{examples[0]}`", re.DOTALL,
+            )  # fmt: skip
+            heading = f"{title}\n{'-' * len(title)}\n\n"
+            between = '.. raw:: html\n\n    <div class="sphx-glr-thumbnails">\n\n'
+            end = ".. raw:: html\n\n    </div>\n\n"
+            text = first.sub(lambda found, new=end + heading + between: new + found[0], text, count=1)
+        return text
+    why = app.config.not_run.get(name)
+    if why is None:
+        return text
+    rows = (Path(app.srcdir) / "experiments.md").read_text(encoding="utf-8").splitlines()
+    found = [row.strip("| ").split(" | ") for row in rows if f"](../examples/{name}.py)" in row]
+    lines = [
+        ".. admonition:: Not run",
+        "",
+        f"   {why} What it found when the :doc:`experiments </experiments>` were made:",
+        "",
+    ]
+    lines += ["   .. list-table::", "      :header-rows: 1", ""]
+    for what, said, got, *_ in [("", "published", "fastmlp"), *found]:
+        plain = what.removeprefix("[").partition("](")[0]
+        lines += [f"      * - {plain}", f"        - {said.strip()}", f"        - {got.strip()}"]
+    return behind_the_title(text, "\n".join([*lines, ""]))
+
+
+def names(folder: Path, index: str) -> str:
+    """For the index of the reference: a section for each of its pages, and a line of text for each name on it."""
+    found = []
+    for page in re.findall(r"^   (\w+)$", index, re.MULTILINE):
+        text = (folder / f"{page}.rst").read_text(encoding="utf-8")
+        title = text.partition("\n")[0]
+        heading = f":doc:`{title} <{page}>`"
+        found += [heading, "-" * len(heading), ""]
+        for module, lines in re.findall(
+            r"^\.\. currentmodule:: (\S+)\n\n\.\. autosummary::\n(?:   :.*\n)+\n((?:   \S+\n)+)", text, re.MULTILINE
+        ):
+            found += [f".. currentmodule:: {module}", "", ".. autosummary::", "   :nosignatures:", "", lines]
+    return "\n".join(found)
+
+
+def purposes(name: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The members of a class by purpose, each with the directive that describes it; at the end what has none."""
+    thing = object_at(name)
+    members = [member for member in dir(thing) if not member.startswith("_")]
+    chosen = PURPOSES[name]
+    more = [member for member in members if member not in {each for some in chosen.values() for each in some}]
+    return [
+        (title, [(each, "automethod" if callable(getattr(thing, each)) else "autoproperty") for each in some])
+        for title, some in [*chosen.items(), *([("More", more)] if more else [])]
+    ]
 
 
 def parameters(docname: str) -> set[str]:
@@ -137,13 +269,14 @@ def tables_without_citations(app: Any, doctree: Any) -> None:
                 parent[at - 1] = nodes.Text(parent[at - 1].rstrip())
 
 
-class AsRunAll:
+class BySection:
     """Key by which sphinx-gallery sorts the examples."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def __call__(self, file: str) -> int:
-        """Position in ORDER; files that are no examples behind it."""
+        """Position in SECTIONS; what is in none behind them."""
+        order = [name for names in SECTIONS.values() for name in names]
         name = file.removesuffix(".py")
-        return run_all.ORDER.index(name) if name in run_all.ORDER else len(run_all.ORDER)
+        return order.index(name) if name in order else len(order)

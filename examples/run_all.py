@@ -53,9 +53,10 @@ def seconds(value: float | None) -> str:
 
 
 def table(rows: list[tuple]) -> str:
-    """The rows as Markdown."""
+    """The rows as Markdown, each with a link to its example, which comes first."""
     lines = ["| experiment | published | fastmlp | seconds | plain NumPy, seconds |", "|---|---|---|---:|---:|"]
-    lines += [f"| {what} | {said} | {found} | {seconds(a)} | {seconds(b)} |" for what, said, found, a, b in rows]
+    for name, what, said, found, a, b in rows:
+        lines.append(f"| [{what}](../examples/{name}.py) | {said} | {found} | {seconds(a)} | {seconds(b)} |")
     return "\n".join(lines)
 
 
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{name}: left out, it takes more than 20 seconds", file=sys.stderr)
             continue
         began = time.perf_counter()
-        rows += run(name)
+        rows += [(name, *row) for row in run(name)]
         print(f"{name}: {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
     print(table(rows))
     if options.out is not None:

@@ -137,3 +137,28 @@ def test_links_lead_to_files_and_headings(page):
         target = path.parent / link if link else path
         assert target.exists(), f"{link} does not exist"
         assert not anchor or anchor in anchors(target), f"{link} has no heading #{anchor}"
+
+
+def test_every_method_of_a_model_has_a_purpose(monkeypatch):
+    pytest.importorskip("sphinx", reason="sphinx is not installed: pip install '.[docs]'")
+    for folder in ("docs", "examples"):
+        monkeypatch.syspath_prepend(str(ROOT / folder))
+    import manual
+
+    for name in manual.PURPOSES:
+        found = [member for _, members in manual.purposes(name) for member, _ in members]
+        assert len(found) == len(set(found))
+        assert set(found) == {member for member in dir(manual.object_at(name)) if not member.startswith("_")}
+        assert "More" not in dict(manual.purposes(name)), "docs/manual.py says nothing of these"
+
+
+def test_every_example_is_in_a_section(monkeypatch):
+    pytest.importorskip("sphinx", reason="sphinx is not installed: pip install '.[docs]'")
+    for folder in ("docs", "examples"):
+        monkeypatch.syspath_prepend(str(ROOT / folder))
+    import manual
+    import run_all
+
+    assert sorted(name for names in manual.SECTIONS.values() for name in names) == sorted(run_all.ORDER)
+    rows = (DOCS / "experiments.md").read_text(encoding="utf-8")
+    assert all(f"](../examples/{name}.py)" in rows for name in run_all.ORDER)
