@@ -315,6 +315,13 @@ def engine_dtype(array: Array, dtype: str) -> Array:
     return array.astype(dtype)
 
 
+def own(array: Array, source: Any) -> Array:
+    """An array made from what a user gave, or a copy where it may be, or see, the user's own: who goes on to write into
+    that does not change it."""
+    converted = isinstance(source, np.ndarray | list | tuple) and array is not source and array.flags.owndata
+    return array if converted else array.copy()
+
+
 def sample_weights(name: str, value: Any, n_samples: int, dtype: str) -> Array:
     """One weight for each sample as a matrix (n_samples, 1) that the engine reads."""
     array = numeric_array(name, value)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp._validation import Array, is_by_number
+from fastmlp._validation import Array, is_by_number, own
 from fastmlp.config import default_threads
 from fastmlp.training import Steps
 
@@ -240,8 +240,8 @@ class BatchRun:
         weights = self.model._sample_weights(given_weight, targets, name=name)
         if self.class_weight is not None:  # whether it suits; another fit may use the batch, so that `train` applies it
             self.model._sample_weights(weights, targets, self.class_weight, name)
-        batch = _own(X, given[0]), _own(targets, given[1])
-        return batch if weights is None else (*batch, _own(weights, given_weight))
+        batch = own(X, given[0]), own(targets, given[1])
+        return batch if weights is None else (*batch, own(weights, given_weight))
 
     def first(self) -> Batch:
         """The batch that comes next, left where it is."""
@@ -357,8 +357,3 @@ class BatchSteps(Steps):
         super().add(losses, right)
         self.waited = self.run.waited
         self.rows += self.run.rows
-
-
-def _own(array: Array, source: Any) -> Array:
-    converted = isinstance(source, np.ndarray | list | tuple) and array is not source and array.flags.owndata
-    return array if converted else array.copy()

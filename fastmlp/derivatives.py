@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmlp import _engine, losses
-from fastmlp._validation import Array, all_finite, engine_dtype, numeric_array, samples
+from fastmlp._validation import Array, all_finite, engine_dtype, numeric_array, own, samples
 from fastmlp.preprocessing import product
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ Pullback = Callable[..., tuple[Array | None, Pairs | None]]
 def vjp(model: "Model", X: npt.ArrayLike) -> tuple[Array, Pullback]:
     """`Model.vjp`."""
     array, shape = _inputs(model, X)
+    array = own(array, X)
     scores = model.scores(array)
 
     def pullback(

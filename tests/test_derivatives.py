@@ -143,3 +143,49 @@ def test_bad_input(call, error, words):
     with pytest.raises(error) as caught:
         call(model, data(7)[0])
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [
+    lambda X: X, lambda X: X.reshape(7, 11, 1), lambda X: X[:, ::-1][:, ::-1], memoryview,
+])  # fmt: skip
+def test_a_pullback_differentiates_where_the_scores_are(given):
+    """Though the array that X came in has other numbers by then."""
+    X, dscores = data(7)[0], np.random.default_rng(2).standard_normal((7, 3))
+    model = model_of(STACKS["layer norm first and last"])
+    expected = model.vjp(X.copy())[1](dscores)
+    scores, pullback = model.vjp(given(X))
+    X[:] = 1e9
+    dX, gradients = pullback(dscores)
+    np.testing.assert_array_equal(dX.reshape(7, 11), expected[0])
+    for mine, its in zip(gradients, expected[1], strict=True):
+        for a, b in zip(mine, its, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_derivatives_are_those_of_the_average_that_predicts(name):
+    """And not of the weights that are trained."""
+    X, y = data(20)
+    model = model_of(STACKS[name], optimizer=fm.SGD(0.5, use_ema=True, ema_momentum=0.9))
+    model.fit(X, y, batch_size=5, verbose=0)
+    plain = fm.Model(model.layers, "softmax_cross_entropy", "sgd", n_inputs=11, dtype=model.dtype)
+    plain.weights = model.average_weights
+    raw = fm.Model(model.layers, "softmax_cross_entropy", "sgd", n_inputs=11, dtype=model.dtype)
+    raw.weights = model.weights
+    rng = np.random.default_rng(3)
+    dX, dscores, direction = rng.standard_normal(X.shape), rng.standard_normal((20, 3)), direction_of(model, rng)
+
+    def derivatives(found):
+        scores, pullback = found.vjp(X)
+        inputs, weights = pullback(dscores)
+        return [
+            found.predict(X), scores, inputs, *(a for arrays in weights for a in arrays), *found.jvp(X, dX, direction),
+            found.jacobian(X), found.input_gradients(X, y),
+        ]  # fmt: skip
+
+    for a, b in zip(*map(derivatives, (model, plain)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(model.jacobian(X), raw.jacobian(X))
+    if len(model.weights) > 1:  # else they do not depend on the weights
+        assert not np.array_equal(model.vjp(X)[1](dscores)[1][-1][0], raw.vjp(X)[1](dscores)[1][-1][0])
