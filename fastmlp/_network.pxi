@@ -45,6 +45,7 @@ cdef class Network:
     cdef ptrdiff_t n_chunks
     cdef bint by_layer, has_penalty, has_max_norm
     cdef Progress progress
+    cdef bint in_step  # whether buffers are in the hands of a training step, in which a loss in Python may call
     cdef fm_update *update
     cdef dict kept  # of the last snapshot, written over by the next: fresh memory costs more than the copy
 
@@ -98,6 +99,16 @@ cdef class Network:
         self.chunk_memory = Memory(self.n_chunks * sizeof(double))
         self.set_optimizer("sgd")
 
+    def refuse_in_step(self):
+        """RuntimeError in the middle of a training step."""
+        if self.in_step:
+            raise RuntimeError(IN_STEP)
+
+    cdef void begin_step(self) except *:
+        """From here until `in_step` is False again nothing that a step uses is changed from outside."""
+        self.refuse_in_step()
+        self.in_step = True
+
     def set_optimizer(self, str name, names=None):
         """Start afresh with an optimizer whose states have these names: zero states, step 0. The shuffles go on, and an
         average that was there.
@@ -105,6 +116,7 @@ cdef class Network:
         After the states of the kernel may come "average", the moving average of the parameters, and "accumulated", the
         sum of gradients that wait for an update.
         """
+        self.refuse_in_step()
         cdef fm_update *update = self.k.update[position(optimizers, name)]
         names = tuple(names) if names is not None else tuple(map(str, range(n_states[name])))
         if len(names) - len({"average", "accumulated"} & set(names)) != n_states[name]:
@@ -124,6 +136,7 @@ cdef class Network:
 
     def keep_optimizer(self, names):
         """Go on with the same kernel, with or without "average" and "accumulated"."""
+        self.refuse_in_step()
         states = {state: self.states.get(state) for state in names}
         cdef list fresh = []
         for state in names:
@@ -272,6 +285,7 @@ cdef class Network:
         """Go back to a snapshot. With its states also in the order of the epochs; without them, which spares a copy of
         them, or where a callback has chosen another optimizer, that starts afresh but for the number of steps, which
         schedules and masks follow: its present states may be what diverged."""
+        self.refuse_in_step()
         cdef Progress then = snapshot[0]
         cdef bint afresh = snapshot[1] != self.optimizer or not self.states.keys() <= self.kept.keys()
         cdef Memory memory
@@ -315,12 +329,14 @@ cdef class Network:
 
     def set_weights(self, pairs):
         """Pairs as of `get_weights`, from any iterable."""
+        self.refuse_in_step()
         self.pack(self.params, pairs, True)
         self.start_average()
 
     def set_scaling(self, scale, shift, matrix=None, dict statistics=None):
         """How inputs are read: x * scale + shift, and that times the matrix (n_inputs, n_inputs), where given. And of
         which statistics that was made: kept here, so that Ctrl-C finds both changed or neither."""
+        self.refuse_in_step()
         cdef ptrdiff_t line = self.k.line, panels = (self.n_inputs + line - 1) // line
         scaling = np.zeros((2, panels * line), self.dtype)
         scaling[:, :self.n_inputs] = scale, shift
@@ -338,21 +354,25 @@ cdef class Network:
         """The moving average of the weights, as `get_weights`; None where there is none."""
         return self.unpack(self.states["average"], True) if "average" in self.states else None
 
-    cdef void bind(self, Plan *p) except *:
-        """The parameters as a plan sees them."""
+    cdef tuple bind(self, Plan *p):
+        """The parameters as a plan sees them. Gives the buffers beside the weights, which the caller holds meanwhile:
+        `model.optimizer` or `model.adapt` of another thread may give the network others."""
         cdef ptrdiff_t panels = (self.n_inputs + self.k.line - 1) // self.k.line
-        if self.scaling is not None:
-            p.x.scale, p.x.shift = self.scaling.data, self.scaling.data + panels * 64
+        cdef Memory scaling = self.scaling, whitening = self.whitening
+        cdef dict states = self.states
+        held = scaling, whitening, states
+        if scaling is not None:
+            p.x.scale, p.x.shift = scaling.data, scaling.data + panels * 64
         p.whitening = NULL
-        if self.whitening is not None:
-            p.whitening, p.whitening_bytes = self.whitening.data, panels * 64 * self.n_inputs
+        if whitening is not None:
+            p.whitening, p.whitening_bytes = whitening.data, panels * 64 * self.n_inputs
         p.k, p.n_layers, p.params, p.n_bytes = self.k, self.n_layers, self.params.data, self.n_bytes
         p.running = self.running.data if self.running is not None else NULL
         cdef Memory memory
         p.n_states = 0
         p.average = p.gradients = NULL
         p.adds = False
-        for name, memory in self.states.items():
+        for name, memory in states.items():
             if name == "average":
                 p.average = memory.data
             elif name == "accumulated":
@@ -363,10 +383,7 @@ cdef class Network:
         p.n_chunks, p.chunk_sums = self.n_chunks, <double *>self.chunk_memory.data
         p.has_penalty, p.has_max_norm, p.penalised = self.has_penalty, self.has_max_norm, True
         p.update = self.update
-
-    cdef tuple buffers(self):
-        """What a pass reads beside the weights, and `model.optimizer` or `model.adapt` may replace."""
-        return self.scaling, self.whitening, self.states
+        return held
 
     def work(self, ptrdiff_t rows, bint training):
         """Multiply-adds of one training step, or of one prediction, of so many rows."""
@@ -379,18 +396,24 @@ cdef class Network:
         return found * rows
 
     def get_state(self):
-        """Everything but the weights that the next training step depends on, as plain Python and NumPy."""
+        """Everything but the weights that the next training step depends on, as plain Python and NumPy. In the middle
+        of a step they belong to different steps; a forked child may have no thread that would ever end it."""
+        if not fm_is_forked:
+            self.refuse_in_step()
         epoch = self.progress.epoch + (self.progress.batch != 0)  # as Run.start_epoch counts
         return {"optimizer": self.optimizer, "step": self.progress.step, "epoch": epoch,
                 "updates": self.progress.updates, "pending": self.progress.pending,
+                "weights": (self.progress.unit, self.progress.weight),
                 "powers": (self.progress.momentum_power, self.progress.beta_2_power, self.progress.schedule_power,
                            self.progress.schedule_product),
                 "states": {name: self.unpack(memory) for name, memory in self.states.items()}}
 
     def set_state(self, dict state):
+        self.refuse_in_step()
         self.set_optimizer(state["optimizer"], state["states"])
         self.progress.step, self.progress.epoch = state["step"], state["epoch"]
         self.progress.updates, self.progress.pending = state["updates"], state["pending"]
+        self.progress.unit, self.progress.weight = state["weights"]
         (self.progress.momentum_power, self.progress.beta_2_power, self.progress.schedule_power,
          self.progress.schedule_product) = state["powers"]
         for name, memory in self.states.items():
@@ -400,6 +423,14 @@ cdef class Network:
         """One step of the optimizer with gradients [(dW, db), ...], which hold the layers' penalties already."""
         cdef Memory g = Memory(self.n_bytes)
         self.pack(g, gradients)
+        self.begin_step()
+        try:
+            self.apply(g, hyper, rate)
+        finally:
+            self.in_step = False
+
+    cdef void apply(self, Memory g, dict hyper, double rate) except *:
+        """The step, with gradients in the layout of the parameters."""
         cdef int i
         for i in range(self.n_layers):
             if self.layer[i].frozen and self.layer[i].lines:  # nor do they wait for an update
@@ -410,12 +441,12 @@ cdef class Network:
         memset(&p, 0, sizeof(Plan))
         cdef Progress next_progress = self.progress
         cdef fm_hyper h
-        self.bind(&p)
-        self.set_hyper(&p, hyper)
+        held = self.bind(&p), self.set_hyper(&p, hyper)
         p.layers = self.layer
         p.penalised, p.deferred = False, True  # all gradients are in memory, if not those of other steps
         next_progress.step += 1
         cdef bint due = next_progress.pending + 1 >= p.accumulation, first = next_progress.updates == 0
+        weigh(&next_progress, 0)
         if due:
             h = hyper_of_step(&p, &next_progress, rate)
         else:
@@ -437,9 +468,8 @@ cdef class Network:
         if not self.has_penalty:
             return 0.0
         cdef Memory sums = Memory(self.n_chunks * sizeof(double))  # another thread may train, or ask for the same
-        held = self.buffers()
         memset(&p, 0, sizeof(Plan))
-        self.bind(&p)
+        held = self.bind(&p)
         p.layers, p.chunk_sums = self.layer, <double *>sums.data
         if p.average != NULL:
             p.params = p.average
@@ -453,7 +483,7 @@ cdef class Network:
         if not self.has_penalty:
             return
         memset(&p, 0, sizeof(Plan))
-        self.bind(&p)
+        held = self.bind(&p)
         set_constants(&p, {})
         cdef Memory sums = Memory(self.n_chunks * sizeof(double))
         p.chunk_sums = <double *>sums.data
@@ -461,8 +491,9 @@ cdef class Network:
         with nogil:
             over_chunks(&p, MEASURE, &p.hyper, 0, 1)
 
-    cdef void set_hyper(self, Plan *p, dict hyper) except *:
-        """The constants of an optimizer: those of its kernel, and "options" where there are any."""
+    cdef Memory set_hyper(self, Plan *p, dict hyper):
+        """The constants of an optimizer: those of its kernel, and "options" where there are any. Gives the buffer of
+        gradients, if one is wanted, which the caller holds like those of `bind`."""
         set_constants(p, hyper)
         options = hyper.get("options")
         if options is not None:
@@ -481,6 +512,7 @@ cdef class Network:
         p.by_array = self.by_layer or self.has_penalty
         if not p.decay_biases and (p.hyper.l2 > 0 or p.hyper.weight_decay > 0):
             p.by_array = True
+        return self.gradients
 
 
 cdef void set_constants(Plan *p, dict hyper) except *:

@@ -814,7 +814,7 @@ class Network:
         self.optimizer, self.step = name, 0
         self.powers: Powers = (1.0, 1.0, 1.0, 1.0)
         self.states = [[(np.zeros_like(a),) * N_STATES[name] for a in layer[:2]] for layer in self.layers]
-        self.pending: list[list[Pair]] = []  # gradients that wait for an update
+        self.pending: list[tuple[list[Pair], int]] = []  # gradients that wait for an update, and of how many rows
         self.average = [layer[:2] for layer in self.layers]
         self.updates = 0
 
@@ -919,7 +919,10 @@ class Network:
         return prelu_input_gradient(dz, x, layer.w) if layer.kind == "prelu" else dz
 
     def follow_statistics(self, x: Array) -> None:
-        """The running statistics of batch normalisation after a step on the batch x."""
+        """The running statistics of batch normalisation after a step on the batch x, which of one row has no
+        variance."""
+        if len(x) == 1:
+            return
         inputs = self.forward(x, training=True)[1]
         for i, layer in enumerate(self.layers):
             if layer.kind == "batch_norm" and not layer.frozen:
@@ -929,22 +932,26 @@ class Network:
                     variance=running_average(variance, cast(Array, layer.variance), layer.momentum),
                 )
 
-    def apply_gradients(self, gradients: list[Pair], hyper: dict[str, Any], rate: float) -> None:
-        """One step of the optimizer; hyper as from fastmlp.optimizers, its "options" included."""
+    def apply_gradients(self, gradients: list[Pair], hyper: dict[str, Any], rate: float, rows: int = 1) -> None:
+        """One step of the optimizer; hyper as from fastmlp.optimizers, its "options" included. The gradients of several
+        steps that make one update are averaged over their rows."""
         options = NO_OPTIONS | hyper.get("options", {})
         self.step += 1
-        self.pending.append(gradients)
+        self.pending.append((gradients, rows))
         if len(self.pending) < options["accumulation"]:
             return
         constants, self.powers = hyper_of_step(hyper, rate, self.powers)
-        constants["share"] = 1 / len(self.pending)
+        weights = [rows / self.pending[0][1] for _, rows in self.pending]
+        constants["share"] = 1 / math.fsum(weights)
         ready = {}  # by layer and array
         for i, layer in enumerate(self.layers):
             for j in (0, 1) if not layer.frozen else ():
                 decays = options["decay_biases"] or (layer.kind == "dense" and j == 0)
                 own = constants | {"rate": rate * layer.rate, "clip_value": options["clip_value"]}
                 own |= {name: options[name] if decays else 0.0 for name in ("l2", "weight_decay")}
-                total = np.sum([each[i][j] for each in self.pending], axis=0)
+                total = np.sum(
+                    [weight * each[i][j] for (each, _), weight in zip(self.pending, weights, strict=True)], axis=0
+                )
                 ready[i, j] = prepare_gradient(total, layer[:2][j], own), own
         norm = math.sqrt(math.fsum(penalty(g, 0, 2) for g, _ in ready.values()))
         scale = options["clip_norm"] / norm if norm > options["clip_norm"] > 0 else 1.0
@@ -971,7 +978,7 @@ class Network:
         loss, right, gradients = self.loss_and_gradients(x, targets, weights)
         if math.isfinite(loss):
             self.follow_statistics(x)
-            self.apply_gradients(gradients, hyper, rate)
+            self.apply_gradients(gradients, hyper, rate, len(x))
         return loss, right
 
     def fit(

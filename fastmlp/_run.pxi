@@ -176,11 +176,13 @@ cdef class Run:
         p.right = <ptrdiff_t *>free
         p.row_losses = free + self.n_threads * COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t)
 
-    cdef void bind_network(self) except *:
-        """The network as it is now; it may whiten its inputs since the last time."""
-        if self.network.whitening is not None and not self.whitens:
+    cdef tuple bind_network(self):
+        """The network as it is now, whose buffers the caller holds; it may whiten its inputs since the last time."""
+        cdef tuple held = self.network.bind(&self.plan)
+        while self.plan.whitening != NULL and not self.whitens:
             self.allocate(self.n_blocks, self.derivatives)
-        self.network.bind(&self.plan)
+            held = self.network.bind(&self.plan)
+        return held
 
     cdef ptrdiff_t statistics_bytes(self, int i, ptrdiff_t n_blocks):
         """Of each of the four statistics of a normalisation."""
@@ -237,15 +239,19 @@ cdef class Run:
             return losses, right
         cdef double[::1] losses_view = losses
         cdef ptrdiff_t[::1] right_view = right
-        self.prepare(hyper)
-        p.shuffle, p.seed = shuffle, seed
-        if shuffle:
-            if self.index_memory is None or self.index_memory.owner.size != p.n_samples * <ptrdiff_t>sizeof(int64_t):
-                self.index_memory = Memory(p.n_samples * sizeof(int64_t))
-            p.index = <int64_t *>self.index_memory.data
-        p.deadline = fm_clock() + seconds
-        self.network.progress = self.run(self.network.progress, n_steps, &rates[0], &losses_view[0], &right_view[0],
-                                         most_threads)
+        self.network.begin_step()
+        try:
+            held = self.prepare(hyper)
+            p.shuffle, p.seed = shuffle, seed
+            if shuffle:
+                if self.index_memory is None or self.index_memory.n_bytes != p.n_samples * <ptrdiff_t>sizeof(int64_t):
+                    self.index_memory = Memory(p.n_samples * sizeof(int64_t))
+                p.index = <int64_t *>self.index_memory.data
+            p.deadline = fm_clock() + seconds
+            self.network.progress = self.run(self.network.progress, n_steps, &rates[0], &losses_view[0], &right_view[0],
+                                             most_threads)
+        finally:
+            self.network.in_step = False
         self.check()
         cdef ptrdiff_t begun = self.network.progress.begun
         return losses[:begun], right[:begun]
@@ -254,16 +260,21 @@ cdef class Run:
         """The loss of one training step on all bound rows; not finite: nothing has changed."""
         cdef double loss = 0
         cdef ptrdiff_t right = 0
-        self.start_epoch()
-        self.prepare(hyper)
-        self.plan.shuffle = False
-        self.network.progress = self.run(self.network.progress, 1, &rate, &loss, &right, MAX_THREADS)
+        self.network.begin_step()
+        try:
+            self.start_epoch()
+            held = self.prepare(hyper)
+            self.plan.shuffle = False
+            self.network.progress = self.run(self.network.progress, 1, &rate, &loss, &right, MAX_THREADS)
+        finally:
+            self.network.in_step = False
         self.check()
         return loss
 
-    cdef void prepare(self, dict hyper) except *:
+    cdef tuple prepare(self, dict hyper):
+        """The plan of the steps to come, whose buffers the caller holds."""
         cdef Plan *p = &self.plan
-        self.bind_network()
+        cdef tuple held = self.bind_network()
         p.index, p.deadline, p.last_step = p.subset, INFINITY, -1
         self.watch(self.network.work(self.batch_rows, True))
         p.steps_per_clock = max(1, <ptrdiff_t>(WORK_PER_CLOCK / self.network.work(self.batch_rows, True)))
@@ -275,8 +286,8 @@ cdef class Run:
             p.update, p.gradients, p.adds, p.deferred, p.accumulation = NULL, NULL, False, False, 1
             if p.inference and p.average != NULL:
                 p.params = p.average
-        else:
-            self.network.set_hyper(p, hyper)
+            return held
+        return held, self.network.set_hyper(p, hyper)
 
     cdef void watch(self, double work) except *:
         """Have a step, or a block of rows, of so many multiply-adds look at Ctrl-C, if that is long and the one thread
@@ -354,13 +365,18 @@ cdef class Run:
             self.gradient_memory = Memory(self.network.n_bytes)
         cdef Memory memory = self.gradient_memory
         cdef Progress now = self.network.progress
-        held = self.network.buffers()
-        self.prepare(None)
-        now.batch = 0
-        p.shuffle, p.gradients = False, memory.data
-        p.has_penalty = p.has_penalty and (p.loss != NULL or p.custom != NULL)
-        self.run(now, 1, &rate, &loss, &right, MAX_THREADS)
-        p.gradients = NULL
+        if not p.inference:  # which takes turns; the others may compute while another thread trains
+            self.network.begin_step()
+        try:
+            held = self.prepare(None)
+            now.batch = 0
+            p.shuffle, p.gradients = False, memory.data
+            p.has_penalty = p.has_penalty and (p.loss != NULL or p.custom != NULL)
+            self.run(now, 1, &rate, &loss, &right, MAX_THREADS)
+        finally:
+            p.gradients = NULL
+            if not p.inference:
+                self.network.in_step = False
         self.check()
         if p.loss != NULL or p.custom != NULL:
             self.network.add_penalties(memory)
@@ -387,7 +403,6 @@ cdef class Run:
     cdef void derive(self, int what, cnp.ndarray out, cnp.ndarray scores, cnp.ndarray dx, Memory memory) except *:
         """All blocks of rows, some tens of milliseconds of them between two looks at Ctrl-C."""
         cdef Plan *p = &self.plan
-        held = self.network.buffers()  # while the GIL is away another thread may give the network others
         cdef Derivation wanted
         cdef bint was_in_region
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
@@ -402,7 +417,7 @@ cdef class Run:
             set_source(&wanted.dx, self.network.k, dx)
         if memory is not None:
             wanted.dparams = memory.data
-        self.bind_network()
+        held = self.bind_network()
         if p.average != NULL:
             p.params = p.average
         p.index = p.subset
@@ -452,9 +467,8 @@ cdef class Run:
         cdef bint was_in_region
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
         cdef int n_threads = <int>min(<ptrdiff_t>self.team(self.network.work(p.n_samples, False)), n_blocks)
-        held = self.network.buffers()  # while the GIL is away another thread may give the network others
         cdef ptrdiff_t at_a_time = max(n_threads, <ptrdiff_t>(WORK_PER_VISIT / self.network.work(p.block_rows, False)))
-        self.bind_network()
+        held = self.bind_network()
         if p.average != NULL:
             p.params = p.average
         p.index = p.subset

@@ -445,8 +445,13 @@ cdef inline void apply(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t n, const
 cdef inline void take(const Plan *p, ptrdiff_t offset_bytes, ptrdiff_t n, char *g,
                       const fm_hyper *hyper) noexcept nogil:
     """The gradients g of n parameters at offset_bytes: applied, added to others, or left where they are for later."""
+    cdef fm_hyper weight
     if p.deferred:
         if p.adds:
+            if hyper.share != 1:  # the weight of this step among those of one update
+                weight = hyper[0]
+                weight.l1 = weight.l2 = weight.clip_value = 0
+                p.k.prepare_gradient(n, p.params + offset_bytes, g, &weight)
             p.k.add(n, g, p.gradients + offset_bytes)
         return
     if p.prepares:
@@ -785,7 +790,8 @@ cdef struct Progress:           # where training stands; every thread advances i
     ptrdiff_t begun             # steps of this call
     ptrdiff_t step              # since the first fit
     ptrdiff_t updates           # as many, unless gradients are accumulated
-    ptrdiff_t pending           # gradients that were added up since the last update
+    ptrdiff_t pending           # steps whose gradients were added up since the last update
+    double unit, weight         # rows of such a step that weighs 1, 0: every step does; their weights together
     ptrdiff_t epoch             # stream of the shuffle
     ptrdiff_t batch             # next batch of this epoch
     double momentum_power       # beta_1^updates and beta_2^updates by repeated multiplication: libm's pow differs
@@ -793,14 +799,24 @@ cdef struct Progress:           # where training stands; every thread advances i
     double schedule_power       # 0.96^updates, and the product of the momentums of Nadam's schedule
     double schedule_product
 
+cdef double weigh(Progress *now, ptrdiff_t rows) noexcept nogil:
+    """The weight of the next step's gradients in the mean of those of one update: by their rows, so that it is a mean
+    over all rows; 1 where nobody knows how many there are, rows 0."""
+    cdef double weight
+    if now.pending == 0:
+        now.unit, now.weight = rows, 0
+    weight = rows / now.unit if rows > 0 and now.unit > 0 else 1
+    now.weight += weight
+    return weight
+
 cdef fm_hyper hyper_of_step(const Plan *p, Progress *now, double rate) noexcept nogil:
-    """Advance to the next update and give its constants."""
+    """Advance to the next update, whose last step has been weighed, and give its constants."""
     cdef fm_hyper hyper = p.hyper
     cdef double momentum, next_momentum
     now.updates += 1
     hyper.rate = rate
     hyper.correction_1 = hyper.correction_2 = hyper.gradient_scale = 1
-    hyper.share = 1 / <double>(now.pending + 1)
+    hyper.share = 1 / now.weight
     now.pending = 0
     if p.bias_correction:
         now.momentum_power *= hyper.momentum
@@ -825,11 +841,11 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
     Ends before the update of a step whose loss is not finite, and after the step in which the deadline passes.
     """
     cdef Progress now = at_start, ahead
-    cdef fm_hyper hyper = p.hyper
+    cdef fm_hyper hyper = p.hyper, of_tiles
     cdef ptrdiff_t step, first_row, rows, right, n_batches = (p.n_samples + p.batch_rows - 1) // p.batch_rows
     cdef unsigned long long mode = fm_flush_subnormals()
-    cdef double mean_loss
-    cdef bint is_last, due = True
+    cdef double mean_loss, weight
+    cdef bint is_last, due = True, follow
     cdef int i
     cdef Mode how
     how.derivative, how.training = True, not p.inference
@@ -856,10 +872,14 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         how.step = <uint64_t>now.step
         ahead.step += 1
         due = now.pending + 1 >= p.accumulation
+        weight = weigh(&ahead, rows)
         if due:
             hyper = hyper_of_step(p, &ahead, rates[step])
         else:
             ahead.pending += 1
+        of_tiles = hyper
+        if p.adds:
+            of_tiles.share = weight
         if p.has_penalty:
             over_chunks(p, PENALTY, &p.hyper, thread, n_threads)
         if p.share_panels and n_threads > 1:
@@ -886,11 +906,12 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         now.begun = ahead.begun = step + 1
         if (p.update != NULL and not isfinite(mean_loss)) or (p.custom != NULL and p.custom.failed):
             break
+        follow = isfinite(mean_loss) and rows > 1  # one row has no variance
         for i in range(p.n_layers):
             if p.layers[i].kind == DENSE:
-                weight_tiles(p, i, rows, &hyper, thread, n_threads)
+                weight_tiles(p, i, rows, &of_tiles, thread, n_threads)
             else:
-                column_gradients(p, i, rows, &hyper, isfinite(mean_loss), thread, n_threads)
+                column_gradients(p, i, rows, &of_tiles, follow, thread, n_threads)
         if p.update != NULL and (p.deferred or p.has_max_norm or p.average != NULL):
             finish_update(p, &hyper, due, now.updates == 0, thread, n_threads)
         now = ahead

@@ -8,6 +8,9 @@ BUSY = "this model is being trained by another call; wait for it, or copy or sav
 BUSY_IN_CHILD = ("this model is being trained by another call, or was when this process was forked, by a thread that "
                  "is not here; train a copy of it")
 
+IN_STEP = ("this model is in the middle of a training step, which a loss of one's own and a signal handler may not "
+           "disturb; change, copy or save it in a callback, between two steps")
+
 cdef class Turn:
     """``with turn:`` around all that changes a model; RuntimeError where another call is at it.
 
@@ -36,6 +39,11 @@ cdef class Turn:
         self.owner = 0
         PyThread_release_lock(self.lock)
 
+    @property
+    def is_mine(self):
+        """Whether this thread has it."""
+        return self.owner == PyThread_get_thread_ident()
+
     def __enter__(self):
         self.take()
 
@@ -43,7 +51,7 @@ cdef class Turn:
         self.give()
 
     def of_callback(self):
-        """Also within the turn of the same thread."""
+        """Also within the turn of the same thread; in the middle of a step `Network` refuses what changes it."""
         return TurnOfCallback(self)
 
 
@@ -57,7 +65,7 @@ cdef class TurnOfCallback:
         self.turn = turn
 
     def __enter__(self):
-        self.within = self.turn.owner == PyThread_get_thread_ident()
+        self.within = self.turn.is_mine
         if not self.within:
             self.turn.take()
 

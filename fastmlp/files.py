@@ -95,7 +95,7 @@ def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> Non
         "preprocessing": model.preprocessing and _described(model.preprocessing, preprocessing.BY_NAME),
         "metrics": [dataclasses.asdict(metric) for metric in model.metrics if isinstance(metric.function, str)],
         "training": {name: training[name] for name in ("optimizer", "step", "updates", "pending", "epoch")}
-        | {"powers": [power.hex() for power in training["powers"]]},
+        | {name: [number.hex() for number in training[name]] for name in ("powers", "weights")},
     }
     metadata = {**model._notes, **(notes or {}), "fastmlp": json.dumps(described)}
     header, arrays = _laid_out(tensors, metadata)
@@ -354,11 +354,15 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
     model.weights = pairs
     training = described["training"]
     powers = tuple(finite_number("power", float.fromhex(p), at_least=0, at_most=1) for p in training["powers"])
-    counts = ("step", "updates", "pending", "epoch")
+    names = ("step", "updates", "pending", "epoch")
+    counts = {name: bounded_integer(name, training[name], at_least=0) for name in names}
+    weights = training.get("weights", ["0x0p+0", float(counts["pending"]).hex()])  # of an older file: each weighs 1
+    unit, weight = (finite_number("weight", float.fromhex(number), at_least=0) for number in weights)
     state = {
         "optimizer": model.optimizer.kernel,
-        **{name: bounded_integer(name, training[name], at_least=0) for name in counts},
+        **counts,
         "powers": powers,
+        "weights": (unit, weight),
         "states": {name: _pairs(name, tensors, shapes, model.dtype) for name in model.optimizer.kernel_states},
     }
     if training["optimizer"] != state["optimizer"] or len(powers) != 4:

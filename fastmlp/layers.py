@@ -369,7 +369,8 @@ class BatchNorm(Layer):
 
     gamma and beta, of shape (n,), are learned and start at 1 and 0. In training mean and variance (the mean of squares)
     are those of the batch, summed in a fixed order; after each step the running ones follow,
-    ``running = momentum * running + (1 - momentum) * of_batch``, from 0 and 1. `predict` and `evaluate` use the running
+    ``running = momentum * running + (1 - momentum) * of_batch``, from 0 and 1, but not a batch of one row, which has no
+    variance. `predict` and `evaluate` use the running
     ones.
 
     Parameters

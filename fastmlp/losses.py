@@ -592,7 +592,8 @@ class Custom(Loss):
         by the scores, of their shape. Scores are an array of shape (n, n_outputs) and of the model's dtype, targets the
         rows ``y[batch]`` of what was passed to `fit`, whatever they hold but masked values. A y of shape (n,) stays so:
         for one output give ``y[:, None]``, or ``scores - targets`` has shape (n, n). It is called in every step, in the
-        middle of the compiled code: the rest of the step runs without the GIL.
+        middle of the compiled code: the rest of the step runs without the GIL. It may read the model; that it changes,
+        copies or saves it is refused with a RuntimeError.
 
     Raises
     ------

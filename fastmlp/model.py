@@ -189,8 +189,10 @@ class Model:
 
     @n_threads.setter
     def n_threads(self, n_threads: int | None) -> None:
-        self._n_threads = None if n_threads is None else bounded_integer("n_threads", n_threads, below=1025)
-        self._runs = {}
+        chosen = None if n_threads is None else bounded_integer("n_threads", n_threads, below=1025)
+        if self._network is not None and self._turn.is_mine:
+            self._network.refuse_in_step()
+        self._n_threads, self._runs = chosen, {}
 
     @property
     def loss(self) -> losses_module.Loss:
@@ -212,6 +214,8 @@ class Model:
 
         One of the same kind with other constants, a smaller learning rate for instance, keeps its state. A moving
         average of the weights goes on with any optimizer that has ``use_ema=True``, and is lost with one that has not.
+        Within `fit` a callback may assign one, between two steps; in the middle of a step, where a loss of one's own is
+        called, or a signal handler, that is a RuntimeError, as is all that changes the model.
         """
         return self._optimizer
 
@@ -264,6 +268,7 @@ class Model:
 
     def _build(self, n_inputs: int, given: Pairs | None = None) -> Model:
         if self._network is not None:
+            self._network.refuse_in_step()
             if n_inputs != self.n_inputs:
                 raise ValueError(f"this model has {self.n_inputs} inputs already; make a new one for {n_inputs}")
             return self
@@ -754,7 +759,8 @@ class Model:
         pullback : callable
             ``pullback(dscores, inputs=True, weights=True)`` gives ``(dX, gradients)``, the derivatives of
             ``sum(scores * dscores)``: dX of the shape of X, gradients as of `loss_and_gradients`; None for what is not
-            wanted. It differentiates at the weights that the model has then.
+            wanted. It differentiates at X as it was, of which it keeps a copy, and at the weights that the model has
+            then.
 
         Raises
         ------

@@ -35,9 +35,9 @@ STATES: dict[str, tuple[str, ...]] = {
 class Optimizer(OtherNames):
     """Base of all optimizers: constants that are checked at once and never change, and the options of all.
 
-    A step: the gradients of `gradient_accumulation_steps` batches are averaged; ``l2 * w`` (and the penalties of the
-    layers) is added; then they are clipped; then ``w *= 1 - learning_rate * weight_decay``; then comes the optimizer's
-    own update with the clipped gradients; then the max-norm of the layers; then the moving average.
+    A step: the gradients of `gradient_accumulation_steps` batches are averaged over their rows; ``l2 * w`` (and the
+    penalties of the layers) is added; then they are clipped; then ``w *= 1 - learning_rate * weight_decay``; then comes
+    the optimizer's own update with the clipped gradients; then the max-norm of the layers; then the moving average.
 
     To add one: a kernel and its line in csrc/fastmlp.h, its twin in _reference.py, and a subclass here with `kernel`
     and `constants`.
@@ -58,8 +58,9 @@ class Optimizer(OtherNames):
     clipvalue : float or None, default None
         Largest size of each element of the gradients, above 0. Not together with global_clipnorm.
     gradient_accumulation_steps : int or None, default None
-        So many batches make one update, from the mean of their gradients; None is 1. What is left at the end of an
-        epoch waits for the next.
+        So many batches make one update, from the mean of their gradients over all of their rows: a smaller batch counts
+        for less. None is 1. What is left at the end of an epoch waits for the next. Batches whose gradients come by
+        `Model.apply_gradients` count alike.
     use_ema : bool, default False
         Keep an exponential moving average of the weights, ``average = ema_momentum * average + (1 - ema_momentum) * w``
         after each update and simply w after the first. `Model.predict`, `scores`, `evaluate`, the validation of `fit`

@@ -1,6 +1,9 @@
 """fastmlp.losses.Custom: a loss in Python gives what the same loss in C gives, in every way a model is trained."""
 
+import copy
+import gc
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -190,3 +193,118 @@ def test_missing_values_are_no_remedy_for_what_is_computed(wrong):
         model.weights = pairs
     with pytest.raises(ValueError, match=rf"gradients\[0\]\[0\] {where}give finite numbers"):
         model.apply_gradients(pairs)
+
+
+CHANGES = {
+    "optimizer": lambda model, _: setattr(model, "optimizer", fm.SGD(0.1)),
+    "optimizer of the same kind": lambda model, _: setattr(model, "optimizer", fm.Adam(0.1, use_ema=True)),
+    "weights": lambda model, _: setattr(model, "weights", model.weights),
+    "n_threads": lambda model, _: setattr(model, "n_threads", 1),
+    "adapt": lambda model, X: model.adapt(X + 1),
+    "build": lambda model, X: model.build(X.shape[1]),
+    "fit": lambda model, X: model.fit(X, X[:, :3], verbose=0),
+    "train_on_batch": lambda model, X: model.train_on_batch(X, X[:, :3]),
+    "loss_and_gradients": lambda model, X: model.loss_and_gradients(X, X[:, :3]),
+    "apply_gradients": lambda model, X: model.apply_gradients([pair[:2] for pair in model.weights]),
+    "copy": lambda model, _: copy.deepcopy(model),
+    "pickle": lambda model, _: pickle.dumps(model),
+}  # fmt: skip
+WAYS = {
+    "fit": lambda model, X: model.fit(X, X[:, :3], batch_size=20, verbose=0),
+    "fit on batches": lambda model, X: model.fit([(X[:20], X[:20, :3])] * 3, verbose=0),
+    "train_on_batch": lambda model, X: model.train_on_batch(X, X[:, :3]),
+    "loss_and_gradients": lambda model, X: model.loss_and_gradients(X, X[:, :3]),
+}
+
+
+@pytest.mark.parametrize("from_a_signal", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_nothing_changes_a_model_in_the_middle_of_a_step(change, way, from_a_signal):
+    """Its buffers would be freed while the step writes to them."""
+    X = data()[0]
+    refused = []
+
+    def attempt(*_):
+        with pytest.raises(RuntimeError, match=r"this model is (in the middle of|being trained)"):
+            CHANGES[change](models[0], X)
+        refused.append(1)
+
+    def disturbed(scores, targets):
+        if from_a_signal:
+            signal.raise_signal(signal.SIGINT)
+        else:
+            attempt()
+        gc.collect()
+        return squared(scores, targets)
+
+    layers = [fm.Dense(9, "tanh"), fm.BatchNorm(), fm.Dense(3)]
+    models = [
+        fm.Model(layers, loss, fm.Adam(global_clipnorm=1.0), n_inputs=11, n_threads=2, preprocessing="standardize")
+        for loss in (disturbed, squared)
+    ]
+    before = signal.signal(signal.SIGINT, attempt)
+    try:
+        for model in models:
+            model.adapt(X)
+            WAYS[way](model, X)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert refused
+    states = [model.__getstate__() for model in models]
+    assert pickle.dumps(states[0]["weights"]) == pickle.dumps(states[1]["weights"])
+    assert pickle.dumps(states[0]["training"]) == pickle.dumps(states[1]["training"])
+
+
+def test_a_loss_may_read_its_model():
+    X = data()[0]
+    seen = []
+
+    def curious(scores, targets):
+        seen.append((model.predict(X[:2]), model.weights, model.vjp(X[:2])[1](np.ones((2, 3)))))
+        return squared(scores, targets)
+
+    model = fm.Model([fm.Dense(9, "tanh"), fm.Dense(3)], curious, "adam", n_inputs=11)
+    before = model.predict(X[:2])
+    model.fit(X, X[:, :3], batch_size=20, verbose=0)
+    np.testing.assert_array_equal(seen[0][0], before)
+    assert len(seen) == 3
+    assert not np.array_equal(seen[1][0], before)
+
+
+def test_a_step_that_failed_is_over():
+    X = data()[0]
+
+    def failing(scores, targets):
+        raise ZeroDivisionError
+
+    model = fm.Model([fm.Dense(3)], failing, "adam", n_inputs=11)
+    for way in WAYS.values():
+        with pytest.raises(ZeroDivisionError):
+            way(model, X)
+        model.optimizer = fm.Adam(0.1)
+        model.weights = copy.deepcopy(model).weights
+
+
+@pytest.mark.parametrize("source", ["callback", "iterable"])
+def test_between_two_steps_a_callback_may_change_a_model_and_the_thread_that_reads_may_not(source):
+    X = data()[0]
+    refused = []
+
+    class Change(fm.Callback):
+        def on_epoch_end(self, epoch, logs):
+            if source == "callback":
+                self.model.optimizer = fm.SGD(0.1 / (epoch + 1), momentum=0.5)
+
+    def batches():
+        while True:
+            if source == "iterable":
+                with pytest.raises(RuntimeError, match="being trained"):
+                    model.optimizer = fm.SGD(0.1)
+                refused.append(1)
+            yield X, X[:, :3]
+
+    model = fm.Model([fm.Dense(3)], squared, "adam", n_inputs=11)
+    model.fit(batches(), steps_per_epoch=2, epochs=3, callbacks=[Change()], verbose=0)
+    assert model.optimizer == (fm.SGD(0.1 / 3, momentum=0.5) if source == "callback" else fm.Adam())
+    assert bool(refused) == (source == "iterable")

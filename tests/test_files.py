@@ -629,6 +629,10 @@ CHANGES = {
     "a power too few": lambda d: d["training"].update(powers=["0x1p+0"]),
     "powers of numbers": lambda d: d["training"].update(powers=[1, 1]),
     "powers of text": lambda d: d["training"].update(powers=["a", "b"]),
+    "weights of text": lambda d: d["training"].update(weights=["x", "y"]),
+    "a weight too few": lambda d: d["training"].update(weights=["0x1p+0"]),
+    "weights of NaN": lambda d: d["training"].update(weights=["nan", "nan"]),
+    "a pending that no float holds": lambda d: (d["training"].pop("weights"), d["training"].update(pending=10**400)),
     "powers of NaN": lambda d: d["training"].update(powers=["nan", "nan"]),
     "as many outputs as memory holds numbers": lambda d: d.update(
         loss={"name": "binary_cross_entropy"}, layers=[*d["layers"][:2], {"layer": "Dense", "units": 2**31}]

@@ -1,5 +1,6 @@
 """fastmlp/layers.py through Model: against the twin, finite differences and any number of threads."""
 
+import copy
 import re
 
 import numpy as np
@@ -194,6 +195,26 @@ def test_running_statistics_follow_the_batches():
     for part in (X[:20], X[20:]):
         mean, variance = (mean + part.mean(axis=0)) / 2, (variance + part.var(axis=0)) / 2
     np.testing.assert_allclose(model.weights[0][2:], (mean, variance), rtol=1e-12)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("way", ["fit", "batches", "gradients"])
+def test_a_batch_of_one_row_is_left_out_of_the_running_statistics(way, frozen):
+    """It has no variance; what is trained learns from it."""
+    X, y = data(41)
+    model = fm.Model([fm.BatchNorm(0.5, trainable=not frozen), fm.Dense(3)], SOFTMAX, n_inputs=11, dtype="float64")
+    model.fit(X[:40], y[:40], 20, shuffle=False, verbose=0)
+    before, other = model.weights, copy.deepcopy(model)
+    if way == "fit":
+        model.fit(X, y, 20, shuffle=False, verbose=0)
+        other.fit(X[:40], y[:40], 20, shuffle=False, verbose=0)
+    elif way == "batches":
+        model.fit([(X[40:], y[40:])], verbose=0)
+    else:
+        model.loss_and_gradients(X[40:], y[40:])
+    np.testing.assert_array_equal(model.weights[0][2:], other.weights[0][2:])
+    assert (way == "gradients") == np.array_equal(model.weights[1][1], other.weights[1][1])
+    assert np.array_equal(before[0][3], model.weights[0][3]) == (frozen or way != "fit")
 
 
 def test_a_diverging_step_leaves_the_running_statistics():

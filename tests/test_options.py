@@ -165,6 +165,42 @@ def test_accumulation_is_a_larger_batch():
     assert bits(small)[0][: len(small.weights)] == before[: len(small.weights)]
 
 
+def test_accumulation_is_a_larger_batch_of_as_many_rows():
+    """Batches of 16, 16 and 9 rows, or in a file between them, are one of 41; of an iterable, too."""
+    X, y = (array[:41] for array in data())
+    large = model_of(fm.SGD(0.1))
+    before = large.weights
+    large.fit(X, y, batch_size=41, verbose=0)
+    for way in ("fit", "batches", "one by one"):
+        small = model_of(fm.SGD(0.1, gradient_accumulation_steps=3), n_threads=2)
+        cuts = [slice(0, 9), slice(9, 25), slice(25, 41)]
+        if way == "fit":
+            small.fit(X, y, batch_size=16, verbose=0)
+        elif way == "batches":
+            small.fit([(X[cut], y[cut]) for cut in cuts], verbose=0)
+        else:
+            for cut in cuts:
+                small.train_on_batch(X[cut], y[cut])
+                small = pickle.loads(pickle.dumps(small))
+        assert small._network.get_state()["updates"] == 1
+        compare(small.weights, large.weights, 1e-14)
+        assert not np.array_equal(small.weights[0][0], before[0][0])
+
+
+def test_gradients_that_come_by_hand_weigh_alike():
+    """Nobody knows of how many rows they are."""
+    X, y = data()
+    model = model_of(fm.SGD(0.1, gradient_accumulation_steps=3))
+    parts = [model.loss_and_gradients(X[cut], y[cut])[1] for cut in (slice(0, 30), slice(30, 40), slice(40, 60))]
+    expected = [
+        tuple(w - 0.1 * sum(part[i][j] for part in parts) / 3 for j, w in enumerate(arrays))
+        for i, arrays in enumerate(model.weights)
+    ]
+    for part in parts:
+        model.apply_gradients(part)
+    compare(model.weights, expected, 1e-14)
+
+
 def test_the_average_predicts_and_the_weights_train():
     X, y = data()
     model = model_of(fm.SGD(0.5, use_ema=True, ema_momentum=0.9))
