@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fastmlp._names import direction
+from fastmlp._names import direction, monitored
 from fastmlp._validation import OtherNames, choice, finite_number, scalar
+from fastmlp.metrics import BY_NAME as METRICS
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -122,7 +123,7 @@ class Monitor(Callback):
     Parameters
     ----------
     monitor : str
-        Its name, "val_loss" for example.
+        Its name, "val_loss" for example, or what other libraries call it, as "val_acc".
     mode : {"auto", "min", "max"}
         Whether less or more is better. "auto" goes by the words of the name: more of accuracies and the other measures
         of classes and r2 in `fastmlp.metrics`, less of what ends in "loss", "error" or the name of an error there; a
@@ -136,11 +137,12 @@ class Monitor(Callback):
         monitor = scalar("monitor", monitor)
         if not isinstance(monitor, str):
             raise TypeError(f"monitor must be the name of a logged quantity such as 'val_loss', not {monitor!r}")
-        self.monitor, self.mode = str(monitor), choice("mode", mode, ("auto", "min", "max"))
+        self.named = str(monitor)  # as somebody's own metric may be called
+        self.monitor, self.mode = monitored(self.named, METRICS), choice("mode", mode, ("auto", "min", "max"))
         self.min_delta = finite_number("min_delta", min_delta, at_least=0)
         self.auto = self.mode == "auto"
         if self.auto:
-            self.mode = direction(monitor)
+            self.mode = direction(self.monitor)
 
     def _is_default(self, name: str, value: Any, default: Any) -> bool:
         """Whether an argument may be left out: a mode that the name told, too."""
@@ -148,14 +150,20 @@ class Monitor(Callback):
 
     def check(self, companions: Sequence[Callback]) -> None:
         """Whether the quantity can be there; a callback of the user's own may add it."""
-        self._check_name(self.monitor, f"monitor={self.monitor!r}", companions)
+        name = self.named if self.named in self._names() else self.monitor
+        self._check_name(name, f"monitor={self.named!r}", companions)
         if self.auto:  # whatever the name seems to say
             computed = {f"val_{metric.name}": metric.function for metric in self.model.metrics}
-            function = computed.get(self.monitor, self.monitor)
+            function = computed.get(name, name)
             self.mode = direction(function if isinstance(function, str) else self.monitor)
 
+    def _names(self) -> Sequence[str]:
+        """What will be in the logs, but for what callbacks add."""
+        names: Sequence[str] = self.params["metrics"]
+        return names
+
     def _check_name(self, name: str, what: str, companions: Sequence[Callback]) -> None:
-        names, plain = self.params["metrics"], name.removeprefix("val_")
+        names, plain = self._names(), name.removeprefix("val_")
         own = {metric.name for metric in self.model.metrics}
         if name in names or any(type(c).__module__.partition(".")[0] != "fastmlp" for c in companions):
             return
@@ -168,9 +176,10 @@ class Monitor(Callback):
 
     def value(self, logs: Logs) -> float:
         """The quantity."""
-        if self.monitor not in logs:
-            raise ValueError(f"monitor={self.monitor!r} is not in the logs; there are {', '.join(logs)}")
-        return float(logs[self.monitor])
+        name = self.named if self.named in logs else self.monitor
+        if name not in logs:
+            raise ValueError(f"monitor={self.named!r} is not in the logs; there are {', '.join(logs)}")
+        return float(logs[name])
 
     def is_better(self, value: float, than: float | None) -> bool:
         """Whether a value is better than another by more than min_delta, and any number than None."""

@@ -6,7 +6,7 @@ import math
 import numbers
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -161,22 +161,6 @@ def a_model(value: Any) -> "Model":
     if not isinstance(value, Model):
         raise TypeError(f"model must be a fastmlp.Model, not {type(value).__name__}")
     return value
-
-
-def unknown_name(kind: str, name: str, known: Iterable[str], other_names: Mapping[str, str]) -> ValueError:
-    """What to raise of a name that is none of those known: what it is called here, or what there is.
-
-    Capitals and underscores do not count: "ReLU" and "LeakyReLU" are found, too.
-    """
-
-    def plain(text: str) -> str:
-        return text.lower().replace("_", "").replace("-", "").replace(" ", "")
-
-    known = list(known)
-    called = {plain(other): name for other, name in other_names.items()} | {plain(name): name for name in known}
-    if plain(name) in called:
-        return ValueError(f"{kind} {name!r} is called {called[plain(name)]!r} here")
-    return ValueError(f"{kind} {name!r} is unknown; choose {', '.join(map(repr, known))}")
 
 
 def arity(function: Callable[..., Any], given: int, name: str) -> int:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from fastmlp._callback import Callback, Logs, Monitor
+from fastmlp._names import monitored
 from fastmlp._validation import bounded_integer, file_path, finite_number, flag, scalar
+from fastmlp.metrics import BY_NAME as METRICS
 
 
 class ModelCheckpoint(Monitor):
@@ -79,7 +81,8 @@ class ModelCheckpoint(Monitor):
             super().check(companions)
         for field in self.fields:
             if field != "epoch":
-                self._check_name(field, f"path {self.path!r} names {field!r}, which", companions)
+                name = field if field in self._names() else monitored(field, METRICS)
+                self._check_name(name, f"path {self.path!r} names {field!r}, which", companions)
         from fastmlp import files
 
         files.check_name(self.path)
@@ -93,10 +96,14 @@ class ModelCheckpoint(Monitor):
             if not self.is_better(value, self.best):
                 return
             self.best = value
-        missing = [field for field in self.fields if field != "epoch" and field not in logs]
-        if missing:
-            raise ValueError(f"path {self.path!r} names {missing[0]!r}; there are epoch, {', '.join(logs)}")
-        self.model.save(self.path.format(**{**logs, "epoch": epoch + 1}))
+        values = {**logs, "epoch": epoch + 1}
+        for field in self.fields:
+            if field not in values:
+                name = monitored(field, METRICS)
+                if name not in values:
+                    raise ValueError(f"path {self.path!r} names {field!r}; there are epoch, {', '.join(logs)}")
+                values[field] = values[name]
+        self.model.save(self.path.format(**values))
 
 
 class Checkpoint(Callback):

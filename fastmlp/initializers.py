@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastmlp._engine import LARGEST
+from fastmlp._names import resolved
 from fastmlp._portable import log
 from fastmlp._validation import (
     Array,
@@ -32,7 +33,6 @@ from fastmlp._validation import (
     numeric_array,
     refuse_masked,
     scalar,
-    unknown_name,
 )
 
 # Streams of the generator from here on belong to the layers' weights, from _FIRST_BIAS_STREAM to their biases; those
@@ -370,14 +370,6 @@ BY_NAME: dict[str, Initializer] = {
 }
 
 
-# What other libraries call some of them: an error says so.
-OTHER_NAMES = {
-    "xavier_uniform": "glorot_uniform", "xavier_normal": "glorot_normal", "kaiming_uniform": "he_uniform",
-    "kaiming_normal": "he_normal", "random_normal": "normal", "random_uniform": "uniform", "zero": "zeros",
-    "one": "ones", "trunc_normal": "truncated_normal",
-}  # fmt: skip
-
-
 def default(activation: str) -> str:
     """The initializer that keeps the variance of an activation's outputs near that of its inputs.
 
@@ -416,7 +408,7 @@ def checked(name: str, initializer: Any, units: int, bias: bool) -> str | Initia
     """
     initializer = scalar(name, initializer)
     if isinstance(initializer, str):
-        initializer = str(initializer)
+        initializer = resolved("initializer", initializer, BY_NAME, name)
     if isinstance(initializer, numbers.Real):
         raise TypeError(f"{name} must be fastmlp.initializers.Constant({float(initializer)!r}), not the number itself")
     if isinstance(initializer, list | tuple) or hasattr(initializer, "__array__"):
@@ -426,8 +418,6 @@ def checked(name: str, initializer: Any, units: int, bias: bool) -> str | Initia
         if len(shape) != 2 - bias or shape[-1] != units:
             wanted = f"({units},)" if bias else f"(n_in, {units})"
             raise ValueError(f"{name} has shape {shape}, but a layer of {units} units wants {wanted}")
-    if isinstance(initializer, str) and initializer not in BY_NAME:
-        raise unknown_name(name, initializer, BY_NAME, OTHER_NAMES)
     chosen = BY_NAME[initializer] if isinstance(initializer, str) else initializer
     if bias and isinstance(chosen, Orthogonal):
         raise ValueError(f"{name} may not be Orthogonal, which makes matrices; choose another, 'zeros' for example")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastmlp import _engine
+from fastmlp._names import resolved
 from fastmlp._validation import (
     Array,
     OtherNames,
@@ -20,7 +21,6 @@ from fastmlp._validation import (
     flag,
     scalar,
     shown,
-    unknown_name,
 )
 
 if TYPE_CHECKING:
@@ -30,23 +30,11 @@ if TYPE_CHECKING:
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 
 
-# What other libraries call some of them: an error says so.
-OTHER_NAMES = {
-    "linear": "identity", "none": "identity", "swish": "silu", "logistic": "sigmoid", "gelu_erf": "gelu",
-    "gelu_new": "gelu_tanh", "gelu_approximate": "gelu_tanh",
-}  # fmt: skip
-
-
 def checked_activation(activation: str | None) -> str:
     """The name of an activation that there is; None is "identity"."""
     name = "identity" if activation is None else scalar("activation", activation)
-    if name == "softmax":
-        raise ValueError(
-            "'softmax' is no activation here: losses take raw scores. Leave the last layer without activation; "
-            "loss='softmax_cross_entropy' includes the softmax and predict returns probabilities"
-        )
-    if isinstance(name, str) and name not in _engine.activations:
-        raise unknown_name("activation", name, _engine.activations, OTHER_NAMES)
+    if isinstance(name, str):
+        return resolved("activation", name, _engine.activations)
     return choice("activation", name, tuple(_engine.activations))
 
 

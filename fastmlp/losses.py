@@ -16,6 +16,7 @@ from fastmlp import _engine
 from fastmlp._engine import LARGEST
 from fastmlp._loss import Loss as Loss  # mypy takes that for a name of this module, too
 from fastmlp._loss import Numbers, check_numbers, for_outputs, numbers_of, set_field
+from fastmlp._names import resolved
 from fastmlp._validation import (
     Array,
     all_finite,
@@ -25,7 +26,6 @@ from fastmlp._validation import (
     plain_array,
     scalar,
     shown,
-    unknown_name,
 )
 
 # How far a row of probabilities may be from 1 in sum: float32 arithmetic over thousands of classes stays below it.
@@ -674,35 +674,6 @@ BY_NAME: dict[str, type[Loss]] = {
     "gaussian_nll": GaussianNLL,
 }
 
-# What other libraries call some of them: an error says so.
-OTHER_NAMES = {
-    "cross_entropy": "softmax_cross_entropy",
-    "categorical_crossentropy": "softmax_cross_entropy",
-    "sparse_categorical_crossentropy": "softmax_cross_entropy",
-    "categorical_focal_crossentropy": "focal",
-    "log_loss": "softmax_cross_entropy",
-    "binary_crossentropy": "binary_cross_entropy",
-    "binary_focal_crossentropy": "binary_focal",
-    "bce": "binary_cross_entropy",
-    "mse": "mean_squared_error",
-    "squared_error": "mean_squared_error",
-    "mae": "mean_absolute_error",
-    "absolute_error": "mean_absolute_error",
-    "logcosh": "log_cosh",
-    "pinball": "quantile",
-    "mse_loss": "mean_squared_error",
-    "l2": "mean_squared_error",
-    "l1": "mean_absolute_error",
-    "l1_loss": "mean_absolute_error",
-    "bce_loss": "binary_cross_entropy",
-    "bce_with_logits_loss": "binary_cross_entropy",
-    "cross_entropy_loss": "softmax_cross_entropy",
-    "huber_loss": "huber",
-    "smooth_l1_loss": "huber",
-    "poisson_nll_loss": "poisson",
-    "gaussian_nll_loss": "gaussian_nll",
-}
-
 
 def get(loss: "str | Loss | Callable[..., Any]") -> Loss:
     """A loss from its name or from itself.
@@ -721,8 +692,6 @@ def get(loss: "str | Loss | Callable[..., Any]") -> Loss:
         return loss
     if callable(loss) and not isinstance(loss, type | Loss):
         return Custom(loss)
-    if isinstance(loss, str) and loss in BY_NAME:
-        return BY_NAME[loss]()
     if isinstance(loss, str):
-        raise unknown_name("loss", loss, BY_NAME, OTHER_NAMES)
+        return BY_NAME[resolved("loss", loss, BY_NAME)]()
     raise TypeError(f"loss must be a name or a loss such as fastmlp.losses.BinaryCrossEntropy(), not {shown(loss)}")

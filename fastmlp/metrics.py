@@ -9,12 +9,14 @@ scikit-learn, but a division of 0 by 0 is 0, without a warning.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastmlp._names import resolved
 from fastmlp._repr import Shown
 from fastmlp._validation import (
     Array,
@@ -25,7 +27,6 @@ from fastmlp._validation import (
     plain_array,
     refuse_masked,
     scalar,
-    unknown_name,
 )
 
 AVERAGES = ("binary", "macro", "micro", "weighted")
@@ -316,6 +317,52 @@ def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(np.abs(true - found).mean())
 
 
+def mse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Mean squared error, over samples and outputs.
+
+    Parameters
+    ----------
+    y_true, y_pred : array_like of shape (n,) or (n, n_outputs)
+        Targets and predictions.
+
+    Returns
+    -------
+    float
+        In the square of the targets' unit.
+
+    Examples
+    --------
+    >>> mse([1.0, 2.0], [1.0, 4.0])
+    2.0
+    """
+    true, found = _values(y_true, y_pred)
+    return float(((true - found) ** 2).mean())
+
+
+def mape(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """Mean absolute percentage error, over samples and outputs: of ``abs(y_true - y_pred) / abs(y_true)``.
+
+    As scikit-learn's it is a share, 0.1 for 10 %, where Keras's is 100 times as much, and a target of 0 counts as
+    2.2e-16, so that an error there is huge.
+
+    Parameters
+    ----------
+    y_true, y_pred : array_like of shape (n,) or (n, n_outputs)
+        Targets and predictions.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> mape([1.0, 2.0], [1.0, 4.0])
+    0.5
+    """
+    true, found = _values(y_true, y_pred)
+    return float((np.abs(true - found) / np.maximum(np.abs(true), np.finfo(np.float64).eps)).mean())
+
+
 # ---- what they share ----
 
 
@@ -438,17 +485,19 @@ OF_CLASSES: dict[str, Callable[..., float]] = {
     function.__name__: function
     for function in (accuracy, top_k_accuracy, balanced_accuracy, precision, recall, f1, roc_auc)
 }
-OF_VALUES: dict[str, Callable[..., float]] = {function.__name__: function for function in (r2, rmse, mae)}
+OF_VALUES: dict[str, Callable[..., float]] = {function.__name__: function for function in (r2, mse, rmse, mae, mape)}
 BY_NAME = OF_CLASSES | OF_VALUES
 
-# What other libraries call some of them: an error says so.
-OTHER_NAMES = {
-    **dict.fromkeys(("acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy"), "accuracy"),
-    "accuracy_score": "accuracy", "balanced_accuracy_score": "balanced_accuracy", "precision_score": "precision",
-    "recall_score": "recall", "f1_score": "f1", "auc": "roc_auc", "auroc": "roc_auc", "roc_auc_score": "roc_auc",
-    "r2_score": "r2", "mean_absolute_error": "mae", "root_mean_squared_error": "rmse",
-    **dict.fromkeys(("top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"), "top_k_accuracy"),
-}  # fmt: skip
+
+def _named(name: str, average: Any, k: Any) -> dict[str, Any]:
+    """The arguments of a metric that a name stands for: "f1_macro" and "top_3_accuracy" hold an option."""
+    found = re.fullmatch(r"(precision|recall|f1)_(binary|macro|micro|weighted)", name)
+    if found and average in (None, found[2]):
+        return {"function": found[1], "average": found[2]}
+    found = re.fullmatch(r"top_([1-9]\d{0,8})_accuracy", name)
+    if found and k in (None, int(found[1])):
+        return {"function": "top_k_accuracy", "k": int(found[1])}
+    return {"function": resolved("metric", name, BY_NAME)}
 
 
 def _text(value: Any) -> Any:
@@ -464,8 +513,9 @@ class Metric(Shown):
     Parameters
     ----------
     function : str or callable
-        {"accuracy", "top_k_accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "r2", "rmse", "mae"}
-        or a function of targets and predictions that returns a number. Targets come as the model's loss has them,
+        {"accuracy", "top_k_accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "r2", "mse", "rmse",
+        "mae", "mape"}, also "f1_macro" or "top_3_accuracy", which hold an option, or what Keras and scikit-learn call
+        them; or a function of targets and predictions that returns a number. Targets come as the model's loss has them,
         labels of shape (n,) or values of shape (n, n_outputs); predictions as `Model.predict` returns them.
     average : {"binary", "macro", "micro", "weighted"} or None, default None
         For "precision", "recall" and "f1".
@@ -496,9 +546,9 @@ class Metric(Shown):
         keep(self, function=_text(self.function), name=_text(self.name))
         if not isinstance(self.function, str) and self.function in BY_NAME.values():
             object.__setattr__(self, "function", self.function.__name__)
+        if isinstance(self.function, str):
+            keep(self, **_named(self.function, self.average, self.k))
         known = self.function if isinstance(self.function, str) else None
-        if known is not None and known not in BY_NAME:
-            raise unknown_name("metric", known, BY_NAME, OTHER_NAMES)
         if known is None and not callable(self.function):
             raise TypeError(f"a metric must be a name or a function of targets and predictions, not {self.function!r}")
         if self.average is not None:

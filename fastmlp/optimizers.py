@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastmlp._names import resolved
 from fastmlp._validation import (
     Array,
     OtherNames,
@@ -20,7 +21,6 @@ from fastmlp._validation import (
     plain_array,
     scalar,
     shown,
-    unknown_name,
 )
 from fastmlp.schedules import Schedule, plain_rate
 
@@ -640,8 +640,6 @@ def get(optimizer: "str | Optimizer") -> Optimizer:
     optimizer = scalar("optimizer", optimizer)
     if isinstance(optimizer, Optimizer) and type(optimizer) is not Optimizer:
         return optimizer
-    if isinstance(optimizer, str) and optimizer in BY_NAME:
-        return BY_NAME[optimizer]()
     if isinstance(optimizer, str):
-        raise unknown_name("optimizer", optimizer, BY_NAME, {})
+        return BY_NAME[resolved("optimizer", optimizer, BY_NAME)]()
     raise TypeError(f"optimizer must be a name or an optimizer such as fastmlp.Adam(), not {shown(optimizer)}")

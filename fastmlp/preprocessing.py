@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _engine
+from fastmlp._names import resolved
 from fastmlp._repr import Shown
-from fastmlp._validation import Array, choice, finite_number, keep, scalar, shown, unknown_name
+from fastmlp._validation import Array, choice, finite_number, keep, scalar, shown
 
 Statistics = dict[str, Array]
 
@@ -180,11 +181,9 @@ def get(preprocessing: "str | Preprocessing | None") -> Preprocessing | None:
     preprocessing = scalar("preprocessing", preprocessing)
     if preprocessing is None or (isinstance(preprocessing, Preprocessing) and type(preprocessing) is not Preprocessing):
         return preprocessing
-    if isinstance(preprocessing, str) and preprocessing in BY_NAME:
-        return BY_NAME[preprocessing]()
-    names = ", ".join(map(repr, BY_NAME))
     if isinstance(preprocessing, str):
-        raise unknown_name("preprocessing", preprocessing, BY_NAME, {})
+        return BY_NAME[resolved("preprocessing", preprocessing, BY_NAME)]()
+    names = ", ".join(map(repr, BY_NAME))
     raise TypeError(
         f"preprocessing must be one of {names} or an object such as fastmlp.Standardize(), not {shown(preprocessing)}"
     )

@@ -7,7 +7,7 @@ Outputs go to the current folder where `--out` names no other. A file that is th
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import fastmlp
 from fastmlp import _engine, _train, datasets, metrics, optimizers, preprocessing, tables
 from fastmlp._arguments import CommandError, integer, number, say
+from fastmlp._names import synonym
 from fastmlp._validation import Array
 
 COMMANDS = ("data", "split", "train", "predict")
@@ -329,6 +330,11 @@ def add_commands(commands: Any) -> None:
     _add_format(command)
 
 
+def _ours(kind: str, known: Collection[str]) -> Callable[[str], str]:
+    """What makes our names of those of other libraries, as Python does; others are left to be refused."""
+    return lambda text: synonym(kind, text, known) or text
+
+
 def _add_training(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("file", metavar="FILE", help="CSV file: numbers in all columns but the target's")
@@ -352,19 +358,24 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--preprocessing",
+        type=_ours("preprocessing", preprocessing.BY_NAME),
         choices=(*preprocessing.BY_NAME, "none"),
         default="standardize",
         help="of the columns, kept in the model; default: standardize",
     )
     add("--hidden", nargs="*", type=integer(1, 2**20), default=[24, 24], metavar="N", help="units; default: 24 24")
-    add("--activation", choices=tuple(_engine.activations), default="relu", metavar="NAME", help="default: relu")
+    activations = tuple(_engine.activations)
+    add("--activation", type=_ours("activation", activations), choices=activations, default="relu", metavar="NAME",
+        help="default: relu")  # fmt: skip
     add(
         "--loss",
+        type=_ours("loss", (*_train.LOSSES_OF_CLASSES, *_train.LOSSES_OF_NUMBERS)),
         choices=(*_train.LOSSES_OF_CLASSES, *_train.LOSSES_OF_NUMBERS),
         metavar="NAME",
         help="default: softmax_cross_entropy, for a number mean_squared_error",
     )
-    add("--optimizer", choices=_OPTIMIZERS, default="adam", metavar="NAME", help="default: adam")
+    add("--optimizer", type=_ours("optimizer", _OPTIMIZERS), choices=_OPTIMIZERS, default="adam", metavar="NAME",
+        help="default: adam")  # fmt: skip
     add("--learning-rate", type=_positive, metavar="RATE", help="default: the optimizer's")
     add("--epochs", type=integer(1, 10**6), default=100, metavar="N", help="default: 100")
     add("--batch-size", type=integer(1, 2**31), default=32, metavar="N", help="default: 32")

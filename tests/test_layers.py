@@ -264,7 +264,7 @@ def test_plan_merges_activation_and_dropout_but_not_across_a_skip():
         (lambda: fm.BatchNorm(1.1), "momentum must be a finite number at least 0 and at most 1, not 1.1"),
         (lambda: fm.BatchNorm(epsilon=float("nan")), "epsilon must be a finite number above 0, not nan"),
         (lambda: fm.PReLU(float("inf")), "alpha must be a finite number, not inf"),
-        (lambda: fm.Activation("softmax"), "'softmax' is no activation here"),
+        (lambda: fm.Activation("softmax"), "'softmax' is no name here; losses take raw scores"),
         (lambda: fm.Activation("relu", 0.1), "alpha=0.1 has no meaning for activation 'relu'"),
         (lambda: fm.Residual([]), "layers is empty"),
         (lambda: fm.Residual(fm.Dense(3)), "layers must be a list of layers"),

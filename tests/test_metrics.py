@@ -153,9 +153,11 @@ def test_regression(sklearn, shape):
     p = y + rng.standard_normal(shape)
     close(M.r2(y, p), sklearn.r2_score(y, p))
     close(M.rmse(y, p), sklearn.root_mean_squared_error(y, p))
+    close(M.mse(y, p), sklearn.mean_squared_error(y, p))
+    assert M.mape(y, p) == pytest.approx(sklearn.mean_absolute_percentage_error(y, p), rel=1e-12)
     close(M.mae(y, p), sklearn.mean_absolute_error(y, p))
     assert M.r2(y, y) == 1.0
-    assert M.rmse(y, y) == M.mae(y, y) == 0.0
+    assert M.rmse(y, y) == M.mae(y, y) == M.mse(y, y) == M.mape(y, y) == 0.0
     constant = np.full(shape, 2.0)
     close(M.r2(constant, p), sklearn.r2_score(constant, p))
     assert M.r2(constant, constant) == 1.0
@@ -328,7 +330,7 @@ def test_metrics_are_saved_and_copied(tmp_path):
     ("metrics", "options", "error", "message"),
     [
         ("f1", {}, TypeError, r"metrics must be a list such as \['f1'\], not 'f1'"),
-        (["F1"], {}, ValueError, "metric 'F1' is called 'f1' here"),
+        (["neg_mean_squared_error"], {}, ValueError, "is no name here; 'mse' is not negative here: less is better"),
         (["F3"], {}, ValueError, "metric 'F3' is unknown"),
         (["r2"], {}, ValueError, "the metric 'r2' is of values, but SoftmaxCrossEntropy predicts classes"),
         (["f1"], {"loss": "mean_squared_error"}, ValueError, "'f1' is of classes, but MeanSquaredError predicts val"),

@@ -1,12 +1,13 @@
 """Names of Keras, PyTorch and scikit-learn: an error says what is called otherwise here, or where it is."""
 
+import argparse
 import re
 
 import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, model
+from fastmlp import _engine, _names, model, preprocessing, programs
 from fastmlp._validation import OtherNames
 
 ARGUMENTS = {
@@ -87,33 +88,160 @@ def test_a_class_of_ones_own_may_take_what_it_wants():
         Silent(3)
 
 
-NAMES = {
-    lambda: fm.Dense(3, "ReLU"): "activation 'ReLU' is called 'relu' here",
-    lambda: fm.Dense(3, "LeakyReLU"): "activation 'LeakyReLU' is called 'leaky_relu' here",
-    lambda: fm.Activation("linear"): "activation 'linear' is called 'identity' here",
-    lambda: fm.Dense(3, "wave"): "activation 'wave' is unknown; choose 'identity'",
-    lambda: fm.Dense(3, initializer="xavier_uniform"): "initializer 'xavier_uniform' is called 'glorot_uniform' here",
-    lambda: fm.Dense(3, initializer="HeNormal"): "initializer 'HeNormal' is called 'he_normal' here",
-    lambda: fm.Model([fm.Dense(3)], "CrossEntropyLoss"): "loss 'CrossEntropyLoss' is called 'softmax_cross_entropy'",
-    lambda: fm.Model([fm.Dense(3)], "MeanSquaredError"): "loss 'MeanSquaredError' is called 'mean_squared_error' here",
-    lambda: fm.Model([fm.Dense(3)], optimizer="AdamW"): "optimizer 'AdamW' is called 'adamw' here",
-    lambda: fm.Model([fm.Dense(3)], metrics=["acc"]): "metric 'acc' is called 'accuracy' here",
-    lambda: fm.Model([fm.Dense(3)], metrics=["AUC"]): "metric 'AUC' is called 'roc_auc' here",
-    lambda: fm.Model([fm.Dense(3)], metrics=["wow"]): "metric 'wow' is unknown; choose 'accuracy'",
+def of(kind, name):
+    """What became of a name: our name, as a model keeps it."""
+    if kind == "activation":
+        return fm.Dense(3, name).activation
+    if kind == "initializer":
+        return fm.Dense(3, initializer=name).initializer
+    if kind == "loss":
+        return next(ours for ours, made in fm.losses.BY_NAME.items() if made is type(fm.losses.get(name)))
+    if kind == "metric":
+        return fm.metrics.get(name).function
+    if kind == "optimizer":
+        return next(ours for ours, made in fm.optimizers.BY_NAME.items() if made is type(fm.optimizers.get(name)))
+    return next(ours for ours, made in preprocessing.BY_NAME.items() if made is type(preprocessing.get(name)))
+
+
+KNOWN = {
+    "activation": _engine.activations, "initializer": fm.initializers.BY_NAME, "loss": fm.losses.BY_NAME,
+    "metric": fm.metrics.BY_NAME, "optimizer": fm.optimizers.BY_NAME, "preprocessing": preprocessing.BY_NAME,
+}  # fmt: skip
+# As they are written in Keras, PyTorch and scikit-learn, in documentation and in class names.
+WRITTEN = {
+    ("activation", "ReLU"): "relu", ("activation", "LeakyReLU"): "leaky_relu", ("activation", "swish"): "silu",
+    ("activation", "linear"): "identity", ("activation", "Hardtanh"): "hard_tanh", ("activation", "GELU"): "gelu",
+    ("initializer", "HeNormal"): "he_normal", ("initializer", "xavier-uniform"): "glorot_uniform",
+    ("initializer", "RandomNormal"): "normal", ("loss", "MSE"): "mean_squared_error",
+    ("loss", "CrossEntropyLoss"): "softmax_cross_entropy", ("loss", "MeanSquaredError"): "mean_squared_error",
+    ("loss", "sparse_categorical_crossentropy"): "softmax_cross_entropy", ("loss", "mae"): "mean_absolute_error",
+    ("loss", "BCEWithLogitsLoss"): "binary_cross_entropy", ("loss", "SmoothL1Loss"): "huber",
+    ("metric", "acc"): "accuracy", ("metric", "AUC"): "roc_auc", ("metric", "mean_squared_error"): "mse",
+    ("metric", "F1Score"): "f1", ("metric", "R2Score"): "r2", ("optimizer", "Adam"): "adam",
+    ("optimizer", "AdamW"): "adamw", ("optimizer", "RMSProp"): "rmsprop", ("optimizer", "L-BFGS"): "lbfgs",
+    ("preprocessing", "StandardScaler"): "standardize",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("make", NAMES)
-def test_names_are_translated(make):
-    with pytest.raises(ValueError, match=re.escape(NAMES[make])):
-        make()
+@pytest.mark.parametrize(("kind", "name"), WRITTEN)
+def test_known_names_are_taken(kind, name):
+    assert of(kind, name) == WRITTEN[kind, name]
+    assert type(of(kind, name)) is str
 
 
-def test_what_a_name_is_said_to_be_called_is_there():
-    assert set(fm.layers.OTHER_NAMES.values()) <= set(_engine.activations)
-    for module in (fm.losses, fm.metrics, fm.initializers):
-        assert set(module.OTHER_NAMES.values()) <= module.BY_NAME.keys()
-        assert module.OTHER_NAMES.keys().isdisjoint(module.BY_NAME)
+@pytest.mark.parametrize("kind", KNOWN)
+def test_every_name_and_synonym_is_taken_in_any_spelling(kind):
+    assert set(_names.SYNONYMS) == set(_names.ELSEWHERE) == set(KNOWN)
+    for name, ours in {**_names.SYNONYMS[kind], **{ours: ours for ours in KNOWN[kind]}}.items():
+        camel = "".join(word.capitalize() for word in name.split("_"))
+        for written in (name, name.upper(), name.title(), camel, name.replace("_", "-"), name.replace("_", " ")):
+            assert of(kind, written) == ours
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_no_name_means_two_things(kind):
+    plain = _names._plain
+    synonyms, elsewhere = _names.SYNONYMS[kind], _names.ELSEWHERE[kind]
+    assert set(synonyms.values()) <= set(KNOWN[kind])
+    every = [*map(plain, KNOWN[kind]), *map(plain, synonyms), *map(plain, elsewhere)]
+    assert len(every) == len(set(every))
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_what_differs_in_meaning_is_answered_with_the_remedy(kind):
+    for name, remedy in _names.ELSEWHERE[kind].items():
+        for written in (name, name.upper()):
+            with pytest.raises(ValueError, match=re.escape(f"{kind} {written!r} is no name here; {remedy}")):
+                of(kind, written)
+        for ours in re.findall("'([a-z0-9_]+)'", remedy):
+            assert any(ours in names for names in KNOWN.values()) or ours in ("pca", "zca", "loss")
+    with pytest.raises(ValueError, match=f"{kind} 'wave' is unknown; choose '{next(iter(KNOWN[kind]))}'"):
+        of(kind, "wave")
+
+
+def test_reprs_files_and_histories_carry_our_names(tmp_path):
+    X = np.random.default_rng(0).standard_normal((30, 4))
+    stop = fm.EarlyStopping("val_MeanSquaredError", patience=3, restore_best_weights=True)
+    keep = fm.ModelCheckpoint(tmp_path / "{epoch}-{val_mean_squared_error:.3f}", "val-MSE", save_best_only=True)
+    made, plain = (
+        fm.Model(
+            [fm.Dense(4, relu, initializer=he), fm.Dense(1, linear)], loss, adam, metrics=names, preprocessing=scaler
+        )
+        for relu, he, linear, loss, adam, names, scaler in (
+            ("ReLU", "HeNormal", "linear", "mae", "Adam", ["mean_squared_error", "MAPE", "R2_Score"], "StandardScaler"),
+            ("relu", "he_normal", None, "mean_absolute_error", "adam", ["mse", "mape", "r2"], "standardize"),
+        )
+    )  # fmt: skip
+    assert repr(made) == repr(plain)
+    histories = [
+        model.fit(X, X[:, 0], epochs=2, validation_data=(X, X[:, 0]), callbacks=[stop, keep], verbose=0)
+        for model in (made, plain)
+    ]
+    assert histories[0].history == histories[1].history
+    assert list(histories[0]) == ["loss", "val_loss", "val_mse", "val_mape", "val_r2"]
+    assert stop.monitor == keep.monitor == "val_mse"
+    assert stop.best == min(histories[1]["val_mse"])
+    assert (tmp_path / f"1-{histories[0]['val_mse'][0]:.3f}").exists()
+    made.save(tmp_path / "made")
+    plain.save(tmp_path / "plain")
+    assert (tmp_path / "made").read_bytes() == (tmp_path / "plain").read_bytes()
+
+
+def test_monitors_have_synonyms_but_what_is_there_comes_first():
+    X, y = np.random.default_rng(0).standard_normal((30, 4)), np.arange(30) % 2
+    for name, ours in (
+        ("val_acc", "val_accuracy"), ("acc", "accuracy"), ("Val_Loss", "val_loss"), ("val_F1Score", "val_f1"),
+        ("AUC", "roc_auc"), ("val_mean_absolute_error", "val_mae"), ("mine_loss", "mine_loss"),
+        ("val_top_k_categorical_accuracy", "val_top_k_accuracy"),
+    ):  # fmt: skip
+        assert fm.EarlyStopping(name).monitor == ours
+    assert fm.EarlyStopping("lr", mode="min").monitor == "learning_rate"
+
+    def acc(y_true, y_pred):
+        return 7.0
+
+    stop = fm.EarlyStopping("val_acc", patience=9)
+    model = fm.Model([fm.Dense(2)], "cross_entropy", metrics=[acc])
+    history = model.fit(X, y, validation_data=(X, y), callbacks=[stop], verbose=0)
+    assert stop.best == 7.0 == history["val_acc"][0] != history["val_accuracy"][0]
+    with pytest.raises(ValueError, match="monitor='val_MSE' will not be in the logs; there are loss, acc"):
+        model.fit(X, y, validation_data=(X, y), callbacks=[fm.EarlyStopping("val_MSE")], verbose=0)
+
+
+def test_names_of_metrics_hold_options():
+    for name, metric in (
+        ("f1_macro", fm.metrics.Metric("f1", "macro")), ("top_3_accuracy", fm.metrics.Metric("top_k_accuracy", k=3)),
+        ("recall_weighted", fm.metrics.Metric("recall", average="weighted")),
+    ):  # fmt: skip
+        assert fm.metrics.get(name) == metric
+        assert metric.name == name
+    for arguments in (("f1_macro", "micro"), ("top_3_accuracy", None, 4), ("top_0_accuracy",), ("r2_macro",)):
+        with pytest.raises(ValueError, match=f"metric '{arguments[0]}' is unknown; choose 'accuracy'"):
+            fm.metrics.Metric(*arguments)
+
+
+def test_the_command_line_takes_the_same_names():
+    parser = argparse.ArgumentParser()
+    programs._add_training(parser)
+    options = parser.parse_args(
+        [
+            "f",
+            "--target",
+            "t",
+            "--loss",
+            "MSE",
+            "--optimizer",
+            "Adam",
+            "--activation",
+            "ReLU",
+            "--preprocessing",
+            "StandardScaler",
+        ]
+    )
+    found = (options.loss, options.optimizer, options.activation, options.preprocessing)
+    assert found == ("mean_squared_error", "adam", "relu", "standardize")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["f", "--target", "t", "--loss", "hinge"])
 
 
 def test_names_of_the_package_are_translated():
