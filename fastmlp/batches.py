@@ -151,6 +151,17 @@ def is_iterable(batches: Any) -> bool:
     return (isinstance(batches, Iterable) and not hasattr(batches, "__array__")) or is_by_number(batches)
 
 
+def check_pair(name: str, given: Any) -> None:
+    """Whether something is a batch: two or three arrays."""
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        many = f" of {len(given)}" if isinstance(given, tuple | list) else ""
+        raise TypeError(f"{name} must be a pair (X, y) or (X, y, sample_weight), not {type(given).__name__}{many}")
+    if isinstance(given[1], numbers.Number) or getattr(given[1], "shape", None) == ():
+        raise ValueError(
+            f"{name} is a single sample, of y={given[1]!r}; give arrays X and y of all samples, or batches of several"
+        )
+
+
 class BatchRun:
     """Stands for an engine.Run in `training.fit`: its data come from an iterable, and each batch is a step.
 
@@ -223,16 +234,7 @@ class BatchRun:
 
     def _checked(self, i: int, given: Any) -> Batch:
         """A batch as the engine reads it, in arrays that the iterable does not write to when it goes on."""
-        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-            many = f" of {len(given)}" if isinstance(given, tuple | list) else ""
-            raise TypeError(
-                f"batch {i} must be a pair (X, y) or (X, y, sample_weight), not {type(given).__name__}{many}"
-            )
-        if isinstance(given[1], numbers.Number) or getattr(given[1], "shape", None) == ():
-            raise ValueError(
-                f"batch {i} is a single sample, of y={given[1]!r}; give fit arrays X and y of all samples, or "
-                "batches of several"
-            )
+        check_pair(f"batch {i}", given)
         X, targets = self.model._data(given[0], given[1], (f"X of batch {i}", f"y of batch {i}"), self.n_inputs)
         self.n_inputs = X.shape[1]
         given_weight = given[2] if len(given) == 3 else None

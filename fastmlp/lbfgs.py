@@ -99,7 +99,7 @@ class Objective:
 
 
 def fit(
-    model: "Model", run: Any, n_samples: int, validation: tuple[Array, ...] | None, hooks: Hooks, optimizer: "LBFGS"
+    model: "Model", run: Any, n_samples: int, validation: training.Validation, hooks: Hooks, optimizer: "LBFGS"
 ) -> History:
     """One minimisation; each iteration is an entry of the history.
 

@@ -20,6 +20,7 @@ from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
 from fastmlp import preprocessing as preprocessing_module
 from fastmlp._constants import check_constants
+from fastmlp._evaluation import Batches, is_batches
 from fastmlp._hooks import Hooks
 from fastmlp._split import split
 from fastmlp._validation import (
@@ -449,9 +450,9 @@ class Model:
         y: npt.ArrayLike | None = None,
         batch_size: int = 32,
         epochs: int = 1,
-        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | Iterable[Any] | None = None,
         shuffle: bool = True,
-        callbacks: Sequence[Callback] | None = (),
+        callbacks: Sequence[Callback] | Callback | None = (),
         verbose: int | str = 1,
         *,
         validation_split: float = 0.0,
@@ -474,15 +475,15 @@ class Model:
             with an iterable, whose batches are the steps, in their order.
         epochs : int, default 1
             Passes over the data.
-        validation_data : tuple (X, y) or None, default None
-            Evaluated after every epoch.
+        validation_data : tuple (X, y) or (X, y, sample_weight), iterable of such batches, or None, default None
+            Evaluated after every epoch. An iterable must begin anew each time, as a list does; see `evaluate`.
         validation_split : float, default 0.0
             Share of the samples, in [0, 1), to hold out and evaluate after every epoch instead of validation_data;
             drawn from the model's seed, of each class its share where y holds classes. Nothing is copied. The order
             of time does not count: to hold out the end of a series give it as validation_data.
         shuffle : bool, default True
             Visit the samples in a new order in each epoch.
-        callbacks : sequence of Callback or None, default ()
+        callbacks : sequence of Callback, Callback or None, default ()
         verbose : {0, 1, 2, "auto"}, default 1
             0 silent, 1 or "auto" a line for each epoch on stdout, and on a terminal or in a notebook a bar over the
             whole training, 2 lines alone.
@@ -548,12 +549,9 @@ class Model:
         if initial_epoch > epochs:
             raise ValueError(f"initial_epoch={initial_epoch} is past epochs={epochs}, where the training ends")
         batch_size = bounded_integer("batch_size", batch_size)
-        verbose = scalar("verbose", verbose)
-        verbose = 1 if isinstance(verbose, str) and verbose == "auto" else verbose
-        if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
-            raise ValueError(f"verbose must be 0, 1, 2 or 'auto', not {verbose!r}")
+        verbose = _verbosity(verbose)
         shuffle = flag("shuffle", shuffle)
-        callbacks = () if callbacks is None else callbacks
+        callbacks = () if callbacks is None else [callbacks] if isinstance(callbacks, Callback) else callbacks
         if not isinstance(callbacks, Sequence):
             raise TypeError(f"callbacks must be a list of fastmlp.Callback objects, not {callbacks!r}")
         for callback in callbacks:
@@ -589,7 +587,11 @@ class Model:
                 raise TypeError(f"X is a {type(X).__name__} of {len(X)} arrays and y is None; did you mean fit(X, y)?")
             if sample_weight is not None:
                 raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
-            with self._turn, batches.BatchRun(self, X, steps_per_epoch, epochs - initial_epoch, class_weight) as source:
+            given: Any = X
+            with (
+                self._turn,
+                batches.BatchRun(self, given, steps_per_epoch, epochs - initial_epoch, class_weight) as source,
+            ):
                 training.prepare(self, hooks, epochs, initial_epoch, steps_per_epoch, validation_data is not None)
                 try:
                     first = source.first()[0]
@@ -638,10 +640,19 @@ class Model:
             )
             return history
 
-    def _validation(self, validation_data: Any, n_inputs: int) -> tuple[Array, Array, Array | None] | None:
+    def _validation(self, validation_data: Any, n_inputs: int) -> training.Validation:
         """Validation data as the engine reads them."""
         if validation_data is None:
             return None
+        if is_batches(validation_data):
+            if isinstance(validation_data, Iterator):
+                raise TypeError(
+                    f"validation_data is a {type(validation_data).__name__}, which the first epoch would use up; give "
+                    "a list of batches, or an object whose __iter__ begins anew"
+                )
+            found = Batches(self, validation_data, "validation_data", n_inputs)
+            next(iter(found))  # whether it suits, before anything has changed
+            return found
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             many = f" of {len(validation_data)}" if isinstance(validation_data, tuple | list) else ""
             raise TypeError(
@@ -849,12 +860,14 @@ class Model:
 
     # ---- prediction ----
 
-    def predict(self, X: npt.ArrayLike) -> Array:
-        """Probabilities for a classification loss, rates for "poisson", values otherwise.
+    def predict(self, X: npt.ArrayLike, batch_size: int | None = None, verbose: int | str = 0) -> Array:
+        """Probabilities for a classification loss, rates for "poisson", values otherwise; ``model(X)`` is the same.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, ...)
+        batch_size, verbose
+            As Keras has them: they change nothing, and nothing is shown.
 
         Returns
         -------
@@ -865,7 +878,12 @@ class Model:
         ValueError, TypeError
             X does not suit the model, or the model was never built.
         """
+        _check_habits(batch_size, verbose)
         return self._forward(X, self.loss.link)
+
+    def __call__(self, X: npt.ArrayLike) -> Array:
+        """`predict`."""
+        return self.predict(X)
 
     def scores(self, X: npt.ArrayLike) -> Array:
         """Outputs of the last layer, before softmax or sigmoid.
@@ -897,17 +915,31 @@ class Model:
         return out
 
     def evaluate(
-        self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+        self,
+        X: npt.ArrayLike | Iterable[Any],
+        y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        batch_size: int | None = None,
+        verbose: int | str = 0,
+        steps: int | None = None,
     ) -> dict[str, float]:
         """Loss and metrics on some data.
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, ...)
+        X : array_like of shape (n_samples, ...), or iterable of batches
+            Without y: batches (X, y) or (X, y, sample_weight), read one after the other. The loss is the mean over all
+            samples (of a loss of one's own the mean of the batches' losses by their rows); metrics are of all
+            predictions together.
         y : array_like
             Targets, as for `fit`.
         sample_weight : array_like of shape (n_samples,) or None, default None
             As for `fit`: of the loss, not of the accuracy.
+        batch_size, verbose
+            As Keras has them: they change nothing, and nothing is shown.
+        steps : int or None, default None
+            How many batches of an iterable to read; None: all.
 
         Returns
         -------
@@ -919,7 +951,23 @@ class Model:
         ValueError, TypeError
             X, y or the weights do not suit the model, or it was never built.
         """
-        self._built()
+        network = self._built()
+        _check_habits(batch_size, verbose)
+        steps = None if steps is None else bounded_integer("steps", steps)
+        if y is None:
+            if not batches.is_iterable(X):
+                raise TypeError(
+                    f"y is None; evaluate takes arrays X and y, or an iterable of (X, y), not only {type(X).__name__}"
+                )
+            if isinstance(X, tuple | list) and len(X) in (2, 3) and hasattr(X[0], "__array__"):
+                raise TypeError(
+                    f"X is a {type(X).__name__} of {len(X)} arrays and y is None; did you mean evaluate(X, y)?"
+                )
+            if sample_weight is not None:
+                raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
+            return Batches(self, X, "X", network.n_inputs, steps).evaluate()
+        if steps is not None:
+            raise ValueError("steps is for an iterable of batches; of arrays give the rows that count")
         X, targets = self._data(X, y)
         return self._evaluate(X, targets, self._sample_weights(sample_weight, targets))
 
@@ -932,6 +980,10 @@ class Model:
             targets = targets if subset is None else targets[subset]
             logs |= metrics_module.evaluated(self._metrics, self._loss, targets, found)
         return logs
+
+    def _validate(self, validation: Any) -> dict[str, float]:
+        """Loss and metrics on what `_validation` made of validation data."""
+        return validation.evaluate() if isinstance(validation, Batches) else self._evaluate(*validation)
 
     def _evaluate_loss(self, X: Array, targets: Array, weights: Array | None, subset: Array | None) -> dict[str, float]:
         n = len(X) if subset is None else len(subset)
@@ -1178,6 +1230,21 @@ def _last_activation(layers: Sequence[Layer]) -> str:
         if not isinstance(layer, Flatten | Dropout | Activation) or activation != "identity":
             return activation
     return "identity"
+
+
+def _verbosity(verbose: Any) -> int:
+    verbose = scalar("verbose", verbose)
+    verbose = 1 if isinstance(verbose, str) and verbose == "auto" else verbose
+    if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
+        raise ValueError(f"verbose must be 0, 1, 2 or 'auto', not {verbose!r}")
+    return int(verbose)
+
+
+def _check_habits(batch_size: Any, verbose: Any) -> None:
+    """Arguments that are taken for Keras's sake."""
+    if batch_size is not None:
+        bounded_integer("batch_size", batch_size)
+    _verbosity(verbose)
 
 
 def _dtype(dtype: npt.DTypeLike) -> str:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,11 @@ from fastmlp.losses import Custom
 from fastmlp.schedules import Schedule
 
 if TYPE_CHECKING:
+    from fastmlp._evaluation import Batches
     from fastmlp.model import Model
+
+# What is evaluated after an epoch: arrays as the engine reads them, or batches of such.
+Validation: TypeAlias = "tuple[Array | None, ...] | Batches | None"
 
 # Time between two visits of Python: short enough for Ctrl-C, long enough to cost nothing.
 CHUNK_SECONDS = 0.03
@@ -40,7 +44,7 @@ def fit(
     recorded: "Steps",
     batch_size: int,
     epochs: int,
-    validation: tuple[Array, ...] | None,
+    validation: Validation,
     shuffle: bool,
     hooks: Hooks,
     initial_epoch: int,
@@ -117,22 +121,20 @@ def prepare(model: "Model", hooks: Hooks, epochs: int, initial_epoch: int, steps
     hooks.check()
 
 
-def begin(model: "Model", validation: tuple[Array, ...] | None) -> None:
+def begin(model: "Model", validation: Validation) -> None:
     """What must hold of a model when its training begins."""
     if not model._network.is_finite():
         raise ValueError("the weights, or the optimizer's states, hold NaN or infinity; assign model.weights first")
     if validation is not None and model.metrics and isinstance(model.loss, Custom):
-        model._evaluate(*validation)  # whether these metrics suit what the function takes, before the first epoch
+        model._validate(validation)  # whether these metrics suit what the function takes, before the first epoch
     model.stop_training, model.stop_reason = False, "callback"
 
 
-def end_epoch(
-    model: "Model", hooks: Hooks, history: History, epoch: int, logs: Logs, validation: tuple[Array, ...] | None
-) -> None:
+def end_epoch(model: "Model", hooks: Hooks, history: History, epoch: int, logs: Logs, validation: Validation) -> None:
     """Validate, record, and tell the callbacks, which may add to the logs."""
     if validation is not None:
         hooks.call("on_test_begin", {})
-        found = model._evaluate(*validation)
+        found = model._validate(validation)
         hooks.call("on_test_end", found)
         logs |= {f"val_{name}": value for name, value in found.items()}
     history.append(epoch, logs)  # a model that a callback saves has it
@@ -222,9 +224,9 @@ class Maps:
     """The maps of files that a training reads: looked at before each chunk of steps and each validation, since a file
     that somebody cuts meanwhile ends the process where it is read. What is cut within a chunk does so still."""
 
-    def __init__(self, run: Any, validation: tuple[Array, ...] | None) -> None:
+    def __init__(self, run: Any, validation: Validation) -> None:
         self.arrays = [("X, y or sample_weight", array) for array in run.mapped()]
-        for array in _engine.mapped(*validation) if validation is not None else ():
+        for array in _engine.mapped(*validation) if isinstance(validation, tuple) else ():
             self.arrays.append(("validation_data", array))
 
     def check(self) -> None:

@@ -443,7 +443,7 @@ def test_batches_by_number_give_an_epoch_each_time():
     ((ByNumber(2), np.ones(8)), TypeError, r"X is a ByNumber: an iterable gives batches \(X, y\), so leave out y"),
     (([np.ones((8, 3)), np.ones(8)],), TypeError, r"X is a list of 2 arrays and y is None; did you mean fit\(X, y\)?"),
     (((np.ones((8, 3)), np.ones(8)),), TypeError, r"X is a tuple of 2 arrays and y is None; did you mean fit\(X, y\)?"),
-    (([(np.ones(3), 1.0)] * 8,), ValueError, r"batch 0 is a single sample, of y=1.0; give fit arrays X and y"),
+    (([(np.ones(3), 1.0)] * 8,), ValueError, r"batch 0 is a single sample, of y=1.0; give arrays X and y"),
     (([(np.ones(3), np.array(1.0))] * 8,), ValueError, r"batch 0 is a single sample"),
     (([(np.ones((8, 3)), None)],), TypeError, r"y of batch 0 is None"),
     ((3.0,), TypeError, r"fit takes arrays X and y, or an iterable of \(X, y\), not only float"),
