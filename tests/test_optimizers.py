@@ -115,6 +115,22 @@ def test_ten_updates_walk_with_the_twin(name, isa, dtype, tolerance):
     np.testing.assert_allclose(w, exact, rtol=0, atol=10 * tolerance("update") * np.abs(exact).max())
 
 
+def test_a_centred_variance_that_rounding_makes_negative_is_zero(isa, dtype):
+    """Of gradients that fall and then stay constant v - m^2 goes to 0, and past it: its root would be no number."""
+    g = np.random.default_rng(6).uniform(0.1, 9, 67).astype(dtype)
+    w, states, constants = np.zeros(67, dtype), (np.zeros(67, dtype), np.zeros(67, dtype)), {**HYPER, "beta_2": 0.9}
+    constants |= {"weight_decay": 0.0, "gradient_scale": 1.0}
+    below_zero = np.zeros(67, bool)
+    for step in range(600):
+        before = w
+        w, states = _kernels.update("rmsprop_centered", g * (100 if step == 0 else 1), w, states, constants, isa=isa)
+        m, v = (array.astype(np.longdouble) for array in states)
+        below_zero |= v - m * m < 0
+        assert np.isfinite(w).all()
+        assert (w < before).all()  # against the gradient
+    assert below_zero.any()
+
+
 def prepared(rng, n, dtype, **constants):
     hyper = HYPER | {"share": 0.5, "l1": 0.03, "l2": 0.2, "clip_value": 0.4} | constants
     g, w = rng.standard_normal((2, n)).astype(dtype)

@@ -162,3 +162,31 @@ def test_what_is_no_dictionary_of_weights_is_told_how_to_be_one(given):
         fm.Model([fm.Dense(1)], "binary_cross_entropy").fit(X, X[:, 0], class_weight=given, verbose=0)
     y = np.array([0, 1, 1, 1])
     assert dict(enumerate(len(y) / (2 * np.bincount(y)))) == {0: 2.0, 1: 2 / 3}  # as scikit-learn's "balanced"
+
+
+@pytest.mark.parametrize("kind", ["labels", "binary"])
+def test_class_weights_multiply_the_weights_that_batches_have(kind):
+    """As they multiply sample_weight of arrays; neither replaces the other."""
+    loss, n_outputs, y = CASES[kind]
+    if kind == "binary":
+        n_outputs, y = 1, y[:, 0]
+    by_class = {0: 2.5, 1: 0.25}
+    factors = np.array([by_class.get(int(label), 1.0) for label in y])
+    batches = [(X[i : i + 20], y[i : i + 20], W[i : i + 20]) for i in range(0, 60, 20)]
+    weighted = [(a, b, w * f) for (a, b, w), f in zip(batches, np.split(factors, 3), strict=True)]
+    plain = [(a, b) for a, b, _ in batches]
+    fits = {
+        "both": ((batches,), {"class_weight": by_class}),
+        "multiplied": ((weighted,), {}),
+        "arrays": ((X, y), {"class_weight": by_class, "sample_weight": W, "batch_size": 20, "shuffle": False}),
+        "class alone": ((plain,), {"class_weight": by_class}),
+        "sample alone": ((batches,), {}),
+    }
+    found = {}
+    for name, (data, options) in fits.items():
+        model = fm.Model([fm.Dense(9, "tanh"), fm.Dense(n_outputs)], loss, "adam", n_inputs=5, dtype="float64")
+        history = model.fit(*data, epochs=2, verbose=0, **options)
+        found[name] = history["loss"], [array.tobytes() for array in arrays(model.weights)]
+    assert found["both"] == found["multiplied"] == found["arrays"]
+    assert found["both"] != found["class alone"]
+    assert found["both"] != found["sample alone"]
