@@ -142,3 +142,20 @@ def test_masks_drop_the_rate_and_are_independent():
         assert np.abs(a.mean(axis=0) - 0.3).max() < 6 * np.sqrt(0.21 / 1000)
     for other in (mask(1, 0), mask(0, 1), np.roll(first, 1, axis=0), np.roll(first, 1, axis=1)):
         assert abs((first & other).mean() - 0.09) < 5 * np.sqrt(0.09 * 0.91 / first.size)
+
+
+@pytest.mark.parametrize("size", [1e4, -3e4])
+def test_variances_are_those_about_the_mean(size, isa, dtype):
+    """Of numbers far from zero: a sum of squares less the square of the mean would be rounding alone in float32."""
+    x = (size + np.random.default_rng(3).standard_normal((60, 19))).astype(dtype)
+    exact = x.astype(np.float64)
+    mean, variance = _kernels.batch_statistics(x, 16, isa=isa)
+    np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(variance, exact.var(axis=0), rtol=1e-3)
+    ones, zeros = np.ones(19, dtype), np.zeros(19, dtype)
+    _, mean, scale = _kernels.layer_norm(x, ones, zeros, EPSILON, isa=isa)
+    np.testing.assert_allclose(mean, exact.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(1 / scale.astype(np.float64) ** 2 - EPSILON, exact.var(axis=1), rtol=1e-3)
+    if dtype == "float32":  # the numbers would show it
+        careless = (x * x).mean(axis=0) - x.mean(axis=0) ** 2
+        assert np.abs(careless / exact.var(axis=0) - 1).max() > 0.1

@@ -289,3 +289,16 @@ def test_bad_weights_of_a_normalisation():
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
             model.weights = [arrays, model.weights[1]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [60, 700])
+def test_batch_norm_of_numbers_far_from_zero(rows, dtype):
+    """Unix times, for example: the running variance is that of the column, and what comes out has the variance 1."""
+    X = (1e4 + np.random.default_rng(3).standard_normal((rows, 4))).astype(dtype)
+    stack = [fm.BatchNorm(momentum=0.0), fm.Dense(4, use_bias=False, initializer=np.eye(4))]
+    model = fm.Model(stack, n_inputs=4, optimizer=fm.SGD(0.0), dtype=dtype)
+    model.fit(X, np.zeros((rows, 4)), batch_size=rows, verbose=0)
+    variance = X.astype(np.float64).var(axis=0)
+    np.testing.assert_allclose(model.weights[0][3], variance, rtol=2e-3)
+    np.testing.assert_allclose(model.predict(X).var(axis=0), variance / (variance + 1e-3), rtol=2e-3)
