@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import files, losses, optimizers, plotting, tables
+from fastmlp import _classes, files, losses, optimizers, plotting, tables
 from fastmlp._arguments import CommandError, say
 from fastmlp._split import split
 from fastmlp._validation import Array
@@ -24,6 +24,11 @@ LOSSES_OF_NUMBERS = ("mean_squared_error", "half_squared_error", "mean_absolute_
 # A column or target whose standard deviation is a smaller part of its mean is read, and computed with, in float64: of
 # its differences float32 keeps three digits at the most.
 _LEAST_SPREAD = 1e-4
+# Columns are looked at so many numbers at a time.
+_AT_A_TIME = 1 << 20
+
+# A class with fewer rows to learn from is told of.
+_FEW_ROWS = 5
 
 # What the losses of a regression's epochs are of.
 _STANDARDISED = "standardised target"
@@ -46,11 +51,14 @@ class Notes:
         In the order of the model's inputs.
     classes : tuple of str or None
         In the order of the model's outputs, or of the two values of a single output; None for a regression.
+    width : int or None
+        How many columns the table had where they are called by their positions; None where they have names.
     """
 
     target: str
     columns: tuple[str, ...]
     classes: tuple[str, ...] | None
+    width: int | None = None
 
     def written(self) -> dict[str, str]:
         """As `files.save` takes them."""
@@ -77,7 +85,9 @@ def load(path: str) -> tuple[fastmlp.Model, Notes]:
     try:
         notes = Notes(**json.loads(text))
         classes = None if notes.classes is None else tuple(map(str, notes.classes))
-        notes = Notes(str(notes.target), tuple(map(str, notes.columns)), classes)
+        notes = Notes(str(notes.target), tuple(map(str, notes.columns)), classes, notes.width)
+        if notes.width is not None and (type(notes.width) is not int or notes.width <= len(notes.columns)):
+            raise ValueError(f"a table of {notes.width!r} columns")
         outputs = 1 if classes is None or (len(classes) == 2 and model.loss.link == "sigmoid") else len(classes)
         if (len(notes.columns), outputs) != (model.n_inputs, model.n_outputs):
             raise ValueError("as many columns and classes as the model has not")
@@ -86,48 +96,7 @@ def load(path: str) -> tuple[fastmlp.Model, Notes]:
     return model, notes
 
 
-# ---- what a target is ----
-
-
-def task_of(asked: str | None, table: tables.Table, target: str) -> tuple[list[str], bool, str]:
-    """The cells of a target, whether they are for a classification, and why.
-
-    Raises
-    ------
-    CommandError
-        Where a value is missing, or is no number though most are.
-    """
-    texts, lines = table.texts(target, "leave the line out")
-    if asked is not None:
-        return texts, asked == "classification", f"--task {asked}"
-    tables.refuse_mixed(table, target, texts, lines)
-    return texts, *tables.is_classification(texts)
-
-
-def classes_of(table: tables.Table, target: str, texts: Sequence[str]) -> tuple[str, ...]:
-    """The classes of a target that can be learned.
-
-    Raises
-    ------
-    CommandError
-        Where there is only one, or one for each row.
-    """
-    classes = tables.class_names(texts)
-    if len(classes) == 1:
-        raise CommandError(f"{table.name}: the target {target!r} is {classes[0]!r} in every row; give another one")
-    if len(classes) == len(texts) > 2:
-        raise CommandError(
-            f"{table.name}: the target {target!r} is different in every row ({tables.listed(classes)}), so it names no "
-            "classes; give another --target, or --task regression if it is a number"
-        )
-    return classes
-
-
-def counts(classes: Sequence[str], labels: Array, at_most: int = 10) -> str:
-    """How many rows each class has."""
-    numbers = np.bincount(labels, minlength=len(classes)).tolist()
-    shown = [f"{name} ({count:,})" for name, count in zip(classes, numbers, strict=True)]
-    return ", ".join(shown[:at_most]) + (", ..." if len(shown) > at_most else "")
+# ---- data ----
 
 
 def held_out(strata: Array, share: float, seed: int, option: str) -> Array:
@@ -149,7 +118,34 @@ def held_out(strata: Array, share: float, seed: int, option: str) -> Array:
     return found
 
 
-# ---- data ----
+def rare(classes: Sequence[str], learned: Array, validated: Array | None) -> list[str]:
+    """What to say of classes with so few rows that little can be learned, or found out, of them.
+
+    Parameters
+    ----------
+    classes : sequence of str
+    learned : ndarray of int64
+        Positions of the classes of the rows to learn from.
+    validated : ndarray of int64 or None
+        Of those for validation, where there are any.
+    """
+
+    def listed(names: list[str]) -> str:
+        return ", ".join(names[:10]) + ", ..." * (len(names) > 10)
+
+    found = []
+    n_learned = np.bincount(learned, minlength=len(classes))
+    few = [f"{name!r} ({n})" for name, n in zip(classes, n_learned.tolist(), strict=True) if n < _FEW_ROWS]
+    if few:
+        found.append(
+            f"warning: fewer than {_FEW_ROWS} rows to learn from of {listed(few)}; the model may not know them"
+        )
+    if validated is not None:
+        n_validated = np.bincount(validated, minlength=len(classes))
+        none = [repr(name) for name, n in zip(classes, n_validated.tolist(), strict=True) if n == 0]
+        if none:
+            found.append(f"warning: no row for validation of {listed(none)}; nothing is found out about them")
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,44 +173,55 @@ def read(options: argparse.Namespace) -> Data:
     CommandError, OSError
     """
     table = tables.read(options.file, options.separator, options.header)
-    table.position(options.target)
-    for name in options.drop:
-        table.position(name)
-    columns = tuple(name for name in table.columns if name != options.target and name not in options.drop)
-    if options.target in options.drop or not columns:
+    target = table.columns[table.position(options.target, options.drop)]
+    dropped = {table.position(name, [target, *options.drop]) for name in options.drop}
+    columns = tuple(name for place, name in enumerate(table.columns) if name != target and place not in dropped)
+    if table.position(target) in dropped or not columns:
         raise CommandError("--drop leaves no target, or no column to learn from; drop less")
-    unnamed = [name for name in columns if name in table.unnamed]
+    nameless = set(table.unnamed)
+    unnamed = [name for name in columns if name in nameless]
     if table.has_header and unnamed:
         raise CommandError(
             f"{table.name}, line 1: column {unnamed[0]} has no name; give it one, or, if it only counts the rows, "
             f"leave it out by --drop {unnamed[0]}"
         )
-    texts, classification, why = task_of(options.task, table, options.target)
-    classes = classes_of(table, options.target, texts) if classification else None
-    notes = Notes(options.target, columns, classes)
+    cells, why = _classes.task_of(options.task, table, target)
+    classes = None if cells is None else _classes.classes_of(table, target, cells)
+    notes = Notes(target, columns, classes, None if table.has_header else len(table.columns))
     say(
         f"{table.name}: {tables.counted(table.n_rows, 'row')}, {tables.counted(len(columns), 'column')} and the target "
-        f"{options.target!r}"
+        f"{target!r}"
     )
-    X, y = arrays(table, notes, "leave the column out by --drop {column}")
+    X, y = arrays(table, notes, "leave the column out by --drop {column}", cells)
+    name = table.name
+    del table, cells  # the text of a file is as large as its numbers
     if classes is None:
         say(f"regression, because of {why}" if options.task else f"regression, because {why}")
     else:
-        say(f"classification, because {'of ' * bool(options.task)}{why}: {counts(classes, y)}")
+        say(f"classification, because {'of ' * bool(options.task)}{why}: {_classes.counts(classes, y)}")
+        for names in _classes.one_number(classes):
+            say(
+                f"classes that are one number, kept apart: {tables.listed(names)}; spell them alike if they are one "
+                "class"
+            )
 
     validation = None
     if options.validation is not None:
         other = tables.read(options.validation, options.separator, options.header)
-        validation = arrays(other, notes, "leave the line out")
+        validation = arrays(at_positions(other, notes), notes, "leave the line out")
+        del other
     elif options.validation_split > 0:
         strata = np.zeros(len(y), np.int64) if classes is None else y
         held = held_out(strata, options.validation_split, options.seed, "--validation-split")
         X, y, validation = X[~held], y[~held], (X[held], y[held])
     held_rows = "none" if validation is None else f"{len(validation[1]):,}"
     say(f"{tables.counted(len(y), 'row')} to learn from, {held_rows} for validation")
-    narrow = [name for name, values in zip(columns, X.T, strict=True) if _is_narrow(values)]
-    if classes is None and _is_narrow(y):
-        narrow.append(options.target)
+    if classes is not None:
+        for line in rare(classes, y, None if validation is None else validation[1]):
+            say(line)
+    narrow = [column for column, is_narrow in zip(columns, _are_narrow(X), strict=True) if is_narrow]
+    if classes is None and _are_narrow(y[:, None])[0]:
+        narrow.append(target)
     dtype = "float64" if narrow else "float32"
     if narrow:
         say(f"the model is one of float64: next to their mean the values vary little in {tables.listed(narrow)}")
@@ -223,9 +230,7 @@ def read(options: argparse.Namespace) -> Data:
         return Data(notes, X, y, validation, dtype=dtype)
     scale = float(y.std())
     if scale <= 1e-12 * abs(float(y.mean())):
-        raise CommandError(
-            f"{table.name}: the target {options.target!r} is {y[0]:g} in every row; give another --target"
-        )
+        raise CommandError(f"{name}: the target {target!r} is {y[0]:g} in every row; give another --target")
     found = Data(notes, X, y, validation, float(y.mean()), scale, dtype)
     say(
         f"losses of epochs are those of the {_STANDARDISED}: minus {found.mean:.10g}, divided by {scale:.6g}, its mean "
@@ -234,26 +239,63 @@ def read(options: argparse.Namespace) -> Data:
     return found
 
 
-def _is_narrow(values: Array) -> bool:
-    """Whether float32 would lose what numbers differ in."""
-    return bool(values.min() < values.max() and values.std() < _LEAST_SPREAD * abs(values.mean()))
+def _are_narrow(X: Array) -> list[bool]:
+    """Of each column, whether float32 would lose what its numbers differ in."""
+    found: list[bool] = []
+    step = max(1, _AT_A_TIME // len(X))
+    for first in range(0, X.shape[1], step):
+        part = X[:, first : first + step]
+        differ = part.min(axis=0) < part.max(axis=0)
+        found += (differ & (part.std(axis=0) < _LEAST_SPREAD * np.abs(part.mean(axis=0)))).tolist()
+    return found
 
 
-def arrays(table: tables.Table, notes: Notes, remedy: str) -> tuple[Array, Array]:
-    """Inputs and targets of a table.
+def at_positions(table: tables.Table, notes: Notes) -> tables.Table:
+    """A table as the model's columns are looked for in it.
+
+    Where both have no names, it must have as many columns as the table that the model was trained on. A table without
+    names that has as many as the model needs is taken for these alone, in their order.
+
+    Raises
+    ------
+    CommandError
+        Where the positions of a table would be others than those of the model's.
+    """
+    if table.has_header:
+        nameless = set(table.unnamed).intersection(notes.columns) if notes.width is not None else None
+        if nameless:
+            raise CommandError(f"{table.name}, line 1: column {min(nameless)} has no name; give it one")
+        return table
+    width = len(table.columns)
+    if width == len(notes.columns) and width != notes.width:
+        return dataclasses.replace(table, columns=notes.columns)
+    if width != notes.width:
+        trained = "" if notes.width is None else f", and the one that the model was trained on has {notes.width}"
+        raise CommandError(
+            f"{table.name} has no names and {tables.counted(width, 'column')}{trained}: which are the model's is not "
+            "known; give it a first line with the names of its columns, the model's being "
+            f"{tables.listed(notes.columns)}, or these {len(notes.columns)} alone in this order"
+        )
+    return table
+
+
+def arrays(table: tables.Table, notes: Notes, remedy: str, cells: tables.Cells | None = None) -> tuple[Array, Array]:
+    """Inputs and targets of a table; the target's cells where they have been read.
 
     Returns
     -------
     X : ndarray of shape (n_rows, n_columns), float64
     y : ndarray of shape (n_rows,), int64 for a classification, float64 for a regression
     """
-    missing = [name for name in (*notes.columns, notes.target) if name not in table.columns]
+    missing = [name for name in (*notes.columns, notes.target) if name not in table.places]
     if missing:
-        table.lacks(missing)
+        table.lacks(missing, (*notes.columns, notes.target))
     X = table.numbers(notes.columns, remedy)
-    if notes.classes is not None:
-        return X, tables.labels(table, notes.target, notes.classes, "leave the line out")
-    return X, table.numbers([notes.target], "leave the line out")[:, 0]
+    if notes.classes is None:
+        return X, table.numbers([notes.target], "leave the line out")[:, 0]
+    remedy = "leave the line out"
+    cells = table.cells(notes.target, remedy) if cells is None else cells
+    return X, _classes.known_labels(table, notes.target, cells, notes.classes, remedy)
 
 
 # ---- the model ----
@@ -364,7 +406,7 @@ def run(options: argparse.Namespace) -> int:
         say(f"the weights kept are those of epoch {best + 1} of {len(history.epoch)}, of the least validation loss")
     if data.notes.classes is None:
         model = in_units_of_target(model, options, data)
-        _tell_units(model.loss, options.target)
+        _tell_units(model.loss, data.notes.target)
     _tell(model, data)
     with contextlib.ExitStack() as stack:  # all files, or none: the others are renamed when the model is there
         others = [stack.enter_context(files.replacing(path)) for path in paths[1:]]

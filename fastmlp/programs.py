@@ -7,6 +7,7 @@ Outputs go to the current folder where `--out` names no other. A file that is th
 
 import argparse
 import dataclasses
+import itertools
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import _engine, _train, datasets, metrics, optimizers, preprocessing, tables
+from fastmlp import _classes, _engine, _train, datasets, metrics, optimizers, preprocessing, tables
 from fastmlp._arguments import CommandError, integer, number, say
 from fastmlp._names import synonym
 from fastmlp._validation import Array
@@ -105,21 +106,26 @@ def split(options: argparse.Namespace) -> int:
     names = options.out or [f"{stem}-train.csv", f"{stem}-test.csv"]
     paths = tables.targets(names, [options.file], options.force)
     table = tables.read(options.file, options.separator, options.header)
-    texts, classification, why = _train.task_of(options.task, table, options.target)
-    classes = _train.classes_of(table, options.target, texts) if classification else ()
-    strata = tables.labels(table, options.target, classes, "") if classes else np.zeros(table.n_rows, np.int64)
+    cells, why = _classes.task_of(options.task, table, options.target)
+    classes = () if cells is None else _classes.classes_of(table, options.target, cells)
+    strata = np.zeros(table.n_rows, np.int64) if cells is None else _classes.labels(cells, classes)[0]
     held_out = _train.held_out(strata, options.test, options.seed, "--test")
     with tables.writing(paths[0], table.separator) as train, tables.writing(paths[1], table.separator) as test:
         if table.has_header:
             for writer in (train, test):
-                writer.writerow("" if name in table.unnamed else name for name in table.columns)
-        for (_, cells), held in zip(table.rows(), held_out.tolist(), strict=True):
-            (test if held else train).writerow(cells)
+                writer.writerow(table.spelled)
+        for (_, row), held in zip(table.rows(), held_out.tolist(), strict=True):
+            (test if held else train).writerow(row)
     drawn = "each class gives its share" if classes else "rows are drawn whatever their target"
     say(f"{options.file}: {tables.counted(table.n_rows, 'row')}; {why}: {drawn}")
+    for alike in _classes.one_number(classes):
+        say(f"classes that are one number, kept apart: {tables.listed(alike)}")
     for name, rows in zip(names, (~held_out, held_out), strict=True):
-        of = f": {_train.counts(classes, strata[rows])}" if classes else ""
+        of = f": {_classes.counts(classes, strata[rows])}" if classes else ""
         say(f"saved {name}, {tables.counted(int(rows.sum()), 'row')}{of}")
+        absent = [classes[place] for place in sorted({*range(len(classes))}.difference(strata[rows].tolist()))]
+        if absent:
+            say(f"warning: {name} has no row of {tables.listed(absent)}")
     return 0
 
 
@@ -139,50 +145,59 @@ def predict(options: argparse.Namespace) -> int:
     int
         Exit code.
     """
+    model, notes = _train.load(options.model)
     out = options.out or f"{Path(options.file).stem}-predictions.csv"
     (path,) = tables.targets([out], [options.model, options.file], options.force)
-    model, notes = _train.load(options.model)
     model.n_threads = options.threads
-    table = _named(tables.read(options.file, options.separator, options.header), notes)
-    kept = [table.position(name) for name in options.keep]
-    missing = [name for name in notes.columns if name not in table.columns]
+    read = tables.read(options.file, options.separator, options.header)
+    kept = [read.position(name) for name in options.keep]
+    table = _train.at_positions(read, notes)
+    missing = [name for name in notes.columns if name not in table.places]
     if missing:
-        table.lacks(missing)
+        table.lacks(missing, (*notes.columns, notes.target))
     X = table.numbers(notes.columns, "leave the line out: the model needs this column")
-    remedy = "give --no-target to predict without comparing"
-    y: Array | None = None
-    if notes.target in table.columns and not options.no_target:
-        if notes.classes is not None:
-            y = tables.labels(table, notes.target, notes.classes, remedy)
-        else:
-            y = table.numbers([notes.target], remedy)[:, 0]
-    unused = [name for name in table.columns if name not in (*notes.columns, notes.target, *options.keep)]
+    truth = None if options.no_target or notes.target not in table.places else _truth(table, notes)
+    header = ["prediction", *(f"probability of {name}" for name in notes.classes or ())]
+    names = [read.spelled[place] or read.columns[place] if read.spelled else read.columns[place] for place in kept]
+    clash = set(names).intersection(header)
+    if clash:
+        raise CommandError(f"--keep {min(clash)!r}: predictions have a column of that name, too; keep others")
+    used = {*notes.columns, notes.target}
+    unused = [name for place, name in enumerate(table.columns) if name not in used and place not in set(kept)]
     say(
         f"{options.file}: {tables.counted(len(X), 'row')}"
         + (f"; not used: {tables.listed(unused)}" if unused else "")
-        + ("" if y is not None else f"; predicted without comparing with a target {notes.target!r}")
+        + ("" if truth is not None else f"; predicted without comparing with a target {notes.target!r}")
     )
+    if table is not read:
+        say(f"its columns have no names and are taken for the model's alone: {tables.listed(notes.columns)}")
     predicted = probabilities(model, X) if notes.classes else model.predict(X)
-    header = ["prediction", *(f"probability of {name}" for name in notes.classes or ())]
-    clash = [name for name in options.keep if name in header]
-    if clash:
-        raise CommandError(f"--keep {clash[0]!r}: predictions have a column of that name, too; keep others")
+    cells = (row for _, row in table.rows()) if kept else itertools.repeat([""], len(X))
     with tables.writing(path, table.separator) as writer:
-        writer.writerow([*options.keep, *header])
-        for (_, cells), row in zip(table.rows(), predicted, strict=True):
-            best = [] if notes.classes is None else [notes.classes[int(row.argmax())]]
-            writer.writerow([*(cells[place] for place in kept), *best, *map(str, row)])
-    if y is not None:
-        _compare(model, notes, X, y, predicted)
+        writer.writerow([*names, *header])
+        for row, values in zip(cells, predicted, strict=True):
+            best = [] if notes.classes is None else [notes.classes[int(values.argmax())]]
+            writer.writerow([*(row[place] for place in kept), *best, *values])
+    if truth is not None:
+        _compare(model, notes, X, truth, predicted)
     say(f"saved {out}")
     return 0
 
 
-def _named(table: tables.Table, notes: _train.Notes) -> tables.Table:
-    """A file without names that holds the model's columns alone has them in their order."""
-    if table.has_header or len(table.columns) != len(notes.columns):
-        return table
-    return dataclasses.replace(table, columns=notes.columns)
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """The target of a table: labels, -1 for classes that the model has not learned, or numbers."""
+
+    y: Array
+    respelled: dict[str, str] = dataclasses.field(default_factory=dict)
+    unknown: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def _truth(table: tables.Table, notes: _train.Notes) -> Truth:
+    remedy = "give --no-target to predict without comparing"
+    if notes.classes is None:
+        return Truth(table.numbers([notes.target], remedy)[:, 0])
+    return Truth(*_classes.labels(table.cells(notes.target, remedy), notes.classes))
 
 
 def probabilities(model: fastmlp.Model, X: Array) -> Array:
@@ -203,17 +218,34 @@ def probabilities(model: fastmlp.Model, X: Array) -> Array:
     return np.hstack([1 - found, found]) if model.n_outputs == 1 else found
 
 
-def _compare(model: fastmlp.Model, notes: _train.Notes, X: Array, y: Array, predicted: Array) -> None:
-    """Print loss and metrics."""
-    logs = model.evaluate(X, y)
-    say(f"loss {logs['loss']:.6g}")
+def _compare(model: fastmlp.Model, notes: _train.Notes, X: Array, truth: Truth, predicted: Array) -> None:
+    """Print loss and metrics, of rows of classes that the model has learned."""
+    y = truth.y
     if notes.classes is None:
+        say(f"loss {model.evaluate(X, y)['loss']:.6g}")
         say(f"root mean squared error {metrics.rmse(y, predicted):.6g}")
         if len(y) > 1 and y.std() > 0:
             say(f"R2 {metrics.r2(y, predicted):.4f}")
         return
+    for text, name in truth.respelled.items():
+        say(f"{text!r} is taken for the class {name!r}, which is the same number")
+    n_unknown, n_rows = sum(truth.unknown.values()), len(y)
+    if n_unknown:
+        shown = [f"{name!r} ({count:,})" for name, count in truth.unknown.items()]
+        say(
+            f"{tables.counted(n_unknown, 'row')} of classes that the model has not learned: {', '.join(shown[:10])}"
+            f"{', ...' * (len(shown) > 10)}; what follows is of the {n_rows - n_unknown:,} others"
+        )
+        known = y >= 0
+        X, y, predicted = X[known], y[known], predicted[known]
+    if not len(y):
+        return
+    logs = model.evaluate(X, y)
+    say(f"loss {logs['loss']:.6g}")
     right = round(logs["accuracy"] * len(y))
     say(f"accuracy {logs['accuracy']:.4f}: {right:,} of {tables.counted(len(y), 'row')} are right")
+    if n_unknown:
+        say(f"of all {n_rows:,} rows, on which it cannot be right: accuracy {right / n_rows:.4f}")
     if len(notes.classes) > _MOST_CLASSES:
         return
     counts = np.zeros((len(notes.classes),) * 2, np.int64)

@@ -1,32 +1,76 @@
-"""Tables in CSV files, as the commands of programs.py read and write them: by Python's csv, in UTF-8.
+"""Tables in CSV files, as the commands of programs.py read them, in UTF-8: by pyarrow where it is there and the file is
+large and plain (_arrow.py), else by Python's csv (_csv.py); the result is the same, and so is what is said of errors.
 
-Columns are found by their names, or by their positions from 1 where they have none. What is wrong with a file is a
-`CommandError` that names the file, the line, the column and the remedy.
+Columns are found by their names, or by their positions from 1 where they have none. Names and classes are compared in
+Unicode's form NFC: an accent may be a character of its own or not. A cell is text until a number is asked for. What is
+wrong with a file is a `CommandError` that names the file, the line, the column and the remedy.
 """
 
-import contextlib
-import csv
 import dataclasses
 import difflib
-import io
+import functools
+import itertools
 import math
-import os
+import unicodedata
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
-from fastmlp import files
+from fastmlp import _arrow, _csv, files
 from fastmlp._arguments import CommandError
+from fastmlp._csv import writing as writing
+from fastmlp._csv import writing_new as writing_new
 from fastmlp._engine import LARGEST
 from fastmlp._validation import Array
 
-# A target of whole numbers is taken for classes where there are at most so many different ones.
-_MOST_CLASSES = 20
 # Names that an error lists.
 _MOST_NAMES = 8
+
+
+def normal(text: str) -> str:
+    """A name or a class as it is compared."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """The cells of a column, none missing.
+
+    Attributes
+    ----------
+    spellings : tuple of str
+        The different ones, without the blanks around them, in the order in which they come.
+    codes : ndarray of shape (n_rows,), int64
+        Position of each row's cell among the spellings.
+    """
+
+    spellings: tuple[str, ...]
+    codes: Array
+
+
+class _Spellings:
+    """Gives each spelling its code; those that NFC makes one are one."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self._by_cell: dict[str, int] = {}
+        self._by_name: dict[str, int] = {}
+
+    def code(self, cell: str) -> int:
+        """From 0, or -1 where a value is missing."""
+        code = self._by_cell.get(cell)
+        if code is None:
+            text = cell.strip()
+            if text.lower() in ("", "nan", "+nan", "-nan"):
+                return -1
+            code = self._by_name.setdefault(normal(text), len(self.found))
+            if code == len(self.found):
+                self.found.append(text)
+            self._by_cell[cell] = code
+        return code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,23 +82,29 @@ class Table:
     name : str
         Of the file, for errors.
     columns : tuple of str
+        In NFC.
+    spelled : tuple of str
+        The names as they stand in the file, without the blanks around them; empty where there are none.
     unnamed : tuple of str
         Those without a name, called by their positions.
     has_header : bool
         Whether the file names its columns.
     separator : str
         Of cells.
-    text : str
+    text : Text
     n_rows : int
+    fast : _arrow.Reader or None
     """
 
     name: str
     columns: tuple[str, ...]
+    spelled: tuple[str, ...]
     unnamed: tuple[str, ...]
     has_header: bool
     separator: str
-    text: str = dataclasses.field(repr=False)
+    text: _csv.Text = dataclasses.field(repr=False)
     n_rows: int
+    fast: _arrow.Reader | None = dataclasses.field(repr=False)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """The line on which each row begins, from 1, and its cells.
@@ -63,7 +113,7 @@ class Table:
         missing values.
         """
         named = not self.has_header
-        for line, cells in _lines(self.name, self.text, self.separator):
+        for line, _, cells in _csv.records(self.text, self.separator):
             if not cells and len(self.columns) == 1:
                 raise CommandError(
                     f"{self.name}, line {line} is empty: in a file of one column it may be a missing value; mend the "
@@ -81,16 +131,24 @@ class Table:
                 )
             yield line, cells
 
-    def position(self, column: str) -> int:
-        """Where a column is, from 0."""
-        if column not in self.columns:
-            self.lacks([column])
-        return self.columns.index(column)
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """Where each column is, from 0."""
+        return {column: place for place, column in enumerate(self.columns)}
 
-    def lacks(self, missing: Sequence[str]) -> NoReturn:
-        """Say which columns are missing."""
+    def position(self, column: str, used: Collection[str] = ()) -> int:
+        """Where a column is, from 0; an error suggests none that is used."""
+        place = self.places.get(normal(column))
+        if place is None:
+            self.lacks([column], used)
+        return place
+
+    def lacks(self, missing: Sequence[str], used: Collection[str] = ()) -> NoReturn:
+        """Say which columns are missing, and suggest one that is not used."""
         what = f"no column {missing[0]!r}" if len(missing) == 1 else f"no columns {listed(missing)}"
-        similar = difflib.get_close_matches(missing[0], self.columns, n=1)
+        known = {normal(name) for name in used}
+        free = [name for name in self.columns if name not in known]
+        similar = difflib.get_close_matches(normal(missing[0]), free, n=1)
         remedy = f" (did you mean {similar[0]!r}?)" if similar else ""
         other = next((mark for mark in ";\t|," if mark in self.columns[0]), None) if len(self.columns) == 1 else None
         if other is not None:
@@ -112,9 +170,11 @@ class Table:
         -------
         ndarray of shape (n_rows, len(columns)), float64
         """
-        known = {column: place for place, column in enumerate(self.columns)}
-        places = [known[column] if column in known else self.position(column) for column in columns]
-        largest, loose = LARGEST["float32"], "_" in self.text  # Python reads 1_000 as a number
+        places = [self.position(column) for column in columns]
+        fast = self._fast_numbers(places)
+        if fast is not None:
+            return fast
+        largest, loose = LARGEST["float32"], self.text.has_underscore  # Python reads 1_000 as a number
         found = array("d")
         for line, cells in self.rows():
             try:
@@ -123,23 +183,41 @@ class Table:
                 row = [math.nan]
             if not all(-largest <= value <= largest for value in row) or (loose and any("_" in c for c in cells)):
                 for place in places:
-                    wrong = _wrong_number(cells[place])
+                    wrong = wrong_number(cells[place])
                     if wrong is not None:
                         self.refuse(line, self.columns[place], wrong, remedy)
             found.extend(row)
         return np.frombuffer(found, np.float64).reshape(self.n_rows, len(places))
 
-    def texts(self, column: str, remedy: str) -> tuple[list[str], list[int]]:
-        """The cells of a column without the blanks around them, none missing, and their lines."""
-        place = self.position(column)
-        found, lines = [], []
-        for line, cells in self.rows():
-            text = cells[place].strip()
-            if text.lower() in ("", "nan"):
-                self.refuse(line, column, "the value is missing", remedy)
-            found.append(text)
-            lines.append(line)
-        return found, lines
+    def bulk_numbers(self, column: str) -> Array | None:
+        """A column of numbers where they can be had at little cost, or None.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float64, or None
+        """
+        found = self._fast_numbers([self.position(column)])
+        return None if found is None else found[:, 0]
+
+    def _fast_numbers(self, places: Sequence[int]) -> Array | None:
+        return None if self.fast is None else self.fast.numbers(places, self.n_rows, LARGEST["float32"])
+
+    def cells(self, column: str, remedy: str) -> Cells:
+        """The cells of a column, none missing."""
+        place, spellings = self.position(column), _Spellings()
+        codes = None if self.fast is None else self.fast.codes(place, spellings.code, self.n_rows)
+        if codes is None or codes.min() < 0:
+            spellings, found = _Spellings(), array("q")
+            for line, cells in self.rows():
+                found.append(spellings.code(cells[place]))
+                if found[-1] < 0:
+                    self.refuse(line, self.columns[place], "the value is missing", remedy)
+            codes = np.frombuffer(found, np.int64)
+        return Cells(tuple(spellings.found), codes)
+
+    def line(self, row: int) -> int:
+        """The line on which a row begins, both from 1 and from 0."""
+        return next(itertools.islice(self.rows(), row, None))[0]
 
     def refuse(self, line: int, column: str, wrong: str, remedy: str) -> NoReturn:
         """Say what is wrong with a cell."""
@@ -169,23 +247,16 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
         Where the file is empty, not UTF-8, or its names are numbers or not different from each other.
     OSError
     """
-    content = Path(path).read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise CommandError(
-            f"{path}, line {line}: the byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8 (a "
-            "spreadsheet program calls it 'CSV UTF-8')"
-        ) from None
-    lines = (cells for _, cells in _lines(path, text, separator) if cells)
-    first = next(lines, [])
+    text = _csv.text(path)
+    records = (record for record in _csv.records(text, separator) if record[2])
+    _, n_lines, first = next(records, (0, 0, []))
     if not first:
         raise CommandError(f"{path} is empty; give a file with a line of names and a line for each row")
     positions = columns = [str(position) for position in range(1, len(first) + 1)]
-    names = [""] * len(first)
+    names = spelled = [""] * len(first)
     if header is not False:
-        names = [cell.strip() for cell in first]
+        spelled = [cell.strip() for cell in first]
+        names = [normal(name) for name in spelled]
         if header is None and 2 * sum(parsed(name) is not None for name in names) >= len(names):
             raise CommandError(
                 f"{path}, line 1: {next(name for name in names if parsed(name) is not None)!r} is a number, where the "
@@ -197,26 +268,24 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
             if name in seen:
                 raise CommandError(f"{path}, line 1: two columns are called {name!r}; give them different names")
             seen.add(name)
-    n_rows = sum(1 for _ in lines) + (header is False)
+    begin = _csv.offset(text, 0 if header is False else n_lines)
+    fast = _arrow.reader(text, begin, separator, len(first))
+    n_rows = None if fast is None else fast.n_rows()
+    if n_rows is None:
+        fast, n_rows = None, sum(1 for _ in records) + (header is False)
     if n_rows == 0:
         raise CommandError(f"{path} holds the names of its columns, but no row")
-    unnamed = tuple(position for name, position in zip(names, positions, strict=True) if not name)
-    return Table(path, tuple(columns), unnamed, header is not False, separator, text, n_rows)
-
-
-def _lines(name: str, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The line on which each row begins, from 1, and its cells, of an empty line none."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise CommandError(f"{name}, line {line}: {error}; is a quote missing, or is this no CSV file?") from None
-        yield line, cells
-        line = reader.line_num + 1
+    return Table(
+        path,
+        tuple(columns),
+        tuple(spelled) if header is not False else (),
+        tuple(position for name, position in zip(names, positions, strict=True) if not name),
+        header is not False,
+        separator,
+        text,
+        n_rows,
+        fast,
+    )
 
 
 def parsed(text: str) -> float | None:
@@ -227,101 +296,36 @@ def parsed(text: str) -> float | None:
         return None
 
 
-def _wrong_number(text: str) -> str | None:
+def wrong_number(text: str) -> str | None:
+    """What is wrong with a cell that should be a finite number, or None."""
     value = parsed(text)
     if not text.strip() or (value is not None and math.isnan(value)):
         return "the value is missing"
     if value is None:
-        comma = "; a decimal point is expected" if parsed(text.replace(",", ".", 1)) is not None else ""
-        return f"{text.strip()!r} is not a number{comma}"
+        meant = without_commas(text.strip())
+        remedy = f"; a decimal point is expected, and no comma: write {meant}" if meant else ""
+        return f"{text.strip()!r} is not a number{remedy}"
     if abs(value) > LARGEST["float32"]:
         return f"{text.strip()!r} is infinite or too large for float32"
     return None
 
 
-# ---- targets ----
-
-
-def is_classification(texts: Sequence[str]) -> tuple[bool, str]:
-    """Whether a target holds classes, and why."""
-    values = [parsed(text) for text in texts]
-    if None in values:
-        return True, "the target is text"
-    different = set(values)
-    if len(different) > _MOST_CLASSES or not all(value is not None and value.is_integer() for value in different):
-        return False, "the target is a number"
-    return True, f"the target is one of {len(different)} whole numbers"
-
-
-def refuse_mixed(table: Table, column: str, texts: Sequence[str], lines: Sequence[int]) -> None:
-    """Refuse a target of numbers with a few cells that are none: it is not taken for text because of them.
-
-    Raises
-    ------
-    CommandError
-        Where most cells are numbers, but not all.
-    """
-    wrong = [i for i, text in enumerate(texts) if parsed(text) is None]
-    n_numbers = len(texts) - len(wrong)
-    if wrong and n_numbers > len(wrong):
-        others = "1 other is" if n_numbers == 1 else f"{n_numbers:,} others are"
-        table.refuse(
-            lines[wrong[0]],
-            column,
-            f"{_wrong_number(texts[wrong[0]])}, though {others}",
-            "leave the line out, or give --task classification",
-        )
-
-
-def class_names(texts: Sequence[str]) -> tuple[str, ...]:
-    """The classes of a target: texts in alphabetical order, or numbers in theirs, written in one way."""
-    values = [parsed(text) for text in texts]
-    if None in values:
-        return tuple(sorted(set(texts)))
-    return tuple(_written(value) for value in sorted({value for value in values if value is not None}))
-
-
-def labels(table: Table, column: str, classes: Sequence[str], remedy: str) -> Array:
-    """The positions of a target's cells among the classes.
-
-    Returns
-    -------
-    ndarray of shape (n_rows,), int64
-    """
-    texts, lines = table.texts(column, remedy)
-    numeric = None not in map(parsed, classes)
-    places = {name: place for place, name in enumerate(classes)}
-    found = np.empty(len(texts), np.int64)
-    for i, text in enumerate(texts):
-        value = parsed(text) if numeric else None
-        name = text if value is None else _written(value)
-        if name not in places:
-            table.refuse(lines[i], column, f"{text!r} is none of the classes {listed(classes)}", remedy)
-        found[i] = places[name]
-    return found
-
-
-def _written(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
+def without_commas(text: str) -> str:
+    """How to write a text that is a number but for its commas, for an error; empty where it is none."""
+    if "," not in text:
+        return ""
+    whole, _, rest = text.rpartition(",")
+    grouped, decimal = text.replace(",", ""), f"{whole.replace('.', '')}.{rest}"
+    if parsed(grouped) is None and parsed(decimal) is None:
+        return ""
+    if text.count(",") > 1 or "." in rest:
+        return grouped if parsed(grouped) is not None else ""
+    if "." in whole:
+        return decimal if parsed(decimal) is not None else ""
+    return f"{decimal} where the comma is meant for one, {grouped} where it groups thousands"
 
 
 # ---- writing ----
-
-
-@contextlib.contextmanager
-def writing(path: Path, separator: str = ",") -> Iterator[Any]:
-    """A csv writer whose file is there, whole, in the end, or not at all."""
-    with files.replacing(path) as temporary, writing_new(temporary, separator) as writer:
-        yield writer
-
-
-@contextlib.contextmanager
-def writing_new(path: Path, separator: str = ",") -> Iterator[Any]:
-    """A csv writer of a new file, which is on the disk in the end."""
-    with open(path, "x", newline="", encoding="utf-8") as file:
-        yield csv.writer(file, delimiter=separator, lineterminator="\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def targets(paths: Sequence[str], inputs: Sequence[str], force: bool) -> list[Path]:
@@ -338,7 +342,11 @@ def targets(paths: Sequence[str], inputs: Sequence[str], force: bool) -> list[Pa
     Raises
     ------
     CommandError, OSError
+        The first one of an input that is not there.
     """
+    for name in inputs:
+        with open(name, "rb"):  # before a word on outputs: --force would not help
+            pass
     found = [files.writable(path) for path in paths]
     for i, (path, target) in enumerate(zip(paths, found, strict=True)):
         if target in found[:i]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _train, cli, files, tables
+from fastmlp import _classes, _train, cli, files, tables
 from fastmlp.datasets import BREAST_CANCER_FEATURES, load_breast_cancer, load_digits
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -51,6 +51,10 @@ def rows(path, separator=","):
         return list(csv.reader(file, delimiter=separator))
 
 
+def labels(table, column, classes, remedy):
+    return _classes.known_labels(table, column, table.cells(column, remedy), classes, remedy)
+
+
 def write(path, lines):
     Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
@@ -80,7 +84,7 @@ def test_breast_cancer_comes_back_bit_by_bit(capsys):
     X, y = load_breast_cancer()
     assert table.columns == ("diagnosis", *BREAST_CANCER_FEATURES)
     np.testing.assert_array_equal(table.numbers(BREAST_CANCER_FEATURES, ""), X)
-    np.testing.assert_array_equal(tables.labels(table, "diagnosis", ("malignant", "benign"), ""), y)
+    np.testing.assert_array_equal(labels(table, "diagnosis", ("malignant", "benign"), ""), y)
 
 
 def test_digits_come_back(capsys):
@@ -89,7 +93,7 @@ def test_digits_come_back(capsys):
     X, y = load_digits()
     np.testing.assert_array_equal(table.numbers(table.columns[1:], ""), X)
     np.testing.assert_array_equal(table.numbers(["digit"], "")[:, 0], y)
-    assert tables.is_classification(table.texts("digit", "")[0])[0]
+    assert _classes.task_of(None, table, "digit")[0] is not None
 
 
 # ---- split ----
@@ -215,7 +219,7 @@ def test_train_is_what_the_library_does():
             "--batch-size", 7, "--validation-split", "0.25")  # fmt: skip
     table = tables.read("data.csv")
     X = table.numbers(["a", "b"], "")
-    y = tables.labels(table, "kind", ("down", "up"), "")
+    y = labels(table, "kind", ("down", "up"), "")
     layers = [fastmlp.Dense(5, "tanh"), fastmlp.Dense(4, "tanh"), fastmlp.Dense(2)]
     model = fastmlp.Model(layers, "softmax_cross_entropy", "rmsprop", seed=3, preprocessing="standardize")
     history = model.fit(X, y, 7, 3, validation_split=0.25, verbose=0)
@@ -259,7 +263,7 @@ def test_validation_file_is_matched_by_name():
     write("other.csv", ["b,kind,note,a", *(f"{b},{kind},x,{a}" for _, a, kind, b in cells[20:])])
     trained("--epochs", 4, "--validation", "other.csv", lines=lines)
     other = tables.read("other.csv")
-    X, y = other.numbers(["a", "b"], ""), tables.labels(other, "kind", ("down", "up"), "")
+    X, y = other.numbers(["a", "b"], ""), labels(other, "kind", ("down", "up"), "")
     history = rows("model-history.csv")
     assert float(history[-1][3]) == pytest.approx(fastmlp.load("model.safetensors").evaluate(X, y)["loss"], rel=1e-6)
 
@@ -477,7 +481,7 @@ def test_predictions_are_those_of_the_model(capsys):
     assert found[0] == ["id", "kind", "prediction", "probability of down", "probability of up"]
     model = fastmlp.load("model.safetensors")
     table = tables.read("data.csv")
-    X, y = table.numbers(["a", "b"], ""), tables.labels(table, "kind", ("down", "up"), "")
+    X, y = table.numbers(["a", "b"], ""), labels(table, "kind", ("down", "up"), "")
     p = model.predict(X)
     np.testing.assert_array_equal(np.array([row[3:] for row in found[1:]], np.float32), p)
     assert [row[2] for row in found[1:]] == [("down", "up")[i] for i in p.argmax(axis=1)]
@@ -513,7 +517,7 @@ def test_files_without_names(capsys):
     assert Path("p.csv").read_bytes() == Path("q.csv").read_bytes()
     write("three.csv", [",".join(line.split(",")[1:]) for line in lines])
     message = failure(capsys, "predict", "model.safetensors", "three.csv", "--header", "no")
-    assert "three.csv has no column '4'" in message
+    assert "three.csv has no names and 3 columns, and the one that the model was trained on has 4" in message
 
 
 def test_predictions_of_one_column_do_not_shift(capsys):
@@ -530,14 +534,10 @@ def test_predict_refuses(capsys):
 
     assert "new.csv has no columns 'a', 'b', but 'c', 'd'" in message(["c,d", "1,2"])
     assert "new.csv has no column 'b'" in message(["a,d", "1,2"])
-    unknown = message(["a,b,kind", "1,2,up", "1,2,sideways"])
-    assert "line 3, column 'kind': 'sideways' is none of the classes 'down', 'up'" in unknown
-    assert "--no-target" in unknown
     assert "line 2, column 'kind': the value is missing" in message(["a,b,kind", "1,2,"])
     assert "the model needs this column" in message(["a,b", "1,two"])
     assert "no column 'id'" in message(["a,b", "1,2"], "--keep", "id")
     assert "'prediction'" in message(["a,b,prediction", "1,2,3"], "--keep", "prediction")
-    run("predict", "model.safetensors", write("new.csv", ["a,b,kind", "1,2,sideways"]), "--no-target")
 
 
 def test_files_that_are_no_model_of_train(capsys):
@@ -558,6 +558,152 @@ def test_files_that_are_no_model_of_train(capsys):
     for text in damaged:
         files.save(model, "damaged.safetensors", {"table": text})
         fastmlp.load("damaged.safetensors")
+        assert "is damaged" in failure(capsys, "predict", "damaged.safetensors", "data.csv")
+
+
+# ---- spellings and positions ----
+
+
+def test_split_writes_cells_that_every_reader_reads(capsys):
+    """A lone carriage return ends a line where it stands without quotes."""
+    Path("data.csv").write_bytes(
+        b"note,kind\n" + b"".join(b'"a\rb%d",%s\n' % (i, b"xy"[i % 2 :][:1]) for i in range(40))
+    )
+    run("split", "data.csv", "--target", "kind")
+    found = rows("data-train.csv")[1:] + rows("data-test.csv")[1:]
+    assert sorted(found) == sorted([f"a\rb{i}", "xy"[i % 2]] for i in range(40))
+    assert Path("data-train.csv").read_bytes().count(b'"a\rb') == len(rows("data-train.csv")) - 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "are_told"),
+    [
+        (("7", "007", "1E5"), True),
+        (("50", "100", "1E2"), True),
+        (tuple(str(10**17 + i) for i in range(3)), False),
+        (("1.0", "2.0", "3.0"), False),
+    ],
+)
+def test_predictions_are_spelled_as_in_the_training_file(capsys, classes, are_told):
+    trained("--epochs", 40, "--learning-rate", "0.05", drop=(), target="code",
+            lines=["x,code", *(f"{i % 3 - 1 + i / 1000}, {classes[i % 3]} " for i in range(60))])  # fmt: skip
+    assert sorted(_train.load("model.safetensors")[1].classes) == sorted(classes)
+    assert ("classes that are one number, kept apart" in capsys.readouterr().out) is are_told
+    run("predict", "model.safetensors", "data.csv", "--keep", "code")
+    assert all(row[0] == f" {row[1]} " for row in rows("data-predictions.csv")[1:])
+
+
+def test_tables_without_names_of_another_width_are_refused(capsys):
+    """New rows without the target, or without a column that was left out, would have their columns shifted."""
+    cells = [line.split(",") for line in two_classes()[1:]]
+    lines = [f"{kind},{a},{b},{i}" for i, a, kind, b in cells]
+    trained("--epochs", 2, "--header", "no", lines=lines, target="1", drop=("4",))
+    write("new.csv", [f"{a},{b},{i}" for i, a, _, b in cells])
+    message = failure(capsys, "predict", "model.safetensors", "new.csv", "--header", "no")
+    assert "new.csv has no names and 3 columns, and the one that the model was trained on has 4" in message
+    assert "the model's being '2', '3'" in message
+    write("wide.csv", [f"{line},1" for line in lines])
+    assert "5 columns" in failure(capsys, "predict", "model.safetensors", "wide.csv", "--header", "no")
+    assert "3 columns" in failure(
+        capsys,
+        "train",
+        "data.csv",
+        "--header",
+        "no",
+        "--target",
+        "1",
+        "--drop",
+        "4",
+        "--validation",
+        "new.csv",
+        "--force",
+    )
+    run("predict", "model.safetensors", "data.csv", "--header", "no", "--out", "p.csv")
+    write("named.csv", ["2,3,id", *(f"{a},{b},{i}" for i, a, _, b in cells)])  # as the message says
+    run("predict", "model.safetensors", "named.csv", "--header", "yes", "--out", "q.csv")
+    assert Path("p.csv").read_bytes() == Path("q.csv").read_bytes()
+    write("unnamed.csv", [",3", *(f"{a},{b}" for _, a, _, b in cells)])
+    assert "column 2 has" not in failure(capsys, "predict", "model.safetensors", "unnamed.csv", "--header", "yes")
+    write("unnamed.csv", ["x,", *(f"{a},{b}" for _, a, _, b in cells)])
+    assert "column 2 has no name" in failure(capsys, "predict", "model.safetensors", "unnamed.csv")
+    trained("--epochs", 1, "--force")
+    assert _train.load("model.safetensors")[1].width is None
+    write("data.csv", two_classes()[1:])
+    message = failure(capsys, "predict", "model.safetensors", "data.csv", "--header", "no")
+    assert "data.csv has no names and 4 columns: which are the model's is not known" in message
+
+
+def test_names_are_found_however_their_accents_are_written(capsys):
+    one, two = "Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"
+    trained("--epochs", 1, target=two, drop=(two + "n",),
+            lines=[f"a,{one}n,{one}", *(f"{i},{i},{(one, two, 'x')[i % 3]}" for i in range(30))])  # fmt: skip
+    assert _train.load("model.safetensors")[1].classes == (one, "x")
+    write("new.csv", [f"{two},a,{two}2", f"{two},1,2"])
+    run("predict", "model.safetensors", "new.csv", "--keep", one + "2", one)
+    assert "of 1 row are right" in capsys.readouterr().out
+    assert rows("new-predictions.csv")[0][:2] == [two + "2", two]
+
+
+def test_classes_that_a_model_has_not_learned_are_counted(capsys):
+    trained("--epochs", 30, "--learning-rate", "0.01")
+    lines = two_classes()
+    write("new.csv", [*lines, "1,2,sideways,100", "2,3,sideways,100", "3,3,over,100"])
+    run("predict", "model.safetensors", "data.csv", "--out", "p.csv")
+    alone = capsys.readouterr().out
+    run("predict", "model.safetensors", "new.csv", "--out", "q.csv")
+    out = capsys.readouterr().out
+    assert "3 rows of classes that the model has not learned: sideways (2), over (1)" in out.replace("'", "")
+    right = int(re.search(r"(\d+) of 40 rows are right", out)[1])
+    assert f"of all 43 rows, on which it cannot be right: accuracy {right / 43:.4f}" in out
+    assert re.findall(r"^loss.*|^accuracy.*|^up .*|^down .*", alone, re.MULTILINE) == re.findall(
+        r"^loss.*|^accuracy.*|^up .*|^down .*", out, re.MULTILINE
+    )
+    assert len(rows("q.csv")) == 44
+    write("new.csv", ["a,b,kind", "1,2,sideways"])
+    run("predict", "model.safetensors", "new.csv")
+    assert "accuracy" not in capsys.readouterr().out
+
+
+def test_rare_classes_are_told(capsys):
+    lines = two_classes()
+    trained("--epochs", 1, lines=[*lines, "40,1,rare,100", "41,1,rare,101", "42,1,once,101"])
+    out = capsys.readouterr().out
+    assert re.search(r"warning: fewer than 5 rows to learn from of 'once' \(1\), 'rare' \(\d\); the model may not", out)
+    assert re.search(r"warning: no row for validation of 'once'(, 'rare')?; nothing", out)
+    trained("--epochs", 1, "--force", lines=lines)
+    assert "warning" not in capsys.readouterr().out
+    write("data.csv", [*lines, "42,1,once,101"])
+    run("split", "data.csv", "--target", "kind")
+    assert "warning: data-test.csv has no row of 'once'" in capsys.readouterr().out
+
+
+def test_inputs_are_looked_for_before_outputs(capsys):
+    for name in ("new-predictions.csv", "gone-predictions.csv", "gone-test.csv", "model-history.csv"):
+        write(name, ["mine"])
+    write("new.csv", ["a", "1"])
+    assert "No such file or directory: gone.safetensors" in failure(capsys, "predict", "gone.safetensors", "new.csv")
+    write("m.safetensors", ["no"])
+    assert "no safetensors file" in failure(capsys, "predict", "m.safetensors", "new.csv")
+    assert "No such file or directory: gone.csv" in failure(capsys, "split", "gone.csv", "--target", "a")
+    assert "No such file or directory: gone.csv" in failure(capsys, "train", "gone.csv", "--target", "a")
+
+
+def test_columns_in_use_are_not_suggested(capsys):
+    write("data.csv", two_classes())
+    assert "did you mean" not in failure(capsys, "train", "data.csv", "--target", "kind", "--drop", "kinds")
+    assert "did you mean 'kind'?" in failure(capsys, "train", "data.csv", "--target", "kinds", "--drop", "id")
+    assert "did you mean" not in failure(capsys, "train", "data.csv", "--target", "kinds", "--drop", "kind")
+    trained("--epochs", 1)
+    write("new.csv", ["a1,c,a,kind", "1,2,3,up"])
+    assert "no column 'b', but" in failure(capsys, "predict", "model.safetensors", "new.csv")
+
+
+def test_damaged_widths_are_told(capsys):
+    trained("--epochs", 1)
+    model = fastmlp.load("model.safetensors")
+    for width in ("2", "true", '"4"', "2.5"):
+        text = f'{{"target": "kind", "columns": ["a", "b"], "classes": ["down", "up"], "width": {width}}}'
+        files.save(model, "damaged.safetensors", {"table": text})
         assert "is damaged" in failure(capsys, "predict", "damaged.safetensors", "data.csv")
 
 

@@ -1,13 +1,17 @@
 """Tables in CSV files: what is read, and what is refused with line, column and remedy."""
 
 import contextlib
+import csv
+import io
+import os
 import random
+import threading
 
 import hostile
 import numpy as np
 import pytest
 
-from fastmlp import tables
+from fastmlp import _arrow, _classes, _csv, tables
 from fastmlp._arguments import CommandError
 
 
@@ -27,6 +31,11 @@ def numbers(found):
     return found.numbers(found.columns, "drop {column}")
 
 
+def texts(found, column):
+    cells = found.cells(column, "drop {column}")
+    return [cells.spellings[code] for code in cells.codes]
+
+
 def test_numbers_names_and_blanks(table):
     found = table("\ufeff a , b\r\n1, 2.5\r\n\r\n-1e3,+.5\r\n")
     assert found.columns == ("a", "b")
@@ -41,7 +50,7 @@ def test_quotes_and_ends_of_lines(table, end):
     found = table(end.join(['name,"x, in ""mm"""', f'"first{end}second",1', '"a,b",2']))
     assert found.columns == ("name", 'x, in "mm"')
     assert [line for line, _ in found.rows()] == [2, 4]
-    assert found.texts("name", "")[0] == [f"first{end}second", "a,b"]
+    assert texts(found, "name") == [f"first{end}second", "a,b"]
 
 
 def test_names_are_wanted_or_not(table):
@@ -105,7 +114,7 @@ def test_empty_lines_of_one_column_may_be_missing_values(table):
         with pytest.raises(CommandError, match=f"data.csv, line {line} is empty: in a file of one column it may be"):
             numbers(table(content))
     with pytest.raises(CommandError, match="line 2 is empty"):
-        table("x\n\ny\n", header=False).texts("1", "")
+        table("x\n\ny\n", header=False).cells("1", "")
     with pytest.raises(CommandError, match="separated by ';'"):
         table("a;b\n\n1;2\n").position("a")
 
@@ -136,29 +145,36 @@ def test_columns_that_are_missing(table):
     ],
 )
 def test_which_targets_are_classes(texts, classification):
-    assert tables.is_classification(texts)[0] is classification
+    assert _classes.is_classification(texts)[0] is classification
 
 
 @pytest.mark.parametrize(
     ("cells", "named"),
     [
         (["1.5", "NA", "2.5"], "line 3, column 'y': 'NA' is not a number, though 2 others are; mend it, or leave the"),
-        (["1,5", "2", "3"], "line 2, column 'y': '1,5' is not a number; a decimal point is expected, though 2 others"),
+        (
+            ["1,5", "2", "3"],
+            "line 2, column 'y': '1,5' is not a number; a decimal point is expected, and no comma: write 1.5",
+        ),
         (["1", "b"], None),
         (["1", "b", "c"], None),
         (["a", "b"], None),
         (["1", "2"], None),
+        (["1", "2.5", "x", "y", "z"], "line 4, column 'y': 'x' is not a number, though 2 others are"),
+        (["1", "NA", "2", "n/a", "NA"], "line 3, column 'y': 'NA' is not a number, though 2 others are"),
+        (["1,5", "2,5", "a"], "line 2, column 'y': '1,5' is not a number; a decimal point is expected"),
+        (["1,5", "a", "b"], None),
     ],
 )
 def test_a_few_bad_cells_do_not_make_a_target_text(table, cells, named):
     found = table("x;y\n" + "".join(f"1;{cell}\n" for cell in cells), separator=";")
     if named is None:
-        tables.refuse_mixed(found, "y", *found.texts("y", ""))
+        _classes.refuse_mixed(found, "y", found.cells("y", ""))
         return
     with pytest.raises(CommandError) as error:
-        tables.refuse_mixed(found, "y", *found.texts("y", ""))
+        _classes.refuse_mixed(found, "y", found.cells("y", ""))
     assert named in str(error.value)
-    assert str(error.value).endswith("or give --task classification")
+    assert "or give --task classification" in str(error.value)
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
@@ -172,9 +188,13 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 
 
 def test_names_of_classes():
-    assert tables.class_names(["b", "a", "b"]) == ("a", "b")
-    assert tables.class_names(["10", "9", "09.0", "-1"]) == ("-1", "9", "10")
-    assert tables.class_names(["0.5", ".50", "2"]) == ("0.5", "2")
+    assert _classes.class_names(["b", "a"]) == ("a", "b")
+    assert _classes.class_names(["10", "9", "09.0", "-1"]) == ("-1", "09.0", "9", "10")
+    assert _classes.class_names(["2", "0.5", ".50"]) == (".50", "0.5", "2")
+    long = [str(10**16 + i) for i in range(3)]
+    assert _classes.class_names(long[::-1]) == tuple(long)
+    assert _classes.one_number(["1E2", "7", "100", "x", "007"]) == [("1E2", "100"), ("7", "007")]
+    assert _classes.one_number([*long, "inf", "1e400"]) == []
 
 
 def test_names_are_not_compared_each_with_each():
@@ -190,3 +210,341 @@ def test_mutations():
     with contextlib.closing(hostile.Table()) as reader:
         hostile.try_mutations(reader, 5000, random.Random(1))
         assert 0.05 < 1 - reader.n_refused / reader.n_read < 0.5
+
+
+# ---- two readers ----
+
+NASTY = [
+    "a,b\n1,2\n3,4\n",
+    "a,b\n1,2",
+    "a,b\r\n1,2\r\n3,4\r\n",
+    "a,b\n1,2\r\n3,4\n",
+    "a,b\r1,2\r3,4\r",
+    "a,b\n1,2\r3,4\n",
+    "\ufeffa,b\n1,2\n",
+    "\ufeff1,2\n3,4\n",
+    "a,b\n\ufeff1,2\n",
+    '\ufeff"a",b\n1,2\n',
+    "\n\na,b\n\n1,2\n\n\n3,4\n\n",
+    "\r\n\r\na,b\r\n\r\n1,2\r\n",
+    "a,b\n1,2\n \n3,4\n",
+    "a,b\n1,2\n,\n3,4\n",
+    "a\n1\n2\n",
+    "a\n1\n\n2\n",
+    "a\n1\n\n",
+    'a\n1\n""\n',
+    "a\n",
+    "a",
+    "",
+    "\n",
+    "a,b\n",
+    "a,b\n\n",
+    '"a\nb",c\n1,2\n',
+    "a,b\n1,2\n3\n",
+    "a,b\n1,2,3\n",
+    "a,b\n1,2,\n",
+    "a,b\n1,2\n3,4,5,6\n7\n",
+    "a,b\n1,\n",
+    "a,b\n,2\n",
+    "a,b\n1,nan\n",
+    "a,b\n1,NaN\n2,-nan\n",
+    "a,b\n1,inf\n",
+    "a,b\n1,-Infinity\n",
+    "a,b\n1,NA\n",
+    "a,b\n 1 ,\t2\n",
+    "a,b\n1 2,3\n",
+    "a,b\n+1,-2\n",
+    "a,b\n+-1,2\n",
+    "a,b\n--1,2\n",
+    "a,b\n1., .5\n",
+    "a,b\n1,.\n",
+    "a,b\n007,1E5\n",
+    "a,b\n1e5,1e+05\n",
+    "a,b\n1e,2\n",
+    "a,b\n1e400,2\n",
+    "a,b\n1e-400,-1e-400\n",
+    "a,b\n0x10,2\n",
+    "a,b\n1_000,2\n",
+    "a,b\n1d5,2\n",
+    "a,b\n1f,2\n",
+    "a,b\n1,true\n",
+    "a,b\n\uff11,2\n",
+    "a,b\n1,2\xa0\n",
+    "a,b\n-0,+0.0\n",
+    f"a,b\n{10**17 + 1},{10**17 + 2}\n{10**17 + 3},4\n",
+    f"a,b\n{'9' * 40},2\n",
+    f"a,b\n{'9' * 400},2\n",
+    f"a,b\n0.{'0' * 300}1,2\n",
+    "a,b\n0.1,2.2250738585072011e-308\n",
+    "a,b\n9007199254740993,1.7976931348623157e+308\n",
+    'a,b\n"1","2"\n',
+    'a,b\n"1",2\n3,"4"\n',
+    'a,b\n" 1 ",2\n',
+    'a,b\n1, "2"\n',
+    'a,b\n "1","2"\n',
+    'a,b\n1,\t"2"\n',
+    'a,b\n1,"2" \n',
+    'a,b\n1,"2"x\n',
+    'a,b\n1,2"\n',
+    'a,b\n1,2"3\n',
+    'a,b\n1,"2\n',
+    'a,b\n"1,2\n3,4\n',
+    'a,b\n1,""\n',
+    'a,b\nx,"y, z"\n',
+    'a,b\nx,"y ""z"""\n',
+    'a,b\nx,"""y"""\n',
+    'a,b\nx,"y\nz"\nu,"v\r\nw"\nq,"r\rs"\n',
+    'a,b\nx,""""\n',
+    'a,b\nx,"a"",b"\nu,"a"",""b"\n',
+    'a,b\n"x","y"\n\n\n"u\n\nv","w"\n1,2,3\n',
+    'a,b\nx, "y, ""z"", w"\n5" x, "y"\n',
+    'a,b\n1,"2"\n3,"4"5"\n',
+    'a,b\nx,""y"\n',
+    'a,b\n1,"2""\n',
+    "a,b\n1,\0\n",
+    "a,b\0\n1,2\n",
+    "a,b\n1,\x0b2\n",
+    "a,b\n1,\x1f2\n",
+    "a,b\n1,x\u2028y\n",
+    "a,b\n1,x\x85y\n",
+    "a,b\nGr\u00f6\u00dfe,1\nGro\u0308\u00dfe,2\n",
+    "\u00f6,o\u0308\n1,2\n",
+    "a,a\n1,2\n",
+    ",b\n1,2\n",
+    "1,2\n3,4\n",
+    "a,2,3\n1,2,3\n",
+    "a;b\n1;2\n",
+    "a\tb\n1\t2\n",
+    "a,b\nx" + "y" * 140_000 + ",1\n",
+    'a,b\n"x' + "y,\n" * 70_000 + '",1\n',
+    "a,b\nx,1\n" * 3,
+    b"a,b\n1,\xff\n",
+    "a,b\r\r\n1,2\n3,\xe9\n".encode("latin-1"),
+    "a,b\n1,2\n".encode("utf-16"),
+    "a,b\n1,2\n".encode("utf-16-le"),
+]
+
+
+def everything(read):
+    """All that a table gives, or the error: numbers, cells of each column, rows."""
+    found = []
+
+    def tried(function):
+        try:
+            result = function()
+        except CommandError as error:
+            result = str(error)
+        found.append(result)
+        return result
+
+    table = tried(read)
+    if isinstance(table, str):
+        return found
+    found[0] = [getattr(table, name) for name in ("columns", "spelled", "unnamed", "has_header", "n_rows")]
+    tried(lambda: [list(map(float.hex, row)) for row in numbers(table).tolist()])
+    for column in table.columns:
+        tried(lambda column=column: texts(table, column))
+    tried(lambda: list(table.rows()))
+    return found
+
+
+@pytest.mark.parametrize("options", [{}, {"header": False}, {"separator": ";"}, {"separator": "\t"}])
+def test_both_readers_read_the_same_and_refuse_the_same(table, monkeypatch, options):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install '.[tables]'")
+    monkeypatch.setattr(_arrow, "LEAST_ROWS", 0)
+    made, n_fast, whole = [], 0, _arrow.reader
+    monkeypatch.setattr(_arrow, "reader", lambda *arguments: made.append(whole(*arguments)) or made[-1])
+    for content in NASTY:
+        if options.get("separator") and isinstance(content, str):
+            content = content.replace(",", options["separator"])
+        monkeypatch.setattr(_arrow, "LEAST_BYTES", 2**62)
+        slow = everything(lambda content=content: table(content, **options))
+        assert not any(made)
+        monkeypatch.setattr(_arrow, "LEAST_BYTES", 0)
+        assert everything(lambda content=content: table(content, **options)) == slow, content[:100]
+        n_fast += any(made)
+        made.clear()
+    assert n_fast > len(NASTY) / 3  # else nothing is compared
+
+
+def test_parts_of_a_file_come_together(table, monkeypatch):
+    """A file of many blocks, of rows and cells that are quoted, so that edges of blocks fall everywhere."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install '.[tables]'")
+    generator = random.Random(3)
+    kinds = ["x", '"y"', '"y, z"', '"u""v"', '"line\nline"', '"1"', "Gr\u00f6\u00dfe", " x "]
+    lines = [
+        f"{generator.uniform(-9, 9)},{generator.choice(kinds)},{generator.randrange(10**6)}\n" for _ in range(3000)
+    ]
+    monkeypatch.setattr(_arrow, "_PART", 1000)
+    monkeypatch.setattr(_arrow, "LEAST_ROWS", 1)
+    monkeypatch.setattr(_arrow, "LEAST_BYTES", 2**62)
+    content = "a,kind,n\n" + "\n".join(lines)
+    slow = table(content)
+    X, cells = slow.numbers(["n", "a"], ""), slow.cells("kind", "")
+    monkeypatch.setattr(_arrow, "LEAST_BYTES", 0)
+    fast = table(content)
+    assert (slow.fast, fast.fast is None, fast.n_rows) == (None, False, 3000)
+    np.testing.assert_array_equal(fast.numbers(["n", "a"], ""), X)
+    assert fast.cells("kind", "").spellings == cells.spellings
+    np.testing.assert_array_equal(fast.cells("kind", "").codes, cells.codes)
+    with monkeypatch.context() as patch:
+        patch.setattr(tables.Table, "rows", lambda table: pytest.fail("by Python's csv"))
+        fast.numbers(["n"], "")
+        fast.cells("kind", "")
+    for damage, named in (("1,x,2,3", "4 cells"), ('1,"x"y,2', "quote"), ("1,x", "2 cells"), ("1,x,", "missing")):
+        messages = []
+        for least in (0, 2**62):
+            monkeypatch.setattr(_arrow, "LEAST_BYTES", least)
+            with pytest.raises(CommandError, match=named) as error:
+                table(content + damage).numbers(["n"], "")
+            messages.append(str(error.value))
+        assert messages[0] == messages[1]
+
+
+def test_a_file_that_changes_meanwhile_is_refused(table, tmp_path):
+    found = table("a,b\n1,2\n")
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n3,4\n")
+    with pytest.raises(CommandError, match=r"data.csv has changed while it was read"):
+        numbers(found)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_a_pipe_is_read_once(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("a,b\n1,2\n"))
+    writer.start()
+    found = tables.read(str(pipe))
+    writer.join()
+    for _ in range(2):
+        np.testing.assert_array_equal(numbers(found), [[1, 2]])
+
+
+def test_without_pyarrow_the_built_in_reader_reads(table, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setattr(_arrow, "LEAST_BYTES", 0)
+    found = table("a,b\n1,x\n")
+    assert found.fast is None
+    assert texts(found, "b") == ["x"]
+
+
+def test_work_grows_with_the_columns_not_with_their_square(table, monkeypatch):
+    """Names are looked up, not searched for: each comparison of two names counts."""
+    compared = 0
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    n = 2000
+    found = table(",".join(f"c{i}" for i in range(n)) + "\n" + ",".join("1" * n) + "\n")
+    names = [Name(name) for name in found.columns]
+    found.numbers(names, "")
+    assert compared <= 2 * n
+
+
+# ---- spellings ----
+
+
+def test_blanks_before_a_quote_are_skipped_and_no_others(table):
+    found = table('a,b\n 1 , "x, ""y"""\n"2",\t"p\n, ""q"\n')
+    assert [cells for _, cells in found.rows()] == [[" 1 ", 'x, "y"'], ["2", 'p\n, "q']]
+    assert texts(table('a,b\n1,"yes"\n2, "yes"\n'), "b") == ["yes", "yes"]
+    tabs = table('a\tb\n "1"\t "x"\n', separator="\t")
+    assert [cells for _, cells in tabs.rows()] == [["1", "x"]]
+
+
+def test_accents_of_their_own_are_the_same_name_and_class(table):
+    one, two = "Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"
+    found = table(f"{two},b\n1,{one}\n2,{two}\n")
+    assert found.columns == (one, "b")
+    assert found.spelled == (two, "b")
+    assert found.position(one) == found.position(two) == 0
+    assert found.cells("b", "").spellings == (one,)
+    assert _classes.labels(found.cells("b", ""), (two,))[0].tolist() == [0, 0]
+    with pytest.raises(CommandError, match="two columns are called"):
+        table(f"{one},{two}\n1,2\n")
+
+
+def test_classes_are_told_apart_by_their_spelling(table):
+    long = [str(10**17 + i) for i in range(3)]
+    found = table("c,d\n" + "".join(f"{long[i % 3]},{('007', '7', '1E2', '100 ')[i % 4]}\n" for i in range(12)))
+    for column, expected in (("c", tuple(long)), ("d", ("007", "7", "100", "1E2"))):
+        cells, why = _classes.task_of(None, found, column)
+        assert why.startswith("the target is one of ")
+        names = _classes.classes_of(found, column, cells)
+        assert names == expected
+        labels, respelled, unknown = _classes.labels(cells, names)
+        assert [names[label] for label in labels] == texts(found, column)
+        assert (respelled, unknown) == ({}, {})
+
+
+def test_cells_of_another_spelling_are_of_the_class_that_is_the_same_number(table):
+    cells = table("y\n" + "".join(f"{text}\n" for text in ("9.0", "1e1", "9", "7", "x", "007"))).cells("y", "")
+    labels, respelled, unknown = _classes.labels(cells, ("9", "10", "07", "7.0"))
+    assert labels.tolist() == [0, 1, 0, -1, -1, -1]  # 7 may be either of two
+    assert respelled == {"9.0": "9", "1e1": "10"}
+    assert unknown == {"7": 1, "x": 1, "007": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("1,234", "write 1.234 where the comma is meant for one, 1234 where it groups thousands"),
+        ("1,234,567", "write 1234567"),
+        ("1,234.5", "write 1234.5"),
+        ("1.234,5", "write 1234.5"),
+        ("1,2,x", "is not a number;  mend"),
+    ],
+)
+def test_commas_in_numbers_are_told_with_what_they_may_mean(table, text, named):
+    found = table("a;b\n" + f"1;{text}\n" * 30, separator=";")
+    with pytest.raises(CommandError) as error:
+        found.numbers(["b"], "drop")
+    if "mend" in named:
+        assert str(error.value).endswith("'1,2,x' is not a number; mend it, or drop")
+        assert _classes.task_of(None, found, "b")[1] == "the target is text"
+        return
+    assert named in str(error.value)
+    with pytest.raises(CommandError, match=r"line 2, column 'b'.*--task classification") as error:
+        _classes.task_of(None, found, "b")
+    assert named in str(error.value)
+
+
+RISKY = [
+    "a\rb",
+    "a\nb",
+    "a,b",
+    'a"b',
+    '"',
+    "",
+    " a",
+    "a ",
+    "\ta",
+    "a\x0bb",
+    "\x0c",
+    "a\x85b",
+    "a\u2028b",
+    "\ufeffa",
+    "\xa0a",
+]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_what_is_written_is_read_again_by_every_reader(tmp_path, separator):
+    """By one that cuts lines wherever Unicode ends one, one that leaves blanks out, and one that takes a mark away."""
+    cells = [*RISKY, *(f"x{separator}{text}" for text in RISKY), "plain", "1.5"]
+    rows = [cells, cells[::-1], *([text, "x"] for text in RISKY), *([text] for text in RISKY)]
+    with _csv.writing(tmp_path / "a.csv", separator) as writer:
+        writer.writerows(rows)
+    content = (tmp_path / "a.csv").read_bytes().decode()
+    assert [cells for _, _, cells in _csv.records(_csv.text(tmp_path / "a.csv"), separator)] == rows
+    for quoted in content.split('"')[::2]:  # what stands outside of quotes
+        assert not set(quoted.replace("\n", "").replace(separator, "")).intersection("\r\x0b\x0c\x85\u2028\ufeff\xa0 ")
+    for options in ({}, {"skipinitialspace": True}):
+        lines = io.StringIO(content, newline="")
+        assert list(csv.reader(lines, delimiter=separator, strict=True, **options)) == rows

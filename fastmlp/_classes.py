@@ -1,0 +1,215 @@
+"""Targets of tables: whether they hold classes or numbers, and which classes.
+
+A class is the spelling of a cell, without the blanks around it: 007 and 7, or 1E2 and 100, are two classes although
+they are one number, and whole numbers of any length remain different. What is compared as numbers is so exactly.
+"""
+
+import decimal
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastmlp._arguments import CommandError
+from fastmlp._validation import Array
+from fastmlp.tables import Cells, Table, listed, normal, parsed, without_commas, wrong_number
+
+# A target of whole numbers is taken for classes where there are at most so many different ones.
+_MOST_CLASSES = 20
+
+# What stands for a value that is missing; the others that are known, "" and "nan", are refused before.
+_MISSING = {"na", "n/a", "<na>", "null", "none", "missing", "?", "-", "."}
+
+
+# ---- classes or numbers ----
+
+
+def is_continuous(values: Array) -> bool:
+    """Whether numbers are no classes: some are not whole, or more are different than classes may be."""
+    return bool((values != np.floor(values)).any()) or len(np.unique(values)) > _MOST_CLASSES
+
+
+def is_classification(spellings: Sequence[str]) -> tuple[bool, str]:
+    """Whether a target holds classes, and why.
+
+    Parameters
+    ----------
+    spellings : sequence of str
+        Of its cells, each once or more.
+    """
+    values = {_exact(text) for text in spellings}
+    if None in values:
+        return True, "the target is text"
+    if len(values) > _MOST_CLASSES or not all(value is not None and _is_whole(value) for value in values):
+        return False, "the target is a number"
+    return True, f"the target is one of {len(values)} whole numbers"
+
+
+def _exact(text: str) -> decimal.Decimal | None:
+    """The number that a text is, without rounding, or None."""
+    value = parsed(text)
+    if value is None or math.isnan(value):
+        return None
+    try:
+        return decimal.Decimal(text)
+    except decimal.InvalidOperation:  # an exponent of twenty digits
+        return decimal.Decimal(value)
+
+
+def _is_whole(value: decimal.Decimal) -> bool:
+    return value.is_finite() and value.adjusted() < 309 and value == value.to_integral_value()
+
+
+def refuse_mixed(table: Table, column: str, cells: Cells) -> None:
+    """Refuse a target that is meant to be numbers, but for some cells: it is not taken for text because of them.
+
+    Raises
+    ------
+    CommandError
+        Where some cells are no numbers, and most are numbers, or are but for their commas; or those that are numbers
+        can not be names of classes; or all others stand for missing values.
+    """
+    values = [parsed(text) for text in cells.spellings]
+    numeric = np.array([value is not None for value in values])
+    if numeric.all():
+        return
+    comma = np.array(
+        [value is None and bool(without_commas(text)) for text, value in zip(cells.spellings, values, strict=True)]
+    )
+    rows = np.bincount(cells.codes, minlength=len(numeric))
+    n_numbers, n_commas, n_wrong = (int(rows[which].sum()) for which in (numeric, comma, ~numeric))
+    numbers = [text for text, value in zip(cells.spellings, values, strict=True) if value is not None]
+    others = {text.lower() for text in cells.spellings}.difference(text.lower() for text in numbers)
+    mixed = numbers and (others <= _MISSING or not is_classification(numbers)[0])
+    if not mixed and n_numbers + n_commas <= n_wrong - n_commas:
+        return
+    row = int(np.argmax(~numeric[cells.codes]))
+    wrong, remedy = wrong_number(cells.spellings[cells.codes[row]]), "leave the line out, or give --task classification"
+    if n_numbers:
+        wrong = f"{wrong}, though {'1 other is' if n_numbers == 1 else f'{n_numbers:,} others are'}"
+    if comma[cells.codes[row]]:
+        remedy = "give --task classification if it names a class"
+    table.refuse(table.line(row), column, str(wrong), remedy)
+
+
+# ---- which classes ----
+
+
+def class_names(spellings: Sequence[str]) -> tuple[str, ...]:
+    """The classes of a target: texts in alphabetical order, or numbers in theirs, as they are spelled."""
+    values = [_exact(text) for text in spellings]
+    if None in values:
+        return tuple(sorted(set(spellings)))
+    return tuple(text for _, text in sorted({(value, text) for value, text in zip(values, spellings, strict=True)
+                                             if value is not None}))  # fmt: skip
+
+
+def one_number(classes: Sequence[str]) -> list[tuple[str, ...]]:
+    """Classes that are the same number, spelled differently."""
+    found: dict[decimal.Decimal, list[str]] = {}
+    for name in classes:
+        value = _exact(name)
+        if value is not None:
+            found.setdefault(value, []).append(name)
+    return [tuple(names) for names in found.values() if len(names) > 1]
+
+
+def labels(cells: Cells, classes: Sequence[str]) -> tuple[Array, dict[str, str], dict[str, int]]:
+    """The positions of a target's cells among the classes.
+
+    A cell that is spelled as no class, but the same number as a single one, is of that class.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_rows,), int64
+        -1 for a cell that is none of the classes.
+    respelled : dict of str to str
+        The classes of cells that are spelled differently.
+    unknown : dict of str to int
+        How many rows there are of each cell that is none of the classes.
+    """
+    places = {normal(name): place for place, name in enumerate(classes)}
+    values: dict[decimal.Decimal, list[int]] = {}
+    for place, name in enumerate(classes):
+        value = _exact(name)
+        if value is not None:
+            values.setdefault(value, []).append(place)
+    rows = np.bincount(cells.codes, minlength=len(cells.spellings)).tolist()
+    found = np.full(len(cells.spellings), -1, np.int64)
+    respelled, unknown = {}, {}
+    for code, text in enumerate(cells.spellings):
+        place = places.get(normal(text), -1)
+        if place < 0:
+            value = _exact(text)
+            same = [] if value is None else values.get(value, [])
+            if len(same) == 1:
+                place, respelled[text] = same[0], classes[same[0]]
+            else:
+                unknown[text] = rows[code]
+        found[code] = place
+    return found[cells.codes], respelled, unknown
+
+
+def known_labels(table: Table, column: str, cells: Cells, classes: Sequence[str], remedy: str) -> Array:
+    """The positions of a target's cells among the classes, all of which are known.
+
+    Raises
+    ------
+    CommandError
+        Where one is not.
+    """
+    found, _, unknown = labels(cells, classes)
+    if unknown:
+        row = int(np.argmax(found < 0))
+        wrong = f"{cells.spellings[cells.codes[row]]!r} is none of the classes {listed(classes)}"
+        table.refuse(table.line(row), column, wrong, remedy)
+    return found
+
+
+def classes_of(table: Table, target: str, cells: Cells) -> tuple[str, ...]:
+    """The classes of a target that can be learned.
+
+    Raises
+    ------
+    CommandError
+        Where there is only one, or one for each row.
+    """
+    classes = class_names(cells.spellings)
+    if len(classes) == 1:
+        raise CommandError(f"{table.name}: the target {target!r} is {classes[0]!r} in every row; give another one")
+    if len(classes) == table.n_rows > 2:
+        raise CommandError(
+            f"{table.name}: the target {target!r} is different in every row ({listed(classes)}), so it names no "
+            "classes; give another --target, or --task regression if it is a number"
+        )
+    return classes
+
+
+def task_of(asked: str | None, table: Table, target: str) -> tuple[Cells | None, str]:
+    """The cells of a target of classes, or None for a regression, and why it is one.
+
+    Raises
+    ------
+    CommandError
+        Where a value is missing, or is no number though most are.
+    """
+    remedy = "leave the line out"
+    if asked is not None:
+        return table.cells(target, remedy) if asked == "classification" else None, f"--task {asked}"
+    values = table.bulk_numbers(target)
+    if values is not None and is_continuous(values):  # without a text for each row
+        return None, "the target is a number"
+    cells = table.cells(target, remedy)
+    refuse_mixed(table, target, cells)
+    classification, why = is_classification(cells.spellings)
+    return cells if classification else None, why
+
+
+# ---- words ----
+
+
+def counts(classes: Sequence[str], positions: Array, at_most: int = 10) -> str:
+    """How many rows each class has."""
+    numbers = np.bincount(positions, minlength=len(classes)).tolist()
+    shown = [f"{name} ({count:,})" for name, count in zip(classes, numbers, strict=True)]
+    return ", ".join(shown[:at_most]) + (", ..." if len(shown) > at_most else "")
