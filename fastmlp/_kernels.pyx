@@ -296,11 +296,14 @@ def layer_norm_input_gradient(dz, x, gamma, mean, scale, derivative=None, isa=No
     cdef bint multiply = derivative is not None
     dzp, xp, g, m, s = to_panels(dz, True), to_panels(x, True), padded(gamma), copied(mean), copied(scale)
     dx = to_panels(derivative if multiply else np.full_like(x, -1), True)
+    padding_of(xp, n)[...] = padding_of(dx, n)[...] = 3  # must not stay, nor come from x
     cdef void *p[6]
     p[0], p[1], p[2], p[3], p[4], p[5] = pointer(dzp), pointer(xp), pointer(g), pointer(m), pointer(s), pointer(dx)
     with stopwatch, nogil:
         for _i in range(repeat):
             k.layer_norm_input_gradient(rows, n, p[0], stride, p[1], stride, p[2], p[3], p[4], multiply, p[5], stride)
+    if padding_of(dx, n).any():
+        raise AssertionError("layer_norm_input_gradient left something in the padding")
     return from_panels(dx, rows, n)
 
 

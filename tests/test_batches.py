@@ -173,6 +173,32 @@ def test_a_generator_may_write_into_its_arrays_again():
     assert bits(model) == bits(stepped(itertools.islice(endless(), 30))[0])
 
 
+VIEWS = {
+    "reshaped": lambda X: X.reshape(len(X), 2, 3), "its transpose": lambda X: X.T.T, "reversed": lambda X: X[:, ::-1],
+    "columns of a larger one": lambda X: np.concatenate([X, X], axis=1)[:, :6], "a memory view": memoryview,
+    "images": lambda X: X.reshape(-1, 3, 2, 1),
+    "float64": lambda X: X.astype(np.float64).reshape(len(X), 3, 2),
+    "bytes": lambda X: (np.abs(X) * 50).astype(np.uint8).reshape(len(X), 3, 2),
+    "truth": lambda X: (X > 0).reshape(len(X), 3, 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_generator_may_write_into_its_arrays_again_whatever_it_shows_of_them(view):
+    """Batches that wait are copies, though X has to be reshaped first."""
+
+    def same_arrays():
+        X, y = np.array(VIEWS[view](batch(0)[0])), np.empty((20, 1), np.int32)
+        for i in itertools.count():
+            X[...], y[:, 0] = VIEWS[view](batch(i)[0]), batch(i)[1]
+            yield (memoryview(X) if view == "a memory view" else X.view()), y[:, 0]
+
+    other = ((np.array(VIEWS[view](X)), y) for X, y in endless())
+    model = classifier()
+    model.fit(same_arrays(), steps_per_epoch=30, verbose=0)
+    assert bits(model) == bits(stepped(itertools.islice(other, 30))[0])
+
+
 def test_validation_and_callbacks_are_those_of_arrays(capsys):
     seen = []
 

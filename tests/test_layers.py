@@ -228,6 +228,27 @@ def test_a_diverging_step_leaves_the_running_statistics():
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("callbacks", [[], [fm.Callback()]], ids=["many epochs at a time", "one epoch at a time"])
+@pytest.mark.parametrize("why", ["the loss", "the running variance"])
+def test_a_training_that_diverges_goes_back_to_the_running_statistics_before_its_epoch(why, callbacks):
+    """Steps before it in the same epoch have moved them; where they overflow it is the end of the epoch that tells."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((40, 11)), rng.standard_normal((40, 3))
+    if why == "the loss":
+        Y[-1] = 1e30
+    else:
+        X[-8:, 3] *= 1e25  # whose squares are too large
+    model = fm.Model([fm.BatchNorm(0.5), fm.Dense(3)], "mean_squared_error", "sgd", n_inputs=11)
+    model.fit(X[:32], Y[:32], 8, verbose=0)
+    before = model.weights
+    with np.errstate(over="ignore"), pytest.raises(fm.DivergedError):
+        model.fit(X, Y, 8, 3, shuffle=False, callbacks=callbacks, verbose=0)
+    for mine, its in zip(model.weights, before, strict=True):
+        for a, b in zip(mine, its, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert np.isfinite(before[0][3]).all()
+
+
 def test_initial_weights_do_not_depend_on_layers_without():
     plain = fm.Model([fm.Dense(8, "relu"), fm.Dense(3)], n_inputs=11)
     other = fm.Model([fm.Dropout(0.1), fm.Dense(8, "relu"), fm.LayerNorm(), fm.PReLU(), fm.Dense(3)], n_inputs=11)

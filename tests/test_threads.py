@@ -338,3 +338,17 @@ def test_the_configuration_tells_of_a_child(monkeypatch, capsys):
     monkeypatch.setattr(_engine, "is_forked", lambda: True)
     config.show_config()
     assert "up to 1 thread by default, as in every child process" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [{"global_clipnorm": 1e-3}, {"global_clipnorm": 1e-3, "l2": 0.1}], ids=str)
+def test_the_norm_waits_for_the_gradients_of_all_threads(options):
+    """Of three tiles one thread has two, and 256 lines of which each thread takes the squares are of several tiles."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((4096, 192)).astype(np.float32), rng.standard_normal((4096, 64)).astype(np.float32)
+    found = []
+    for n_threads in (1, 2, 3):
+        model = fm.Model([fm.Dense(64)], optimizer=fm.SGD(0.1, **options), n_inputs=192, n_threads=n_threads)
+        for first in range(0, 4096, 1024):  # gradients that differ from those of the step before
+            model.train_on_batch(X[first : first + 1024] * (1 + first), Y[first : first + 1024])
+        found.append([array.tobytes() for arrays in model.weights for array in arrays])
+    assert found[1:] == found[:1] * 2
