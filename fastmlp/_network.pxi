@@ -281,6 +281,17 @@ cdef class Network:
         self.kept = kept
         return self.progress, self.optimizer if states else None
 
+    def forget(self, ptrdiff_t most_bytes):
+        """Let go of the last snapshot, and of the buffer of gradients, where that is larger."""
+        self.refuse_in_step()
+        cdef ptrdiff_t kept = 0
+        for array in (self.kept or {}).values():
+            kept += array.nbytes
+        if kept > most_bytes:
+            self.kept = None
+        if self.gradients is not None and self.gradients.n_bytes > most_bytes:
+            self.gradients = None
+
     def restore(self, tuple snapshot):
         """Go back to a snapshot. With its states also in the order of the epochs; without them, which spares a copy of
         them, or where a callback has chosen another optimizer, that starts afresh but for the number of steps, which

@@ -210,6 +210,16 @@ cdef class Run:
                 self.plan.weight_block = self.weight_memory.data
             set_source(&self.plan.weights, self.network.k, weights)
 
+    @property
+    def n_bytes(self):
+        """Of all its buffers."""
+        cdef Memory memory
+        cdef ptrdiff_t found = 0
+        for memory in (self.buffers, self.index_memory, self.gradient_memory, self.weight_memory):
+            if memory is not None:
+                found += memory.n_bytes
+        return found
+
     def mapped(self):
         """The bound arrays behind which a map of a file may lie."""
         return mapped(self.x, self.targets, self.weights)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp import _pool
 from fastmlp._validation import Array, is_by_number, own
 from fastmlp.config import default_threads
 from fastmlp.training import Steps
@@ -227,6 +228,7 @@ class BatchRun:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        _pool.trim(self.model, after_training=True)
         if self.reader is not None:
             self.reader.stop(PATIENCE_SECONDS if self.interrupted or kind is not None else math.inf)
         if self.model._reader is not None and self.model._reader.is_empty():

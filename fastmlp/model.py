@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine, batches, derivatives, training
+from fastmlp import _engine, _pool, batches, derivatives, training
 from fastmlp import losses as losses_module
 from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
@@ -635,9 +635,12 @@ class Model:
                     return lbfgs.fit(self, run, n_samples, validation, hooks, minimiser)
                 return training.fit(self, run, recorded, batch_size, epochs, validation, shuffle, hooks, initial_epoch)
 
-            history: History = self._with_run(
-                train, batch_size, "training", X, targets, weights, subset=subset, single=False
-            )
+            try:
+                history: History = self._with_run(
+                    train, batch_size, "training", X, targets, weights, subset=subset, single=False
+                )
+            finally:
+                _pool.trim(self, after_training=True)
             return history
 
     def _validation(self, validation_data: Any, n_inputs: int) -> training.Validation:
@@ -1044,10 +1047,10 @@ class Model:
         single: bool = True,
     ) -> Any:
         """What work does with the buffers of passes over batches of so many rows, bound to some data; kept for the next
-        call. A second thread that predicts at the same time finds none and makes its own. Mode: "training",
-        "prediction", "derivatives" of the network as it predicts, or "weight derivatives" of that; without a loss the
-        targets are the gradient of the scores. Of the data the rows that subset names, or all. Not a single call, but
-        one of a training, has found its threads itself."""
+        call, up to the limit of _pool.py. A second thread that predicts at the same time finds none and makes its own.
+        Mode: "training", "prediction", "derivatives" of the network as it predicts, or "weight derivatives" of that;
+        without a loss the targets are the gradient of the scores. Of the data the rows that subset names, or all. Not a
+        single call, but one of a training, has found its threads itself."""
         self._ready()
         trains = mode in ("training", "weight derivatives")
         if not trains:
@@ -1086,7 +1089,9 @@ class Model:
                 for other in list(self._runs):  # a copy in one go: another thread may predict meanwhile
                     if other[1] == mode:
                         self._runs.pop(other, None)
-            self._runs[key] = run
+            self._runs[key] = run  # the newest is the last
+            if single:
+                _pool.trim(self)
 
     # ---- looking at it, keeping it ----
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from fastmlp import _engine, _pool
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fm.__file__).parents[1])}
@@ -134,3 +135,61 @@ print(len(model.fit(X, y, batch_size=1024, shuffle=True, verbose=0)["loss"]))
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["limited", "1"]
+
+
+def diverging(model, X, Y):
+    with pytest.raises(fm.DivergedError):
+        model.fit(X, Y + 1e30, len(X), verbose=0)
+
+
+CALLS = {
+    "fit": lambda model, X, Y: model.fit(X, Y, batch_size=len(X), verbose=0),
+    "fit on batches": lambda model, X, Y: model.fit([(X, Y)] * 2, verbose=0),
+    "fit with weights": lambda model, X, Y: model.fit(X, Y, len(X), sample_weight=np.ones(len(X)), verbose=0),
+    "fit in small batches": lambda model, X, Y: model.fit(X, Y, epochs=2, verbose=0),
+    "train_on_batch": lambda model, X, Y: model.train_on_batch(X, Y),
+    "loss_and_gradients": lambda model, X, Y: model.loss_and_gradients(X, Y),
+    "vjp": lambda model, X, Y: model.vjp(X)[1](Y),
+    "predictions": lambda model, X, Y: [model.predict(X[:n]) for n in (1, 10, 100, 1000)] and None,
+    "a fit that fails": diverging,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", fm.SGD(global_clipnorm=1.0), fm.LBFGS(max_iterations=2)], ids=str)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_gives_its_buffers_back(call, optimizer, monkeypatch):
+    """But for some bytes, here of fewer than one batch or one matrix of weights takes."""
+    lbfgs = isinstance(optimizer, fm.LBFGS)
+    if lbfgs:
+        pytest.importorskip("scipy")
+        if call not in ("fit", "loss_and_gradients"):
+            pytest.skip("it knows full batches alone")
+    monkeypatch.setattr(_pool, "MOST_BYTES", 1 << 18)
+    X, Y = np.random.default_rng(0).random((1000, 50), np.float32), np.zeros((1000, 300), np.float32)
+    model = fm.Model([fm.Dense(300, "tanh"), fm.Dense(300)], optimizer=optimizer, n_inputs=50, n_threads=1)
+    CALLS[call](model, X[:10], Y[:10])  # imports, and what stays of any call
+    gc.collect()
+    with tracing() as peak:
+        found = CALLS[call](model, X, Y)
+        del found
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < (1 << 18) + SMALL
+        assert peak() > 1 << 19
+
+
+def test_small_buffers_stay_for_the_next_call(monkeypatch):
+    """And large ones from step to step of one fit."""
+    X, Y = np.random.default_rng(0).random((4000, 50), np.float32), np.zeros((4000, 30), np.float32)
+    made = []
+    make = _engine.Run
+    monkeypatch.setattr(_engine, "Run", lambda *arguments, **options: made.append(1) or make(*arguments, **options))
+    monkeypatch.setattr(_pool, "MOST_BYTES", 1 << 18)
+    model = fm.Model([fm.Dense(30, "tanh"), fm.Dense(30)], n_inputs=50, n_threads=1)
+    for _ in range(3):
+        model.predict(X[:1])
+        model.train_on_batch(X[:10], Y[:10])
+    assert len(made) == 2
+    model.fit([(X, Y)] * 5, verbose=0)
+    assert len(made) == 3
+    model.predict(X[:1])
+    assert len(made) == 3
