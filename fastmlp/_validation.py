@@ -320,6 +320,12 @@ def sample_weights(name: str, value: Any, n_samples: int, dtype: str) -> Array:
     return engine_dtype(array, dtype)
 
 
+def check_some_weight(name: str, weights: Array) -> None:
+    """Raise where all weights are zero: nothing would be learned or measured, and nobody would see it."""
+    if not weights.any():
+        raise ValueError(f"{name} holds zeros alone; give at least one sample a weight above 0, or leave it out")
+
+
 def class_weights(value: Any, classes: Array, n_classes: int) -> Array:
     """The weight of each sample by its class; 1 where no weight is given."""
     if not isinstance(value, Mapping):

@@ -201,9 +201,14 @@ class CSVLogger(Callback):
     separator : str, default ","
         One character.
     append : bool, default False
-        Add to a file that is there, in its columns, instead of replacing it. Where `fit` goes on from an
+        Add to a file that is there, in its columns; False refuses one that holds anything. Where `fit` goes on from an
         ``initial_epoch`` above 0, lines at its end that tell of this epoch or later ones are removed first: they were
         written after the checkpoint.
+
+    Raises
+    ------
+    FileExistsError
+        In `fit`, before anything changes: the file is there and ``append=False``. Keras would replace it.
 
     Examples
     --------
@@ -222,10 +227,13 @@ class CSVLogger(Callback):
         self.columns: list[str] = []
 
     def check(self, companions: Sequence[Callback]) -> None:
-        """Whether there is a folder for the file."""
+        """Whether there is a folder for the file, and nothing that would be lost."""
         folder = os.path.dirname(os.path.abspath(self.path))
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, "there is no such folder for the CSV file", folder)
+        if not self.append and os.path.isfile(self.path) and os.path.getsize(self.path):
+            remedy = "append=True adds to it; otherwise remove it, or give another name"
+            raise FileExistsError(errno.EEXIST, f"the CSV file is there already; {remedy}", self.path)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the file, and read its columns where it is added to."""

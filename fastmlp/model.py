@@ -27,6 +27,7 @@ from fastmlp._validation import (
     Array,
     all_finite,
     bounded_integer,
+    check_some_weight,
     class_weights,
     finite_number,
     flag,
@@ -84,7 +85,8 @@ class Model:
     Parameters
     ----------
     layers : sequence of Layer
-        From the first hidden layer to the output layer.
+        From the first hidden layer to the output layer. A layer object holds no weights: one that stands twice in the
+        list, or ``3 * [Dense(64, "relu")]``, makes layers with weights of their own.
     loss : str or Loss, default "mean_squared_error"
         {"softmax_cross_entropy", "binary_cross_entropy", "focal", "binary_focal", "hinge", "mean_squared_error",
         "half_squared_error", "mean_absolute_error", "huber", "log_cosh", "quantile", "poisson", "gaussian_nll"} or an
@@ -494,8 +496,9 @@ class Model:
             and the history goes on from ``model.history``, which has those before. At most `epochs`, for which there
             is nothing to do. See `Checkpoint`.
         sample_weight : array_like of shape (n_samples,) or None, default None
-            At least 0. The loss of a batch is ``sum(w_i * loss_i) / n_samples``, as in Keras: not divided by the sum of
-            the weights. The loss of a sample of weight 0 takes no part; batch normalisation and accuracies see it.
+            At least 0, and not all 0. The loss of a batch is ``sum(w_i * loss_i) / n_samples``, as in Keras: not
+            divided by the sum of the weights. The loss of a sample of weight 0 takes no part; batch normalisation and
+            accuracies see it.
         class_weight : dict of int to float or None, default None
             Weights by class, multiplied with `sample_weight`; 1 for classes that it does not name. For
             softmax_cross_entropy, where the class of a row of probabilities is the most probable one, and for losses of
@@ -618,6 +621,11 @@ class Model:
         if validation_split:
             subset, held_out = split(self._loss.strata(targets), validation_split, self.seed)
             validation = X, targets, self._sample_weights(sample_weight, targets), held_out
+            for part, rows in (("those that are held out", held_out), ("those that are trained on", subset)):
+                if sample_weight is not None:
+                    check_some_weight(f"sample_weight of {part}", validation[2][rows])
+        if weights is not None:
+            check_some_weight("class_weight * sample_weight", weights if subset is None else weights[subset])
         n_samples = len(X) if subset is None else len(subset)
         batch_size = n_samples if minimiser is not None else min(batch_size, n_samples)
         recorded = training.Steps(n_samples, batch_size)
@@ -1024,6 +1032,7 @@ class Model:
             raise ValueError(f"{given} needs a loss for each sample, but a loss of one's own gives one for the batch")
         if sample_weight is not None:
             weights = sample_weights(name, sample_weight, len(targets), self._dtype)
+            check_some_weight(name, weights)
         if class_weight is None:
             return weights
         by_class = class_weights(class_weight, *self._loss.classes(targets, self.n_outputs))[:, None]

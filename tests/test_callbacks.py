@@ -540,9 +540,24 @@ def test_csv_logger(tmp_path):
     assert more[:4] == lines
     assert [line.count(",") for line in more] == [4] * 6
     assert more[-1].endswith(",,")  # without validation
+    path.write_text("")
     fit([fm.CSVLogger(path, ";")])
     assert path.read_text().startswith("epoch;loss;accuracy;val_loss;val_accuracy\n0;")
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_csv_file_that_is_there_is_not_replaced(tmp_path):
+    path = tmp_path / "log.csv"
+    logger = fm.CSVLogger(path)
+    fit([logger], epochs=2)
+    before = path.read_bytes()
+    model, (X, y) = classifier(), data()
+    for again in (logger, fm.CSVLogger(path)):
+        with pytest.raises(FileExistsError, match="append=True adds to it") as caught:
+            model.fit(X, y, callbacks=[again], verbose=0)
+        assert caught.value.filename == str(path)
+    assert not model.built
+    assert path.read_bytes() == before
 
 
 def test_a_csv_file_that_is_gone_on_with_has_every_epoch_once(tmp_path, monkeypatch):
@@ -709,7 +724,7 @@ def test_what_cannot_be_is_said_before_anything_changes(callback, error, message
     schedule = fm.SGD(fm.schedules.Constant(0.1)) if error is TypeError else "sgd"
     model = fm.Model([fm.Dense(1)], optimizer=schedule, metrics=["r2"], preprocessing="standardize")
     with pytest.raises(error, match=re.escape(message)):
-        model.fit(X, y, epochs=3, callbacks=[fm.CSVLogger("old.csv"), callback], verbose=0)
+        model.fit(X, y, epochs=3, callbacks=[fm.CSVLogger("old.csv", append=True), callback], verbose=0)
     assert not model.built
     assert [path.name for path in tmp_path.iterdir()] == ["old.csv"]
     assert (tmp_path / "old.csv").read_text() == "old\n"

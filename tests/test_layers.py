@@ -323,3 +323,19 @@ def test_batch_norm_of_numbers_far_from_zero(rows, dtype):
     variance = X.astype(np.float64).var(axis=0)
     np.testing.assert_allclose(model.weights[0][3], variance, rtol=2e-3)
     np.testing.assert_allclose(model.predict(X).var(axis=0), variance / (variance + 1e-3), rtol=2e-3)
+
+
+def test_a_layer_that_stands_twice_has_weights_of_its_own():
+    layer = fm.Dense(4, "tanh", bias_initializer="normal")
+    model = fm.Model([layer, *2 * [fm.Residual([layer])], layer], n_inputs=4)
+    written = [fm.Dense(4, "tanh", bias_initializer="normal") for _ in range(4)]
+    other = fm.Model([written[0], fm.Residual([written[1]]), fm.Residual([written[2]]), written[3]], n_inputs=4)
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((20, 4)), rng.standard_normal((20, 4))
+    for each in (model, other):
+        assert len({array.tobytes() for pair in each.weights for array in pair}) == 8
+        each.fit(X, Y, epochs=2, verbose=0)
+    for pair, same in zip(model.weights, other.weights, strict=True):
+        for array, twin in zip(pair, same, strict=True):
+            np.testing.assert_array_equal(array, twin)
+    assert len({array.tobytes() for pair in model.weights for array in pair}) == 8

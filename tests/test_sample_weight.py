@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
+from fastmlp import _split
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.standard_normal((60, 5)), RNG.integers(0, 3, 60)
@@ -190,3 +191,48 @@ def test_class_weights_multiply_the_weights_that_batches_have(kind):
     assert found["both"] == found["multiplied"] == found["arrays"]
     assert found["both"] != found["class alone"]
     assert found["both"] != found["sample alone"]
+
+
+ZERO = {
+    "fit": lambda model, X, y, w: model.fit(X, y, sample_weight=w, verbose=0),
+    "train_on_batch": lambda model, X, y, w: model.train_on_batch(X, y, w),
+    "evaluate": lambda model, X, y, w: model.evaluate(X, y, w),
+    "loss_and_gradients": lambda model, X, y, w: model.loss_and_gradients(X, y, w),
+    "validation": lambda model, X, y, w: model.fit(X, y, validation_data=(X, y, w), verbose=0),
+    "a batch": lambda model, X, y, w: model.fit([(X, y), (X, y, w)], verbose=0),
+    "classes": lambda model, X, y, w: model.fit(X, y, class_weight={0: 0, 1: 0, 2: 0}, verbose=0),
+    "both": lambda model, X, y, w: model.fit(X, y, sample_weight=y == 1, class_weight={1: 0}, verbose=0),
+    "trained on": lambda model, X, y, w: model.fit(X, y, validation_split=0.5, sample_weight=held(model, y), verbose=0),
+    "held out": lambda model, X, y, w: model.fit(
+        X, y, validation_split=0.5, sample_weight=1 - held(model, y), verbose=0
+    ),
+}
+
+
+def held(model, y):
+    """1 for the samples that a half is held out of."""
+    found = np.zeros(len(y))
+    found[_split.split(y, 0.5, model.seed)[1]] = 1
+    return found
+
+
+@pytest.mark.parametrize("name", ZERO)
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.uint8, bool, list])
+def test_weights_that_are_all_zero_are_refused(name, kind):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 4)), np.arange(30) % 3
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy", n_inputs=4)
+    before = [array.copy() for array in model.weights[0]]
+    weights = [0.0] * 30 if kind is list else np.zeros(30, kind)
+    with pytest.raises(ValueError, match="holds zeros alone"):
+        ZERO[name](model, X, y, weights)
+    if name != "a batch":
+        for array, old in zip(model.weights[0], before, strict=True):
+            np.testing.assert_array_equal(array, old)
+
+
+def test_a_batch_of_classes_without_weight_is_a_step_like_others():
+    X = np.ones((4, 2))
+    batches = [(X, np.array([0, 0, 0, 0])), (X, np.array([0, 1, 1, 0]))]
+    model = fm.Model([fm.Dense(2)], "softmax_cross_entropy")
+    assert len(model.fit(batches, class_weight={0: 0}, verbose=0)["loss"]) == 1

@@ -161,7 +161,7 @@ class FitWithCallbacks(Fit):
 
         path = self.folder / "checkpoint"
         stop = fm.EarlyStopping("loss", patience=9)
-        callbacks = [stop, fm.CSVLogger(self.folder / "log.csv"), fm.Checkpoint(path)]
+        callbacks = [stop, fm.CSVLogger(self.folder / "log.csv", append=True), fm.Checkpoint(path)]
         self.model.fit(X, Y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks)
 
     def also(self, raised):

@@ -64,7 +64,7 @@ def fit_arrays(model, folder):
         callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True),
         callbacks.ModelCheckpoint(folder / "best.safetensors"),
         callbacks.Checkpoint(folder / "kept.safetensors"),
-        callbacks.CSVLogger(folder / "log.csv"),
+        callbacks.CSVLogger(folder / "log.csv", append=True),
     ]
     model.fit(X, Y, epochs=2, validation_split=0.2, callbacks=watched, verbose=0)
 
