@@ -106,10 +106,10 @@ def test_what_is_not_finite_is_not_saved(tmp_path):
 @pytest.mark.parametrize("kind", [fm.Adam, fm.AdamW, fm.RMSprop])
 def test_an_epsilon_that_float32_cannot_hold(kind):
     """It made 0 / 0 of a weight without gradient."""
-    with pytest.raises(ValueError, match="1e-40 vanishes in float32"):
+    with pytest.raises(ValueError, match=r"epsilon=1e-40 of .* vanishes in float32"):
         fm.Model([fm.Dense(1)], optimizer=kind(epsilon=1e-40))
     model = fm.Model([fm.Dense(1)])
-    with pytest.raises(ValueError, match="1e-40 vanishes in float32"):
+    with pytest.raises(ValueError, match=r"epsilon=1e-40 of .* vanishes in float32"):
         model.optimizer = kind(epsilon=1e-40)
     fm.Model([fm.Dense(1)], optimizer=kind(epsilon=1e-40), dtype="float64")
 
