@@ -155,15 +155,14 @@ CALLS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", fm.SGD(global_clipnorm=1.0), fm.LBFGS(max_iterations=2)], ids=str)
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("call", "optimizer"),
+    [*itertools.product(CALLS, ["sgd", fm.SGD(global_clipnorm=1.0)]), ("fit", fm.LBFGS(max_iterations=2))], ids=str,
+)  # fmt: skip
 def test_a_call_gives_its_buffers_back(call, optimizer, monkeypatch):
     """But for some bytes, here of fewer than one batch or one matrix of weights takes."""
-    lbfgs = isinstance(optimizer, fm.LBFGS)
-    if lbfgs:
+    if isinstance(optimizer, fm.LBFGS):
         pytest.importorskip("scipy")
-        if call not in ("fit", "loss_and_gradients"):
-            pytest.skip("it knows full batches alone")
     monkeypatch.setattr(_pool, "MOST_BYTES", 1 << 18)
     X, Y = np.random.default_rng(0).random((1000, 50), np.float32), np.zeros((1000, 300), np.float32)
     model = fm.Model([fm.Dense(300, "tanh"), fm.Dense(300)], optimizer=optimizer, n_inputs=50, n_threads=1)
