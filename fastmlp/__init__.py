@@ -41,9 +41,11 @@ if TYPE_CHECKING:
     from fastmlp.config import show_config
     from fastmlp.history import DivergedError, History
     from fastmlp.layers import Activation, BatchNorm, Dense, Dropout, Flatten, LayerNorm, PReLU, Residual
+    from fastmlp.learning_rates import find_learning_rate
     from fastmlp.model import Model, load
     from fastmlp.optimizers import LBFGS, SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
     from fastmlp.preprocessing import Standardize, Whiten
+    from fastmlp.tensorboard import TensorBoard
 
 __all__ = [
     "LBFGS",
@@ -73,10 +75,12 @@ __all__ = [
     "ReduceLROnPlateau",
     "Residual",
     "Standardize",
+    "TensorBoard",
     "Whiten",
     "__version__",
     "autograd",
     "datasets",
+    "find_learning_rate",
     "gradcheck",
     "initializers",
     "load",
@@ -98,9 +102,11 @@ _NAMES = {
     "config": ("show_config",),
     "history": ("DivergedError", "History"),
     "layers": ("Activation", "BatchNorm", "Dense", "Dropout", "Flatten", "LayerNorm", "PReLU", "Residual"),
+    "learning_rates": ("find_learning_rate",),
     "model": ("Model", "load"),
     "optimizers": ("LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "Nadam", "RMSprop"),
     "preprocessing": ("Standardize", "Whiten"),
+    "tensorboard": ("TensorBoard",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = (

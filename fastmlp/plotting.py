@@ -22,6 +22,7 @@ from fastmlp.history import History
 from fastmlp.layers import DEFAULT_ALPHA, checked_activation
 
 if TYPE_CHECKING:
+    from fastmlp.learning_rates import RateSweep
     from fastmlp.model import Model
 
 # Largest number of classes of a confusion matrix.
@@ -203,6 +204,42 @@ def _legend_within(ax: Any, axes: Sequence[Any], curves: Sequence[Any]) -> None:
         return int(((within >= np.array(corner) - margin) & (within <= corner + size + margin)).all(1).sum())
 
     ax.legend(loc=min(corners, key=hidden), **look)
+
+
+def rate_sweep(sweep: "RateSweep", ax: Any = None) -> Any:
+    """The losses of `fastmlp.find_learning_rate` over the rates, their means, and the rate that is suggested.
+
+    Parameters
+    ----------
+    sweep : RateSweep
+    ax : matplotlib Axes or None, default None
+        None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import fastmlp as fm
+    >>> X, y = fm.datasets.load_digits()
+    >>> model = fm.Model([fm.Dense(10)], loss="softmax_cross_entropy", optimizer="adam")
+    >>> ax = fm.find_learning_rate(model, X / 16, y).plot()
+    """
+    ax = _axes(ax)
+    ax.plot(sweep.rates, sweep.losses, ".", color="0.7", markersize=4, label="batches")
+    ax.plot(sweep.rates, sweep.smoothed, color=COLOURS[0], label="means")
+    if sweep.suggestion is not None:
+        label = f"suggestion: {sweep.suggestion:.2g}"
+        ax.axvline(sweep.suggestion, color=COLOURS[1], linestyle="--", label=label)
+    low, first, high = float(sweep.smoothed.min()), float(sweep.smoothed[0]), float(sweep.smoothed.max())
+    above = 0.3 * (first - low) or 1.0
+    ax.set_ylim(low - above / 3, min(high, first + above) + above / 3)  # what diverges would hide the descent
+    ax.set_xscale("log")
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("loss")
+    ax.legend(fontsize="small", framealpha=0.8)
+    return ax
 
 
 # ---- the model ----
