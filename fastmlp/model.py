@@ -91,7 +91,8 @@ class Model:
         {"softmax_cross_entropy", "binary_cross_entropy", "focal", "binary_focal", "hinge", "mean_squared_error",
         "half_squared_error", "mean_absolute_error", "huber", "log_cosh", "quantile", "poisson", "gaussian_nll"} or an
         object from `fastmlp.losses`, which has their options. All take raw scores. A function of one's own too: see
-        `fastmlp.losses.Custom`.
+        `fastmlp.losses.Custom`. Of all names those of Keras, PyTorch and scikit-learn that mean the same do as well, in
+        any capitals: "mse", "Adam".
     optimizer : str or Optimizer, default "sgd"
         {"sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam", "lion", "lbfgs"} or an object such as
         ``fastmlp.Adam(1e-3)``.
