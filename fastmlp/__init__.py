@@ -16,13 +16,17 @@ from fastmlp._version import __version__
 
 try:
     importlib.import_module("fastmlp._engine")  # `from fastmlp import _engine` would not say which module is missing
-except ModuleNotFoundError as error:
-    if error.name != "fastmlp._engine":
+except ImportError as error:
+    problem = error
+    if isinstance(error, ModuleNotFoundError) and error.name == "fastmlp._engine":
+        problem = ImportError(
+            "fastmlp is not compiled here: Python found its sources before the installed package. Run `pip install .` "
+            "in the checkout, then start Python in another folder (or use the `fastmlp` command, or pytest)."
+        )
+    importlib.import_module("fastmlp._arguments").end_program(problem)
+    if problem is error:
         raise
-    raise ImportError(
-        "fastmlp is not compiled here: Python found its sources before the installed package. Run `pip install .` in "
-        "the checkout, then start Python in another folder (or use the `fastmlp` command, or pytest)."
-    ) from error
+    raise problem from error
 
 if TYPE_CHECKING:
     from fastmlp import autograd, datasets, gradcheck, initializers, losses, metrics, optimizers, plotting, schedules

@@ -1,7 +1,10 @@
 """What all commands share: arguments and their checks, lines on stdout, errors that a user can mend."""
 
 import argparse
+import contextlib
 import math
+import os
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -47,3 +50,48 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"must be a finite number, not {text}")
     return value
+
+
+# ---- the streams of a process ----
+
+
+def open_closed_streams() -> None:
+    """Give a process whose standard streams are closed (`>&-`) some that lead nowhere.
+
+    Python has None for them; and the next files that are opened would take their numbers, which a library may write to.
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    handle = os.open(os.devnull, os.O_RDWR)
+    while handle <= 2:
+        handle = os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(handle, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (to the end)
+    if sys.stderr is None:
+        sys.stderr = open(handle, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (to the end)
+
+
+def silence_broken_streams() -> None:
+    """Let what cannot be written lead nowhere, or Python would try, and tell, once more as it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                handle = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(handle, stream.fileno())
+                os.close(handle)
+
+
+def end_program(error: ImportError) -> None:
+    """Where `fastmlp`, or `python -m fastmlp`, imports the package that cannot be: one line instead of a traceback.
+
+    The programs' own handling of errors is a part of what could not be imported. Returns in any other process.
+    """
+    program = os.path.basename((getattr(sys, "argv", None) or [""])[0]).removesuffix(".exe")
+    words = sys.orig_argv
+    if program == "fastmlp" or (program == "-m" and "fastmlp" in words[words.index("-m") + 1 :][:1]):
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError):
+                print(f"fastmlp: error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from None

@@ -6,6 +6,7 @@ done, 2 wrong arguments, 130 Ctrl-C.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
@@ -18,7 +19,14 @@ import numpy as np
 
 import fastmlp
 from fastmlp import _engine, _progress, config, files, plotting, programs
-from fastmlp._arguments import CommandError, Parser, integer, say
+from fastmlp._arguments import (
+    CommandError,
+    Parser,
+    integer,
+    open_closed_streams,
+    say,
+    silence_broken_streams,
+)
 from fastmlp._validation import Array
 from fastmlp.history import finished
 
@@ -367,26 +375,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code.
     """
+    open_closed_streams()
+    try:
+        try:
+            return _run(arguments)
+        finally:  # here, where it can be told, and not as Python ends; also what argparse wrote
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        return 1
+    except OSError as error:
+        what = error.strerror if error.errno and error.strerror else str(error)
+        return _fail(f"{what}: {error.filename}" if error.errno and error.filename else what, 1)
+    except (CommandError, ImportError, MemoryError, fastmlp.DivergedError) as error:
+        return _fail(str(error) or type(error).__name__, 1)
+    finally:
+        silence_broken_streams()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.run is demo and options.root is not None and options.data != "mnist":
         parser.error("argument --root: belongs to --data mnist")
-    try:
-        with _progress.on_stderr():
-            code: int = options.run(options)
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
-    except BrokenPipeError:  # the reader, `head` for example, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        return _fail(f"{error.strerror}: {error.filename}" if error.errno and error.filename else str(error), 1)
-    except (CommandError, ImportError, MemoryError, fastmlp.DivergedError) as error:
-        return _fail(str(error) or type(error).__name__, 1)
+    with _progress.on_stderr():
+        code: int = options.run(options)
+    return code
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"fastmlp: error: {message}" if code == 1 else f"fastmlp: {message}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(f"fastmlp: error: {message}" if code == 1 else f"fastmlp: {message}", file=sys.stderr, flush=True)
     return code

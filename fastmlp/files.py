@@ -216,11 +216,10 @@ def _is_alive(pid: int, process: str) -> bool:
 
 
 def output_folder(name: Any) -> Path:
-    """The folder for results, made if missing, in which files can be made; PermissionError where they cannot."""
+    """The folder for results, made if missing, in which files can be made; OSError, the system's, where they cannot."""
     folder = Path(name).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "cannot write into the folder", str(folder))
+    _check_folder(folder)
     return folder
 
 
@@ -245,6 +244,18 @@ def check_name(path: Any) -> None:
     )
 
 
+def _check_folder(folder: Path) -> None:
+    """See that files can be made in a folder; else the system's own error, be it the folder's or the file system's."""
+    if os.access(folder, os.W_OK | os.X_OK):
+        return
+    probe = folder / f".{_HOST}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp"
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        probe.unlink()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write into the folder: {error.strerror}", str(folder)) from None
+
+
 def writable(path: Any) -> Path:
     """Where to write: a regular file, or a new one in a folder that is there."""
     target = Path(os.path.realpath(file_path("path", path)))
@@ -255,9 +266,11 @@ def writable(path: Any) -> Path:
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "not a regular file; a model is saved to one", str(path))
     if target.exists() and not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "cannot write into the folder", str(target.parent))
+        try:
+            os.close(os.open(target, os.O_WRONLY))  # the system says why
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+    _check_folder(target.parent)
     return target
 
 

@@ -1,7 +1,9 @@
 """The command line, in this process and as `python -m fastmlp`: what it prints, saves, refuses and returns."""
 
+import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,3 +262,87 @@ def test_picture_is_drawn_without_pyplots_figures(tmp_path):
     history.append(0, {"loss": 1.0, "accuracy": 0.5})
     plotting.save(history.plot, tmp_path / "curve.png")
     assert plt.get_fignums() == before
+
+
+# ---- streams and folders that cannot be written to ----
+
+COMMANDS = [["info"], ["--help"], ["--version"], ["data", "digits", "--out", "d.csv", "--force"], ["nonsense"]]
+
+
+def shell(line, tmp_path, **environment):
+    """Exit code and stderr of a line for bash, in which $fastmlp is the program."""
+    environment = {**ENVIRONMENT, "fastmlp": f"{sys.executable} -W error -m fastmlp", **environment}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    for sign in ("Traceback", "Exception ignored", "Error:"):
+        assert sign not in done.stderr + done.stdout
+    return done.returncode, done.stderr
+
+
+def is_full():
+    """Whether /dev/full is what it is called; in some containers it takes everything."""
+    try:
+        with open("/dev/full", "w") as file:
+            file.write("x")
+    except OSError as error:
+        return error.errno == errno.ENOSPC
+    return False
+
+
+needs_bash = pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+
+
+@needs_bash
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_closed_streams_and_dead_readers_are_no_traceback(tmp_path, arguments):
+    words = " ".join(arguments)
+    expected = 2 if arguments == ["nonsense"] else 0
+    assert shell(f"$fastmlp {words} >&-", tmp_path)[0] == expected
+    assert shell(f"$fastmlp {words} >&- 2>&- <&-", tmp_path) == (expected, "")
+    assert shell(f"set -o pipefail; $fastmlp {words} | true", tmp_path)[0] in (expected, 1)
+    assert shell(f"set -o pipefail; $fastmlp {words} 2>&1 >/dev/null | true", tmp_path)[0] in (expected, 1)
+
+
+@needs_bash
+@pytest.mark.skipif(not is_full(), reason="no device here that is always full")
+def test_output_that_finds_no_room_is_told(tmp_path):
+    for command in ("info", "data digits"):
+        assert shell(f"$fastmlp {command} >/dev/full", tmp_path) == (1, "fastmlp: error: No space left on device\n")
+
+
+@needs_bash
+def test_a_wrong_instruction_set_is_one_line(tmp_path):
+    script = tmp_path / "fastmlp"  # as an installation makes it
+    script.write_text(f"#!{sys.executable}\nimport sys\nfrom fastmlp.cli import main\nsys.exit(main())\n")
+    script.chmod(0o755)
+    for program in ("$fastmlp", str(script)):
+        code, err = shell(f"cd / && {program} info", tmp_path, FASTMLP_ISA="avx9")
+        assert code == 1
+        assert err.startswith("fastmlp: error: FASTMLP_ISA='avx9': ")
+        assert err.count("\n") == 1
+    code = "try:\n    import fastmlp\nexcept ImportError as error:\n    print(error)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**ENVIRONMENT, "FASTMLP_ISA": "avx9"}
+    )
+    assert done.stdout.startswith("FASTMLP_ISA='avx9': ")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT])
+def test_a_folder_that_cannot_be_written_to_is_told_in_the_systems_words(capsys, monkeypatch, tmp_path, number):
+    def refused(path, *arguments, **options):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.chdir(tmp_path)
+    Path("there.csv").write_text("x")
+    monkeypatch.setattr(os, "access", lambda *arguments, **options: False)
+    monkeypatch.setattr(os, "open", refused)
+    said = []
+    for out in ("new.csv", "there.csv"):
+        assert cli.main(["data", "digits", "--out", out, "--force"]) == 1
+        said.append(capsys.readouterr().err)
+    assert said == [
+        f"fastmlp: error: cannot write into the folder: {os.strerror(number)}: {tmp_path}\n",
+        f"fastmlp: error: {os.strerror(number)}: there.csv\n",
+    ]
+    with pytest.raises(OSError, match=os.strerror(number)) as error:
+        fastmlp.files.output_folder(tmp_path)
+    assert error.value.errno == number
