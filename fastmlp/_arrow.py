@@ -42,6 +42,8 @@ class Reader:
         Its length in bytes.
     is_quoted : bool
         Whether some cells are.
+    n_lines : int or None
+        How many rows there are where each is a line.
     """
 
     source: Source
@@ -50,9 +52,12 @@ class Reader:
     n_columns: int
     first_row: int
     is_quoted: bool
+    n_lines: int | None
 
     def n_rows(self) -> int | None:
         """How many rows there are; None where not all of them have as many cells as there are columns."""
+        if self.n_lines is not None and self.n_columns > 1:
+            return self.n_lines  # where lines have too few cells, or too many, those who read them find it out
 
         def count(batch: Any) -> int | None:
             # In a table of one column an empty line counts here, but not for Python's csv.
@@ -180,23 +185,30 @@ def _is_there() -> bool:
     return True
 
 
-def _look(source: Source, begin: int, mark: bytes) -> tuple[int, bool] | None:
-    """The length of the first row, and whether some cells are quoted; None where the rows are for Python's csv."""
+def _look(source: Source, begin: int, mark: bytes) -> tuple[int, bool, int | None] | None:
+    """The length of the first row, whether some cells are quoted, how many lines there are where all are rows.
+
+    None where the rows are for Python's csv.
+    """
     is_end = np.zeros(256, bool)
     is_end[[mark[0], *b"\r\n"]] = True
-    at, first_row = 0, 0
+    at, first_row, n_lines, are_rows = 0, 0, 0, True
     n_quotes, edges = 0, np.empty(0, np.int64)  # where a cell in quotes began that has not ended
     window = _LONGEST // 2  # each has an end of a cell, or a cell may be too long
     for before, part, behind in source.parts(begin):
         if at == 0 and part.startswith(codecs.BOM_UTF8):
             return None
-        if part.count(b"\r") != (part + behind).count(b"\r\n"):
+        has_returns = b"\r" in part
+        if has_returns and part.count(b"\r") != (part + behind).count(b"\r\n"):
             return None
         for place in range(0, len(part) - window, window):
             if part.find(mark, place, place + window) < 0 and part.find(b"\n", place, place + window) < 0:
                 return None
         if not first_row and b"\n" in part:
             first_row = at + part.index(b"\n") + 1
+        n_lines += part.count(b"\n")
+        are_rows = are_rows and b"\n\n" not in before + part
+        are_rows = are_rows and not (has_returns and b"\n\r\n" in before + part + behind)
         if b'"' in part:
             values = np.frombuffer(before + part + behind, np.uint8)
             places = np.flatnonzero(values[1:-1] == ord('"'))
@@ -211,6 +223,7 @@ def _look(source: Source, begin: int, mark: bytes) -> tuple[int, bool] | None:
                 return None
             edges, n_quotes = edges[2 * n_pairs :], n_quotes + len(places)
         at += len(part)
+        n_unended = part[-1:] != b"\n"
     if at == 0 or n_quotes % 2:
         return None
-    return first_row or at, n_quotes > 0
+    return first_row or at, n_quotes > 0, n_lines + n_unended if are_rows and not n_quotes else None

@@ -194,6 +194,7 @@ def task_of(asked: str | None, table: Table, target: str) -> tuple[Cells | None,
         Where a value is missing, or is no number though most are.
     """
     remedy = "leave the line out"
+    table.position(target)
     if asked is not None:
         return table.cells(target, remedy) if asked == "classification" else None, f"--task {asked}"
     values = table.bulk_numbers(target)

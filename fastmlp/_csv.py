@@ -128,7 +128,8 @@ def text(path: str) -> Text:
         if nul >= 0:
             _refuse_bytes(source)
         has_underscore = has_underscore or b"_" in part
-        has_blanks = has_blanks or any(blank + b'"' in before + part for blank in (b" ", b"\t"))
+        if b'"' in part:  # one byte is found ten times as fast as two
+            has_blanks = has_blanks or any(blank + b'"' in before + part for blank in (b" ", b"\t"))
     if pending:
         _refuse_bytes(source)
     return Text(source, has_mark, has_underscore, has_blanks)
