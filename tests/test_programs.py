@@ -148,6 +148,7 @@ def test_split_of_numbers_and_of_files_without_names(capsys):
         (["--out", "no/x.csv", "y.csv"], "no such folder"),
         (["--target", "kid"], "data.csv has no column 'kid' (did you mean 'kind'?), but 'id', 'a', 'kind', 'b'"),
         (["--target", "id", "--task", "classification"], "different in every row"),
+        (["--target", "kid", "--task", "regression"], "did you mean 'kind'?"),
         (["--separator", "::"], "must be one character, or tab"),
         (["--header", "maybe"], "must be yes or no"),
     ],
