@@ -169,10 +169,10 @@ def reader(text: Text, begin: int, separator: str, n_columns: int) -> Reader | N
     n_columns : int
     """
     source = text.source
-    if source.size < LEAST_BYTES or source.is_held or not separator.isascii() or not _is_there():
+    if source.size < LEAST_BYTES or source.is_held or not separator.isascii():
         return None
     looked = _look(source, begin, separator.encode())
-    if looked is None or source.size - begin < LEAST_ROWS * looked[0]:
+    if looked is None or source.size - begin < LEAST_ROWS * looked[0] or not _is_there():
         return None
     return Reader(source, begin, separator, n_columns, *looked)
 
