@@ -111,6 +111,7 @@ def setup(app):
     """Connect what manual.py and drawings.py do."""
     drawings.draw(HERE / "drawings")
     app.add_config_value("not_run", {}, "env")
+    app.connect("builder-inited", manual.thumbnails, priority=900)  # when the gallery is there
     app.connect("source-read", manual.read_page)
     app.connect("missing-reference", manual.missing_reference)
     app.connect("autodoc-process-signature", manual.signature)

@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import run_all
 from docutils import nodes
+from PIL import Image, ImageOps
 from sphinx.addnodes import pending_xref
 from sphinx.errors import NoUri
 from sphinx.ext.autosummary import autosummary_table
@@ -159,6 +161,31 @@ def gallery_page(app: Any, name: str, text: str) -> str:
         plain = what.removeprefix("[").partition("](")[0]
         lines += [f"      * - {plain}", f"        - {said.strip()}", f"        - {got.strip()}"]
     return behind_the_title(text, "\n".join([*lines, ""]))
+
+
+def first_panel(picture: Image.Image) -> Image.Image:
+    """Of a picture with panels beside each other the first, cut where it is blank from top to bottom."""
+    width, height = picture.size
+    if width <= 1.7 * height:
+        return picture
+    blank = (np.asarray(picture.convert("L")) >= 250).all(axis=0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], blank.astype(np.int8), [0]])))
+    stripes = [(first, end) for first, end in edges.reshape(-1, 2) if 0.6 * height < first < 0.55 * width]
+    if not stripes:
+        return picture
+    first, end = min(
+        stripes, key=lambda stripe: abs(stripe[0] - 1.4 * height) - height * min(stripe[1] - stripe[0], 12)
+    )
+    return picture.crop((0, 0, (first + end) // 2, height))
+
+
+def thumbnails(app: Any) -> None:
+    """Draw those of the gallery anew: several panels would be too small to see anything."""
+    images = Path(app.srcdir) / "gallery" / "images"
+    for path in images.glob("sphx_glr_*_001.png"):
+        with Image.open(path) as picture:
+            shown = ImageOps.pad(first_panel(picture.convert("RGB")), (400, 280), color="white")
+        shown.save(images / "thumb" / path.name.replace("_001.png", "_thumb.png"))
 
 
 def names(folder: Path, index: str) -> str:

@@ -9,8 +9,10 @@ import contextlib
 import importlib.util
 import os
 import re
+import runpy
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -139,26 +141,43 @@ def test_links_lead_to_files_and_headings(page):
         assert not anchor or anchor in anchors(target), f"{link} has no heading #{anchor}"
 
 
-def test_every_method_of_a_model_has_a_purpose(monkeypatch):
+@pytest.fixture
+def building(monkeypatch):
+    """What Sphinx builds the manual with: docs/manual.py."""
     pytest.importorskip("sphinx", reason="sphinx is not installed: pip install '.[docs]'")
-    for folder in ("docs", "examples"):
-        monkeypatch.syspath_prepend(str(ROOT / folder))
-    import manual
+    pytest.importorskip("PIL", reason="pillow is not installed: pip install '.[docs]'")
+    monkeypatch.setattr(sys, "path", [str(DOCS), str(ROOT / "examples"), *sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return importlib.import_module("manual")
 
-    for name in manual.PURPOSES:
-        found = [member for _, members in manual.purposes(name) for member, _ in members]
+
+def test_every_method_of_a_model_has_a_purpose(building):
+    for name in building.PURPOSES:
+        found = [member for _, members in building.purposes(name) for member, _ in members]
         assert len(found) == len(set(found))
-        assert set(found) == {member for member in dir(manual.object_at(name)) if not member.startswith("_")}
-        assert "More" not in dict(manual.purposes(name)), "docs/manual.py says nothing of these"
+        assert set(found) == {member for member in dir(building.object_at(name)) if not member.startswith("_")}
+        assert "More" not in dict(building.purposes(name)), "docs/manual.py says nothing of these"
 
 
-def test_every_example_is_in_a_section(monkeypatch):
-    pytest.importorskip("sphinx", reason="sphinx is not installed: pip install '.[docs]'")
-    for folder in ("docs", "examples"):
-        monkeypatch.syspath_prepend(str(ROOT / folder))
-    import manual
-    import run_all
-
-    assert sorted(name for names in manual.SECTIONS.values() for name in names) == sorted(run_all.ORDER)
+def test_every_example_is_in_a_section(building):
+    examples = building.run_all.ORDER
+    assert sorted(name for names in building.SECTIONS.values() for name in names) == sorted(examples)
     rows = (DOCS / "experiments.md").read_text(encoding="utf-8")
-    assert all(f"](../examples/{name}.py)" in rows for name in run_all.ORDER)
+    assert all(f"](../examples/{name}.py)" in rows for name in examples)
+
+
+def test_without_mnist_an_example_says_what_it_finds(building, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("FASTMLP_DATA", str(tmp_path))
+    monkeypatch.setenv("FASTMLP_GALLERY", "all")
+    conf = runpy.run_path(str(DOCS / "conf.py"))
+    needs = [name for name in conf["shown"] if "load_mnist" in (ROOT / "examples" / f"{name}.py").read_text("utf-8")]
+    assert len(needs) == 7
+    assert sorted(conf["not_run"]) == sorted(needs)
+    assert sorted(conf["executed"]) == sorted(set(conf["shown"]) - set(needs))
+    app = types.SimpleNamespace(srcdir=str(DOCS), config=types.SimpleNamespace(not_run=conf["not_run"]))
+    page = building.gallery_page(app, "mnist_by_hand", "MNIST by hand\n=============\n\nA text.\n")
+    assert page.startswith("MNIST by hand\n=============\n\n.. admonition:: Not run\n")
+    assert "needs MNIST" in page
+    assert "0.9649" in page  # published
+    assert page.endswith("\nA text.\n")
+    assert building.gallery_page(app, "xor", "XOR\n===\n") == "XOR\n===\n"
