@@ -15,6 +15,7 @@ import browser
 
 MANUAL = os.environ.get("FASTMLP_MANUAL")
 PAGES = ["index.html", "api/index.html", "api/generated/fastmlp.Model.html", "gallery/index.html", "gallery/xor.html"]
+PAGES += ["genindex.html"]
 # What is wider than its place, or lies off the screen: the page, its columns, and what is in them. What scrolls in a
 # box of its own, as code and tables do, does not count.
 OVERFLOWS = """(() => {

@@ -230,7 +230,7 @@ else:
 '''
 
 
-def call(tmp_path, program, *arguments, timeout=120):
+def call(tmp_path, program, *arguments, timeout=250):
     """What a program printed, in a process of its own; where it hangs or fails this fails."""
     (tmp_path / "program.py").write_text(program)
     package = str(Path(fm.__file__).parents[1])  # the one that is tested here, be it installed or built in place
