@@ -94,7 +94,7 @@ typedef void fm_dense_bias_gradient(ptrdiff_t rows, ptrdiff_t block_rows, ptrdif
                                     void *db);
 typedef void fm_transpose(ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t w_stride, void *wt);
 typedef void fm_gather(ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_t row_stride_bytes,
-                       ptrdiff_t column_stride_bytes, const int64_t *index, const void *scale, const void *shift,
+                       ptrdiff_t column_stride_bytes, const int64_t *index, const double *mean, const double *scale,
                        void *x, ptrdiff_t x_stride);
 typedef void fm_scatter(ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, void *target,
                         ptrdiff_t row_stride);

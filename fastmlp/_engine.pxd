@@ -44,7 +44,7 @@ cdef extern from "fastmlp.h" nogil:
         ptrdiff_t n_in, ptrdiff_t n_out, const void *w, ptrdiff_t w_stride, void *wt) noexcept nogil
     ctypedef void fm_gather(
         ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_t row_stride_bytes, ptrdiff_t column_stride_bytes,
-        const int64_t *index, const void *scale, const void *shift, void *x, ptrdiff_t x_stride) noexcept nogil
+        const int64_t *index, const double *mean, const double *scale, void *x, ptrdiff_t x_stride) noexcept nogil
     ctypedef void fm_scatter(
         ptrdiff_t rows, ptrdiff_t n, const void *x, ptrdiff_t x_stride, void *target,
         ptrdiff_t row_stride) noexcept nogil

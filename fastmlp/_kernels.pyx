@@ -197,26 +197,26 @@ def transpose(w, isa=None, bint padding=False, ptrdiff_t repeat=1):
     return from_panels(wt, n_out, wt.shape[0] * k.line if padding else n_in)
 
 
-def gather(source, dtype, index=None, scale=None, shift=None, isa=None, ptrdiff_t repeat=1):
-    """Rows of an array of float32, float64 or uint8 as dtype, times scale plus shift where given."""
+def gather(source, dtype, index=None, mean=None, scale=None, isa=None, ptrdiff_t repeat=1):
+    """Rows of an array of float32, float64 or uint8 as dtype, less mean and times scale where given."""
     cdef const fm_kernels *k = table_of(isa or _engine.isa, np.dtype(dtype).name)
     cdef ptrdiff_t rows = len(source) if index is None else len(index), n = source.shape[1], _i
     cdef ptrdiff_t row_bytes = source.strides[0], column_bytes = source.strides[1], stride = (rows + 1) * k.line
     cdef fm_gather *kernel = k.gather[position(_engine.gathers, _engine.GATHER_OF_DTYPE[source.dtype.name])]
     if index is not None:
         index = np.ascontiguousarray(index, np.int64)
-    if scale is not None:
-        scale, shift = padded(np.asarray(scale, dtype)), padded(np.asarray(shift, dtype))
+    if mean is not None:  # in float64, but padded to a line of the dtype
+        mean, scale = (padded(np.pad(np.asarray(a, np.float64), (0, -n % k.line))) for a in (mean, scale))
     x = spaced((-(-n // k.line), rows, k.line), dtype)
     x[...] = -1
     cdef void *pointers[5]
-    pointers[0], pointers[1], pointers[2] = pointer(source), pointer(index), pointer(scale)
-    pointers[3], pointers[4] = pointer(shift), pointer(x)
+    pointers[0], pointers[1], pointers[2] = pointer(source), pointer(index), pointer(mean)
+    pointers[3], pointers[4] = pointer(scale), pointer(x)
     with stopwatch, nogil:
         for _i in range(repeat):
-            kernel(rows, n, pointers[0], row_bytes, column_bytes, <const int64_t *>pointers[1], pointers[2],
-                   pointers[3], pointers[4], stride)
-    if scale is None and padding_of(x, n).any():
+            kernel(rows, n, pointers[0], row_bytes, column_bytes, <const int64_t *>pointers[1],
+                   <const double *>pointers[2], <const double *>pointers[3], pointers[4], stride)
+    if padding_of(x, n).any():
         raise AssertionError("gather left something in the padding")
     return from_panels(x, rows, n)
 

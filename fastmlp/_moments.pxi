@@ -9,16 +9,16 @@ cdef enum:
 
 
 cdef class Columns:
-    """Blocks of rows of an array (n, columns) of float32, float64 or uint8, or of some of its rows, less a shift."""
+    """Blocks of rows of an array (n, columns) of float32, float64 or uint8, or of some of its rows, less a mean."""
 
     cdef const fm_kernels *k
     cdef Source source
-    cdef Memory shift, scale
+    cdef Memory mean_memory, scale_memory
     cdef object x, subset
     cdef int64_t *index
     cdef ptrdiff_t n_rows, n, panels, stride
 
-    def __init__(self, cnp.ndarray x, cnp.ndarray subset=None, shift=None):
+    def __init__(self, cnp.ndarray x, cnp.ndarray subset=None, centre=None):
         cdef ptrdiff_t line
         self.k = float64_kernels
         self.x, self.subset = x, subset
@@ -27,11 +27,12 @@ cdef class Columns:
         line = self.k.line
         self.n_rows = cnp.PyArray_DIM(x if subset is None else subset, 0)
         self.n, self.panels, self.stride = self.source.n, (self.source.n + line - 1) // line, MOMENT_ROWS * line
-        if shift is not None:
-            self.shift, self.scale = self.vector(), self.vector()
-            self.scale.owner.view(np.float64)[:self.n] = 1
-            self.shift.owner.view(np.float64)[:self.n] = shift
-            self.source.scale, self.source.shift = self.scale.data, self.shift.data
+        if centre is not None:
+            self.mean_memory, self.scale_memory = self.vector(), self.vector()
+            self.mean_memory.owner.view(np.float64)[:self.n] = centre
+            self.scale_memory.owner.view(np.float64)[:self.n] = 1
+            self.source.mean = <const double *>self.mean_memory.data
+            self.source.scale = <const double *>self.scale_memory.data
 
     cdef Memory vector(self):
         return Memory(self.panels * 64)
@@ -48,7 +49,7 @@ cdef class Columns:
         else:
             data = data + first * self.source.row_bytes
         self.source.gather(rows, self.n, data, self.source.row_bytes, self.source.column_bytes, index,
-                           self.source.scale, self.source.shift, to, self.stride)
+                           self.source.mean, self.source.scale, to, self.stride)
 
     def mean(self, bint squares=False):
         """Means of the columns, or of their squares: float64 (columns,)."""
@@ -77,12 +78,12 @@ def moments(x, subset=None):
     x of float32, float64 or uint8 (n, columns), subset int64 or None; returns two of float64 (columns,).
     """
     mean = Columns(x, subset).mean()
-    return mean, Columns(x, subset, -mean).mean(True)
+    return mean, Columns(x, subset, mean).mean(True)
 
 
 def covariance(x, mean, subset=None):
     """Covariances of the columns of x about their means, divided by the number of rows: float64 (columns, columns)."""
-    cdef Columns columns = Columns(x, subset, -np.asarray(mean))
+    cdef Columns columns = Columns(x, subset, np.asarray(mean))
     cdef const fm_kernels *k = columns.k
     cdef ptrdiff_t n = columns.n, line = k.line, panels = columns.panels, first, rows, group, panel, at_a_time
     cdef ptrdiff_t groups = (panels + k.group - 1) // k.group, panel_bytes = n * 64

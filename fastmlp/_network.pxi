@@ -344,19 +344,20 @@ cdef class Network:
         self.pack(self.params, pairs, True)
         self.start_average()
 
-    def set_scaling(self, scale, shift, matrix=None, dict statistics=None):
-        """How inputs are read: x * scale + shift, and that times the matrix (n_inputs, n_inputs), where given. And of
-        which statistics that was made: kept here, so that Ctrl-C finds both changed or neither."""
+    def set_scaling(self, mean, scale, matrix=None, dict statistics=None):
+        """How inputs are read: (x - mean) * scale in float64, rounded once, and that times the matrix (n_inputs,
+        n_inputs), where given. And of which statistics that was made: kept here, so that Ctrl-C finds both changed or
+        neither."""
         self.refuse_in_step()
         cdef ptrdiff_t line = self.k.line, panels = (self.n_inputs + line - 1) // line
-        scaling = np.zeros((2, panels * line), self.dtype)
-        scaling[:, :self.n_inputs] = scale, shift
+        scaling = np.zeros((2, panels * line))
+        scaling[:, :self.n_inputs] = mean, scale
         cdef Memory of_columns = Memory(scaling.nbytes), whitening = None
         of_columns.owner[...] = scaling.view(np.uint8).ravel()
         if matrix is not None:
             padded = np.zeros((self.n_inputs, panels * line), self.dtype)
             padded[:, :self.n_inputs] = matrix
-            whitening = Memory(padded.nbytes + scaling.nbytes // 2)
+            whitening = Memory(padded.nbytes + panels * 64)
             stored = whitening.owner[:padded.nbytes].view(self.dtype).reshape(panels, self.n_inputs, line)
             stored[...] = padded.reshape(self.n_inputs, panels, line).transpose(1, 0, 2)
         self.scaling, self.whitening, self.statistics = of_columns, whitening, statistics or {}
@@ -373,7 +374,8 @@ cdef class Network:
         cdef dict states = self.states
         held = scaling, whitening, states
         if scaling is not None:
-            p.x.scale, p.x.shift = scaling.data, scaling.data + panels * 64
+            p.x.mean = <const double *>scaling.data
+            p.x.scale = p.x.mean + panels * self.k.line
         p.whitening = NULL
         if whitening is not None:
             p.whitening, p.whitening_bytes = whitening.data, panels * 64 * self.n_inputs

@@ -47,11 +47,12 @@ def shuffle(n: int, seed: int, stream: int) -> Array:
 
 
 def gather(
-    source: Array, dtype: DTypeLike, index: Array | None = None, scale: Array | None = None, shift: Array | None = None
+    source: Array, dtype: DTypeLike, index: Array | None = None, mean: Array | None = None, scale: Array | None = None
 ) -> Array:
-    """Rows `index` of source (samples, n) as dtype, columns times scale (n,) plus shift (n,) where given: (rows, n)."""
-    x = (source if index is None else source[index]).astype(dtype)
-    return x if scale is None else x * scale + shift
+    """Rows `index` of source (samples, n) as dtype; where given, less mean (n,) and times scale (n,) in float64 and
+    rounded once: (rows, n)."""
+    x = source if index is None else source[index]
+    return (x if mean is None or scale is None else (x.astype(np.float64) - mean) * scale).astype(dtype)
 
 
 def moments(x: Array, index: Array | None = None) -> tuple[Array, Array]:

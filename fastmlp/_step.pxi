@@ -51,8 +51,8 @@ cdef struct Source:             # rows of a user's array
     const char *data
     ptrdiff_t n, row_bytes, column_bytes
     fm_gather *gather           # NULL: int32 labels
-    char *scale                 # of each column, then shift; NULL: as they are
-    char *shift
+    const double *mean          # taken off each column, which is then multiplied by its scale; NULL: as they are
+    const double *scale
 
 # A loss in Python: called by thread 0, it finds the scores of the batch in y of the last layer, and leaves their
 # gradient there.
@@ -174,7 +174,7 @@ cdef void gather(const Plan *p, const Source *source, ptrdiff_t first, ptrdiff_t
     else:
         data = data + first * source.row_bytes
     if source.gather != NULL:
-        source.gather(rows, source.n, data, source.row_bytes, source.column_bytes, index, source.scale, source.shift,
+        source.gather(rows, source.n, data, source.row_bytes, source.column_bytes, index, source.mean, source.scale,
                       to, stride)
     else:
         for r in range(rows):
@@ -193,7 +193,7 @@ cdef void gather_targets(const Plan *p, ptrdiff_t first, ptrdiff_t rows, ptrdiff
         gather(p, &p.weights, first, rows, p.weight_block + (block * p.block_rows + block_row) * 64, 0)
 
 cdef void gather_inputs(const Plan *p, ptrdiff_t first, ptrdiff_t rows, char *to, int thread) noexcept nogil:
-    """Rows `first` ... of the epoch's order as the network wants them: scaled, shifted, whitened."""
+    """Rows `first` ... of the epoch's order as the network wants them: less the mean, scaled, whitened."""
     cdef char *x = to if p.whitening == NULL else p.whitened + thread * p.input_block * p.k.itemsize_bytes
     gather(p, &p.x, first, rows, x, p.input_stride)
     if p.whitening != NULL:  # without a bias

@@ -93,18 +93,18 @@ def _pulled(model: "Model", dx: Array) -> Array:
     """Derivatives by the data, on the last axis, of those by what the preprocessing makes of them."""
     if model._preprocessing is None:
         return dx
-    scale, _, matrix = model._preprocessing.scaling(model._statistics)
+    _, scale, matrix = model._preprocessing.scaling(model._statistics)
     if matrix is not None:
         dx = product(dx, matrix.T, model.dtype)
-    return np.asarray(dx * scale.astype(model.dtype))
+    return np.asarray((dx * scale).astype(model.dtype))
 
 
 def _pushed(model: "Model", dx: Array) -> Array:
     """How what the preprocessing makes of the data moves where these move by dx."""
     if model._preprocessing is None:
         return dx
-    scale, _, matrix = model._preprocessing.scaling(model._statistics)
-    dx = dx.astype(model.dtype) * scale.astype(model.dtype)
+    _, scale, matrix = model._preprocessing.scaling(model._statistics)
+    dx = (dx * scale).astype(model.dtype)
     return dx if matrix is None else product(dx, matrix, model.dtype)
 
 

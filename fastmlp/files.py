@@ -471,7 +471,8 @@ def _statistics(
             raise ValueError(f"{name} of the preprocessing is not finite, or not positive where it must be")
         found[name] = array
     with np.errstate(over="ignore"):
-        scaling = [array.astype(dtype) for array in kind.scaling(found) if array is not None]
+        mean, scale, matrix = kind.scaling(found)
+        scaling = [array.astype(dtype) for array in (mean, scale, mean * scale, matrix) if array is not None]
     if not all(np.isfinite(array).all() for array in scaling):
         raise ValueError(f"the preprocessing multiplies by more than {dtype} can hold")
     return found

@@ -346,9 +346,7 @@ class Model:
 
     def _adapt(self, statistics: dict[str, Array]) -> None:
         assert self._preprocessing is not None
-        scaling = self._preprocessing.scaling(statistics)
-        arrays = [None if array is None else array.astype(self.dtype) for array in scaling]
-        self._network.set_scaling(*arrays, statistics=statistics)
+        self._network.set_scaling(*self._preprocessing.scaling(statistics), statistics=statistics)
 
     @property
     def _statistics(self) -> dict[str, Array]:

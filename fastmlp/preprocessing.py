@@ -31,7 +31,7 @@ class Preprocessing(Shown):
         raise NotImplementedError
 
     def scaling(self, statistics: Statistics) -> tuple[Array, Array, Array | None]:
-        """(scale, shift, matrix): the network gets ``(x * scale + shift) @ matrix``; None is the identity."""
+        """(mean, scale, matrix): the network gets ``((x - mean) * scale) @ matrix``; None is the identity."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
@@ -49,8 +49,8 @@ class Standardize(Preprocessing):
     Notes
     -----
     Means and variances are summed in float64 in a fixed order: the same bits on every machine, for any number of
-    threads. An input is rounded to the model's dtype first: of a column whose mean is more than 10**6 times its spread,
-    float32 leaves a digit or none.
+    threads. The mean is taken off in float64, and the result rounded once to the model's dtype: a time in seconds,
+    whose mean is a million times its spread, keeps the digits that X has.
 
     Examples
     --------
@@ -76,8 +76,8 @@ class Standardize(Preprocessing):
         return {"mean": (n_inputs,), "scale": (n_inputs,)}
 
     def scaling(self, statistics: Statistics) -> tuple[Array, Array, Array | None]:
-        """``x / scale - mean / scale``."""
-        return 1 / statistics["scale"], -statistics["mean"] / statistics["scale"], None
+        """``(x - mean) * (1 / scale)``."""
+        return statistics["mean"], 1 / statistics["scale"], None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -141,7 +141,7 @@ class Whiten(Preprocessing):
 
     def scaling(self, statistics: Statistics) -> tuple[Array, Array, Array | None]:
         """The mean is taken off in the gather; the product follows."""
-        return np.ones_like(statistics["mean"]), -statistics["mean"], statistics["matrix"]
+        return statistics["mean"], np.ones_like(statistics["mean"]), statistics["matrix"]
 
 
 _EPSILON = float(np.finfo(np.float64).eps)

@@ -358,13 +358,15 @@ def arrays_of(twin):
 
 
 def scaled(model, X, spread=None):
-    """Samples as the first layer sees them, in float64: read in the model's dtype, then preprocessed; with a generator
-    off by roundings of the dtype, which are those of the terms and not of their sum."""
-    X = X.astype(model.dtype).astype(np.float64)
-    size = np.abs(X)
-    if model.preprocessing is not None:
-        scale, shift, matrix = model.preprocessing.scaling(model.statistics)
-        X, size = X * scale + shift, size * scale + np.abs(shift)
+    """Samples as the first layer sees them, in float64; with a generator off by roundings of the dtype, which are those
+    of the terms and not of their sum."""
+    if model.preprocessing is None:
+        X = X.astype(model.dtype).astype(np.float64)
+        size = np.abs(X)
+    else:
+        mean, scale, matrix = model.preprocessing.scaling(model.statistics)
+        X = (X.astype(np.float64) - mean) * scale
+        size = np.abs(X)
         X, size = (X, size) if matrix is None else (X @ matrix, size @ np.abs(matrix))
     return X if spread is None else X + 2 * np.finfo(model.dtype).eps * size * spread.uniform(-1, 1, X.shape)
 
@@ -591,7 +593,7 @@ def same_bits(program, start, model, history, X, y, options):
 
     plain = again(program.threads[1])
     options = {name: value for name, value in options.items() if name != "validation_data"}
-    cast = X.astype(program.dtype)
+    cast = X.astype(program.dtype) if program.preprocessing is None else np.ascontiguousarray(X)
     assert plain.fit(cast, y, epochs=program.epochs, **options)["loss"] == history["loss"]
     assert bits(plain) == expected, "another number of threads, or plain data"
     assert plain.predict(X).tobytes() == model.predict(X).tobytes()

@@ -75,11 +75,41 @@ def test_standardize_is_scikit_learns_scaler(source, dtype):
     model = reader(data, fm.Standardize(), dtype).adapt(data)
     np.testing.assert_allclose(model.statistics["mean"], scaler.mean_, rtol=1e-12)
     np.testing.assert_allclose(model.statistics["scale"], scaler.scale_, rtol=1e-12)
-    # x and the shift are rounded to the dtype, so the error is relative to |mean| / scale; scikit-learn's mean too
-    limit = (3 if dtype == "float32" else 30) * np.finfo(dtype).eps * (
-        np.abs(data.astype(float)).max(0) + np.abs(scaler.mean_)
-    ) / scaler.scale_ + 1e-14
-    assert np.all(np.abs(model.predict(data) - scaler.transform(data.astype(float))) <= limit)
+    # scikit-learn's mean has an error of its own, relative to |mean| / scale; the result is rounded once
+    expected = scaler.transform(data.astype(float))
+    limit = 30 * np.finfo(float).eps * (np.abs(data.astype(float)).max(0) + np.abs(scaler.mean_)) / scaler.scale_
+    assert np.all(np.abs(model.predict(data) - expected) <= limit + np.finfo(dtype).eps * np.abs(expected) + 1e-14)
+
+
+@pytest.mark.parametrize("mean", [1e5, 1e6, 1e7, 1.7e9])
+@pytest.mark.parametrize("source", ["float64", "float32"])
+def test_a_mean_far_from_zero_costs_no_digits(mean, source, dtype):
+    """float32 data may have lost them already; what they have is kept."""
+    data = (mean + np.random.default_rng(2).standard_normal((500, 3))).astype(source)
+    model = reader(data, "standardize", dtype).adapt(data)
+    exact = (data.astype(np.longdouble) - model.statistics["mean"]) / model.statistics["scale"]
+    expected = np.asarray(exact, float)
+    # of the quotient 2 roundings in float64, of the result one in the dtype
+    np.testing.assert_allclose(model.predict(data), expected, rtol=3 * np.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize("preprocessing", ["standardize", "whiten"])
+def test_times_in_seconds_are_learned(preprocessing):
+    """Ten minutes of Unix time: rounded to float32 first they are three or four different numbers."""
+    minutes = np.linspace(0, 10, 600)
+    y = np.sin(minutes)
+    X = (1.7e9 + 60 * minutes)[:, None]
+    model = fm.Model([fm.Dense(32, "tanh"), fm.Dense(1)], optimizer=fm.Adam(0.02), preprocessing=preprocessing)
+    model.fit(X, y, epochs=60, verbose=0)
+    assert 1 - model.evaluate(X, y)["loss"] / y.var() > 0.97
+
+
+@pytest.mark.parametrize("method", ["pca", "zca"])
+def test_whitening_takes_off_the_mean_in_double(method):
+    data = 1e7 + np.random.default_rng(2).standard_normal((400, 4))
+    model = reader(data, fm.Whiten(method)).adapt(data)
+    single = reader(data, fm.Whiten(method), "float32").adapt(data)
+    np.testing.assert_allclose(single.predict(data), model.predict(data), rtol=0, atol=1e-5)
 
 
 def test_constant_columns_become_zero():
@@ -144,7 +174,7 @@ def test_instruction_sets_do_not_change_a_bit(preprocessing, batch_rows, dtype, 
     for n_threads, isa in zip((1, 2), fused_isas, strict=True):
         network = _engine.Network(37, [(3, "identity", 0.0, True)], dtype, isa=isa)
         network.set_weights([(np.full((37, 3), 0.1, dtype), np.zeros(3, dtype))])
-        network.set_scaling(*(None if array is None else array.astype(dtype) for array in scaling))
+        network.set_scaling(*scaling)
         run = _engine.Run(network, batch_rows, n_threads, True, True, "squared_error")
         run.bind(X, np.ones((700, 3), dtype))
         losses, _ = run.train(np.full(40, 0.01), {}, True, 3)

@@ -57,15 +57,23 @@ def test_gather_follows_any_strides(source_dtype, layout, isa, dtype):
 
 
 @pytest.mark.parametrize("source_dtype", DTYPE_OF_GATHER.values())
-def test_gather_scales_and_shifts(source_dtype, isa, dtype, sizes, tolerance):
+def test_gather_takes_off_the_mean_and_scales_in_double(source_dtype, isa, dtype, sizes):
+    """Every bit is the twin's, also where the mean is most of the number, at any stride."""
     rng = np.random.default_rng(3)
     for n in sizes:
         source = source_of(rng, source_dtype, (6, n))
-        scale, shift = rng.standard_normal((2, n)).astype(dtype)
-        x = source.astype(dtype).astype(np.float64)
-        found = _kernels.gather(source, dtype, None, scale, shift, isa=isa)
-        limit = 2 * tolerance("gather") * (np.abs(x * scale) + np.abs(shift))
-        assert np.all(np.abs(found - _reference.gather(x, np.float64, None, scale, shift)) <= limit), n
+        mean, scale = rng.standard_normal((2, n))
+        if source_dtype != "uint8":
+            source, mean = source + source.dtype.type(1e6), mean + 1e6
+        for layout in ("rows", "fortran", "both reversed", "not aligned"):
+            data = LAYOUTS[layout](source)
+            for index in (None, rng.integers(0, 6, 9)):
+                found = _kernels.gather(data, dtype, index, mean, scale, isa=isa)
+                np.testing.assert_array_equal(found, _reference.gather(data, dtype, index, mean, scale), f"{n=}")
+                exact = (data.astype(np.longdouble) - mean) * scale
+                exact = exact if index is None else exact[index]
+                limit = np.finfo(dtype).eps * np.abs(exact) + 1e-300
+                assert np.all(np.abs(found - exact) <= limit), n
 
 
 @pytest.mark.parametrize("source_dtype", ["float32", "float64"])

@@ -111,7 +111,7 @@ def test_preprocessing_learned_by_another_thread_while_buffers_are_kept():
     out, other = np.empty((2, 500, 5), np.float32)
     run = _engine.Run(_engine.Network(30, [(5,)], "float32"), 500, 2, True)
     run.bind(X)
-    run.network.set_scaling(np.ones(30), np.zeros(30), np.eye(30))
+    run.network.set_scaling(np.zeros(30), np.ones(30), np.eye(30))
     run.predict(out, "identity")
     plain = _engine.Run(_engine.Network(30, [(5,)], "float32"), 500, 2, True)
     plain.bind(X)

@@ -1,26 +1,28 @@
 /* Between the user's row-major arrays and the engine's panels. */
 
-/* Gather rows into panels:  x[r, k] = source[index[r], k] * scale[k] + shift[k]
- *   source   n columns of the given type at any stride, negative ones included     read
- *   index    rows to take; NULL: 0 ... rows-1                                       read
- *   scale, shift  (n,) padded to a multiple of LINE, or both NULL: only converted   read
- *   x        panels (n, rows), x_stride apart; padding columns become 0             written
- * Twin: gather */
+/* Gather rows into panels:  x[r, k] = source[index[r], k], or (source[index[r], k] - mean[k]) * scale[k]
+ *   source   n columns of the given type at any stride, negative ones included            read
+ *   index    rows to take; NULL: 0 ... rows-1                                              read
+ *   mean, scale  double (n,) padded to a multiple of LINE, or both NULL: only converted    read
+ *   x        panels (n, rows), x_stride apart; padding columns become 0                    written
+ * Less the mean and scaled in double and rounded once, whatever the source and the panels: a column whose mean is a
+ * million times its deviation keeps its digits. Padding of mean and scale is 0.  Twin: gather */
 #define GATHER(type, source_t)                                                                                         \
     static void FM(gather_##type)(ptrdiff_t rows, ptrdiff_t n, const void *source, ptrdiff_t row_stride_bytes,         \
-                                  ptrdiff_t column_stride_bytes, const int64_t *index, const void *scale,              \
-                                  const void *shift, void *x, ptrdiff_t x_stride) {                                    \
+                                  ptrdiff_t column_stride_bytes, const int64_t *index, const double *mean,             \
+                                  const double *scale, void *x, ptrdiff_t x_stride) {                                  \
         for (ptrdiff_t r = 0; r < rows; r++) {                                                                         \
             const char *row = (const char *)source + (index ? (ptrdiff_t)index[r] : r) * row_stride_bytes;             \
             real *to = (real *)x + r * LINE;                                                                           \
             for (ptrdiff_t k = 0; k < n; k += LINE, to += x_stride) {                                                  \
                 const ptrdiff_t columns = MIN(LINE, n - k);                                                            \
                 const char *from = row + k * column_stride_bytes;                                                      \
-                if (column_stride_bytes == sizeof(source_t))                                                           \
+                if (mean)                                                                                              \
+                    line_scaled_##type(from, column_stride_bytes, columns, mean + k, scale + k, to);                   \
+                else if (column_stride_bytes == sizeof(source_t))                                                      \
                     line_##type(from, columns, to);                                                                    \
                 else                                                                                                   \
                     line_strided_##type(from, column_stride_bytes, columns, to);                                       \
-                if (scale) line_scale((const real *)scale + k, (const real *)shift + k, to);                           \
             }                                                                                                          \
         }                                                                                                              \
     }
@@ -61,14 +63,53 @@
         }                                                                                                              \
     }
 
-INLINE void line_scale(const real *scale, const real *shift, real *to) {
-    UNROLL (int v = 0; v < VECS; v++)
-        v_store(to + v * LANES, v_fma(v_load(to + v * LANES), v_load(scale + v * LANES), v_load(shift + v * LANES)));
-}
+/* A line of contiguous elements at any address, less mean and times scale: whole registers, as the compiler makes of
+ * it. */
+#define SCALE_LINE(type, source_t)                                                                                     \
+    INLINE void scale_##type(const char *from, const double *restrict mean, const double *restrict scale,              \
+                             real *restrict to) {                                                                      \
+        typedef source_t unaligned __attribute__((aligned(1)));                                                        \
+        const unaligned *e = (const unaligned *)from;                                                                  \
+        for (int i = 0; i < LINE; i++) to[i] = (real)(((double)e[i] - mean[i]) * scale[i]);                            \
+    }
+
+/* The same of any line: one that is not whole or not contiguous is copied into one that is. */
+#define SCALED_LINE(type, source_t)                                                                                    \
+    static void line_scaled_##type(const char *from, ptrdiff_t stride_bytes, ptrdiff_t columns, const double *mean,    \
+                                   const double *scale, real *to) {                                                    \
+        if (stride_bytes == sizeof(source_t) && columns == LINE) {                                                     \
+            scale_##type(from, mean, scale, to);                                                                       \
+            return;                                                                                                    \
+        }                                                                                                              \
+        _Alignas(FM_LINE_BYTES) source_t line[LINE] = {0};                                                             \
+        source_t *at = line;                                                                                           \
+        if (stride_bytes == sizeof(source_t)) {                                                                        \
+            UNROLL (int many = LINE / 2; many > 0; many /= 2)                                                          \
+                if (columns & many) {                                                                                  \
+                    memcpy(at, from, (size_t)many * sizeof(source_t));                                                 \
+                    from += many * (ptrdiff_t)sizeof(source_t);                                                        \
+                    at += many;                                                                                        \
+                }                                                                                                      \
+        } else {                                                                                                       \
+            for (ptrdiff_t i = 0; i < columns; i++) memcpy(at + i, from + i * stride_bytes, sizeof(source_t));         \
+        }                                                                                                              \
+        scale_##type((const char *)line, mean, scale, to);                                                             \
+    }
 
 FM_GATHERS(GATHER_LINE)
+SCALE_LINE(f32, float)
+SCALE_LINE(f64, double)
+/* Bytes are exact as reals, and widened sooner from them. */
+INLINE void scale_u8(const char *from, const double *mean, const double *scale, real *to) {
+    _Alignas(FM_LINE_BYTES) real line[LINE];
+    line_u8(from, LINE, line);
+    (FM_F64 ? scale_f64 : scale_f32)((const char *)line, mean, scale, to);
+}
+FM_GATHERS(SCALED_LINE)
 FM_GATHERS(GATHER)
 #undef GATHER_LINE
+#undef SCALE_LINE
+#undef SCALED_LINE
 #undef GATHER
 
 /* Panels into rows of a row-major array, row_stride apart.  Twin: scatter */
