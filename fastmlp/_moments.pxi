@@ -1,11 +1,50 @@
 # Statistics of the columns of a user's array, in float64 and in a fixed order: included by _engine.pyx.
 #
-# Rows are summed ascending within blocks of MOMENT_ROWS, and the sums of the blocks ascending: the same bits for any
-# number of threads. Means and variances only add and multiply, so that theirs are the same on every machine;
-# covariances use fused multiply-adds where there are any.
+# Rows are summed ascending within blocks of MOMENT_ROWS, and the sums of the blocks along one binary tree: the same bits
+# for any number of threads, with an error that does not grow with the rows. Means and variances only add and multiply,
+# so that theirs are the same on every machine; covariances use fused multiply-adds where there are any.
 
 cdef enum:
     MOMENT_ROWS = 256
+    PRODUCT_BLOCKS = 16         # whose products are added one by one, before the tree: it holds few matrices then
+
+
+cdef class Tree:
+    """Sums of float64 lines, added in pairs along a binary tree that depends on nothing but how many there are: the
+    first 2^k of n, the largest such number below n, are summed so, and the others, and then both."""
+
+    cdef const fm_kernels *k
+    cdef ptrdiff_t n_bytes
+    cdef list levels            # of each height a sum that waits for its neighbour, or None
+
+    def __init__(self, ptrdiff_t n_bytes):
+        self.k, self.n_bytes, self.levels = float64_kernels, n_bytes, []
+
+    cdef void merge(self, Memory part, Memory into) noexcept:
+        cdef ptrdiff_t n = self.n_bytes // <ptrdiff_t>sizeof(double)
+        with nogil:
+            self.k.add(n, part.data, into.data)
+
+    cdef void grow(self, Memory part) except *:
+        """One more sum, which is the tree's from now on."""
+        cdef ptrdiff_t height = 0
+        while height < len(self.levels) and self.levels[height] is not None:
+            self.merge(part, self.levels[height])
+            part, self.levels[height] = self.levels[height], None
+            height += 1
+        if height == len(self.levels):
+            self.levels.append(None)
+        self.levels[height] = part
+
+    cdef cnp.ndarray total(self):
+        """Of all of them, as float64."""
+        cdef Memory found = None, waiting
+        for waiting in self.levels:
+            if waiting is not None:
+                if found is not None:
+                    self.merge(found, waiting)
+                found = waiting
+        return found.owner.view(np.float64)
 
 
 cdef class Columns:
@@ -51,62 +90,104 @@ cdef class Columns:
         self.source.gather(rows, self.n, data, self.source.row_bytes, self.source.column_bytes, index,
                            self.source.mean, self.source.scale, to, self.stride)
 
-    def mean(self, bint squares=False):
-        """Means of the columns, or of their squares: float64 (columns,)."""
-        cdef Memory block = self.block(), part = self.vector(), total = self.vector()
+    cdef void weigh(self, ptrdiff_t rows, const double *weights, char *block) noexcept nogil:
+        """A block with each row times its weight."""
+        cdef ptrdiff_t panel, r, i, line = self.k.line
+        cdef double *at_row
+        for panel in range(self.panels):
+            for r in range(rows):
+                at_row = <double *>block + panel * self.stride + r * line
+                for i in range(line):
+                    at_row[i] *= weights[r]
+
+    def sums(self, bint squares=False, cnp.ndarray weights=None):
+        """Sums of the columns, or of their squares, where there are weights (n_rows,) times these: float64
+        (columns,)."""
+        cdef Memory block = self.block(), part
+        cdef Tree tree = Tree(self.panels * 64)
         cdef ptrdiff_t first, rows, panel, line = self.k.line
         cdef char *at_panel
+        cdef const double *w = NULL
         cdef fm_blocks values
+        if weights is not None:
+            w = <const double *>cnp.PyArray_DATA(weights)
         values.base, values.block, values.stride = block.data, 0, self.stride
         for first in range(0, self.n_rows, MOMENT_ROWS):
             rows = min(<ptrdiff_t>MOMENT_ROWS, self.n_rows - first)
+            part = self.vector()
             with nogil:
                 self.read(first, rows, block.data)
                 if squares:
                     for panel in range(self.panels):
                         at_panel = block.data + panel * self.stride * <ptrdiff_t>sizeof(double)
                         self.k.multiply(rows * line, at_panel, at_panel)
+                if w != NULL:
+                    self.weigh(rows, w + first, block.data)
                 self.k.dense_bias_gradient(rows, MOMENT_ROWS, self.panels, &values, part.data)
-                self.k.add(self.panels * line, part.data, total.data)
+            tree.grow(part)
             PyErr_CheckSignals()
-        return total.owner.view(np.float64)[:self.n] / self.n_rows
+        return tree.total()[:self.n]
 
 
-def moments(x, subset=None):
-    """Means and variances (divided by the number of rows) of the columns of x, or of some of its rows.
+def divisor(x, subset, weights):
+    """What makes a mean of a sum over rows: their number, or the sum of their weights along the same tree."""
+    if weights is None:
+        return len(x if subset is None else subset)
+    return Columns(weights.reshape(-1, 1)).sums()[0]
 
-    x of float32, float64 or uint8 (n, columns), subset int64 or None; returns two of float64 (columns,).
+
+def moments(x, subset=None, weights=None):
+    """Means and variances (divided by the number of rows) of the columns of x, or of some of its rows; weighted, as
+    numpy.average does it, where there are weights of these rows.
+
+    x of float32, float64 or uint8 (n, columns), subset int64 or None, weights float64 or None; returns two of float64
+    (columns,).
     """
-    mean = Columns(x, subset).mean()
-    return mean, Columns(x, subset, mean).mean(True)
+    n = divisor(x, subset, weights)
+    mean = Columns(x, subset).sums(False, weights) / n
+    return mean, Columns(x, subset, mean).sums(True, weights) / n
 
 
-def covariance(x, mean, subset=None):
-    """Covariances of the columns of x about their means, divided by the number of rows: float64 (columns, columns)."""
+def covariance(x, mean, subset=None, weights=None):
+    """Covariances of the columns of x about their means, divided by the number of rows, or weighted: float64 (columns,
+    columns)."""
     cdef Columns columns = Columns(x, subset, np.asarray(mean))
     cdef const fm_kernels *k = columns.k
     cdef ptrdiff_t n = columns.n, line = k.line, panels = columns.panels, first, rows, group, panel, at_a_time
     cdef ptrdiff_t groups = (panels + k.group - 1) // k.group, panel_bytes = n * 64
-    cdef Memory block = columns.block(), product = Memory(k.group * panel_bytes), total = Memory(panels * panel_bytes)
+    cdef Memory block = columns.block(), product = Memory(k.group * panel_bytes), some_blocks = None
+    cdef Tree tree = Tree(panels * panel_bytes)
+    cdef cnp.ndarray roots
+    cdef const double *w = NULL
     cdef fm_blocks values, some
     cdef fm_ahead ahead
+    if weights is not None:  # on both sides: the product is symmetric
+        roots = np.sqrt(weights)
+        w = <const double *>cnp.PyArray_DATA(roots)
     memset(&ahead, 0, sizeof(fm_ahead))
     values.base, values.block, values.stride = block.data, 0, columns.stride
     some.block, some.stride = 0, columns.stride
     for first in range(0, columns.n_rows, MOMENT_ROWS):
         rows = min(<ptrdiff_t>MOMENT_ROWS, columns.n_rows - first)
+        if first % (PRODUCT_BLOCKS * MOMENT_ROWS) == 0:
+            if some_blocks is not None:
+                tree.grow(some_blocks)
+            some_blocks = Memory(panels * panel_bytes)
         with nogil:
             columns.read(first, rows, block.data)
+            if w != NULL:
+                columns.weigh(rows, w + first, block.data)
             for group in range(groups):
                 panel, at_a_time = part(panels, groups, group), part(panels, groups, group + 1)
                 at_a_time = at_a_time - panel
                 some.base = block.data + panel * columns.stride * <ptrdiff_t>sizeof(double)
                 k.dense_weight_gradient(rows, MOMENT_ROWS, 0, n, at_a_time, &values, &some, product.data, n * line,
                                         &ahead)
-                k.add(at_a_time * n * line, product.data, total.data + panel * panel_bytes)
+                k.add(at_a_time * n * line, product.data, some_blocks.data + panel * panel_bytes)
         PyErr_CheckSignals()
-    found = total.owner.view(np.float64).reshape(panels, n, line).transpose(1, 0, 2).reshape(n, panels * line)[:, :n]
-    return found / columns.n_rows
+    tree.grow(some_blocks)
+    found = tree.total().reshape(panels, n, line).transpose(1, 0, 2).reshape(n, panels * line)[:, :n]
+    return found / divisor(x, subset, weights)
 
 
 def eigh(matrix):

@@ -55,17 +55,26 @@ def gather(
     return (x if mean is None or scale is None else (x.astype(np.float64) - mean) * scale).astype(dtype)
 
 
-def moments(x: Array, index: Array | None = None) -> tuple[Array, Array]:
-    """Means and variances of the columns of the rows `index` of x (samples, n), in float64: (n,) and (n,). Rows are
-    added one by one within blocks of 256, and then the blocks."""
+def moments(x: Array, index: Array | None = None, weights: Array | None = None) -> tuple[Array, Array]:
+    """Means and variances of the columns of the rows `index` of x (samples, n), weighted where there are weights of
+    these rows, in float64: (n,) and (n,). Rows are added one by one within blocks of 256, and then the blocks along a
+    tree."""
 
-    def mean(rows: Array) -> Array:
-        blocks = [np.add.accumulate(rows[first : first + 256])[-1] for first in range(0, len(rows), 256)]
-        return cast(Array, np.add.accumulate(blocks)[-1] / len(rows))
+    def tree(sums: list[Array]) -> Array:
+        if len(sums) == 1:
+            return sums[0]
+        half = 1 << ((len(sums) - 1).bit_length() - 1)
+        return cast(Array, tree(sums[:half]) + tree(sums[half:]))
+
+    def total(rows: Array) -> Array:
+        return tree([np.add.accumulate(rows[first : first + 256])[-1] for first in range(0, len(rows), 256)])
 
     rows = gather(x, np.float64, index)
-    centre = mean(rows)
-    return centre, mean((rows - centre) * (rows - centre))
+    n: Any = len(rows)
+    w = np.ones((n, 1)) if weights is None else weights[:, None]
+    n = n if weights is None else total(w)
+    centre = total(rows * w) / n
+    return centre, total((rows - centre) * (rows - centre) * w) / n
 
 
 def scatter(x: Array) -> Array:

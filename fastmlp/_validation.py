@@ -291,12 +291,17 @@ def all_finite(name: str, array: Array, dtype: str, remedy: str = "drop or fill 
 
 
 def engine_dtype(array: Array, dtype: str) -> Array:
-    """The array itself where the engine reads its dtype (float32, float64, uint8), otherwise a converted copy."""
+    """The array itself where the engine reads its dtype (float32, float64, uint8), otherwise a converted copy: one of
+    float64 where float32 would lose digits, which a preprocessing may need."""
     if array.dtype == bool:
         return array.view(np.uint8)
     if array.dtype.name in ("float32", "float64", "uint8") and array.dtype.isnative:
         return array
-    return array.astype(dtype)
+    if array.dtype.kind == "f":
+        loses = array.dtype.itemsize > 4
+    else:
+        loses = array.dtype.itemsize > 2 and array.size and not -(2**24) <= array.min() <= array.max() <= 2**24
+    return array.astype("float64" if loses else dtype)
 
 
 def own(array: Array, source: Any) -> Array:

@@ -314,14 +314,16 @@ class Model:
         `Whiten` "mean" and "matrix". Empty where it has seen no data yet. Copies."""
         return {name: array.copy() for name, array in self._statistics.items()}
 
-    def adapt(self, X: npt.ArrayLike) -> Model:
+    def adapt(self, X: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None) -> Model:
         """Fit the preprocessing to some samples: before a `fit` on batches, or anew on other data.
 
-        The first `fit` on arrays does so by itself, with all that it trains on.
+        The first `fit` on arrays does so by itself, with all that it trains on, and its weights.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, ...)
+        sample_weight : array_like of shape (n_samples,) or None, default None
+            At least 0: how much each sample counts in means and variances. One of weight 0 does not count at all.
 
         Returns
         -------
@@ -338,7 +340,10 @@ class Model:
                 "this model has no preprocessing to adapt; make it with preprocessing=fastmlp.Standardize()"
             )
         array = samples("X", X, self.n_inputs, self._dtype)
-        statistics = self._preprocessing.fitted(array, None, self._dtype)
+        weights = None
+        if sample_weight is not None:
+            weights = sample_weights("sample_weight", sample_weight, len(array), self._dtype)
+        statistics = self._preprocessing.fitted(array, None, self._dtype, weights)
         with self._turn.of_callback():
             self._build(array.shape[1])
             self._adapt(statistics)
@@ -496,8 +501,8 @@ class Model:
             is nothing to do. See `Checkpoint`.
         sample_weight : array_like of shape (n_samples,) or None, default None
             At least 0, and not all 0. The loss of a batch is ``sum(w_i * loss_i) / n_samples``, as in Keras: not
-            divided by the sum of the weights. The loss of a sample of weight 0 takes no part; batch normalisation and
-            accuracies see it.
+            divided by the sum of the weights. A sample of weight 0 takes no part in the loss, nor in the statistics of
+            a preprocessing; batch normalisation and accuracies see it.
         class_weight : dict of int to float or None, default None
             Weights by class, multiplied with `sample_weight`; 1 for classes that it does not name. For
             softmax_cross_entropy, where the class of a row of probabilities is the most probable one, and for losses of
@@ -630,7 +635,7 @@ class Model:
         recorded = training.Steps(n_samples, batch_size)
         statistics: dict[str, Array] = {}
         if self._preprocessing is not None and not self._statistics:
-            statistics = self._preprocessing.fitted(X, subset, self._dtype)
+            statistics = self._preprocessing.fitted(X, subset, self._dtype, weights)
         with self._turn:
             training.prepare(self, hooks, planned, initial_epoch, recorded.steps, validation is not None)
             self._build(X.shape[1])

@@ -1,8 +1,9 @@
 """Preprocessing: how a model reads its inputs, fitted to the training data and saved with the weights.
 
 ``Model(..., preprocessing=fm.Standardize())`` learns its statistics from the training samples in the first `fit`, or
-from given ones in `Model.adapt`, and keeps them; `Model.statistics` shows them. All that takes X applies them while it
-copies a batch into the engine's buffers: the data themselves are neither changed nor copied.
+from given ones in `Model.adapt`, and keeps them; `Model.statistics` shows them. Samples count by their weights, those
+of classes included, and a sample of weight 0 is as if it were not there. All that takes X applies the statistics while
+it copies a batch into the engine's buffers: the data themselves are neither changed nor copied.
 """
 
 import dataclasses
@@ -22,8 +23,9 @@ Statistics = dict[str, Array]
 class Preprocessing(Shown):
     """Base of all preprocessing."""
 
-    def fitted(self, X: Array, subset: Array | None, dtype: str) -> Statistics:
-        """Statistics of the rows `subset` of X (n_samples, n_inputs), or of all: float64 arrays by name."""
+    def fitted(self, X: Array, subset: Array | None, dtype: str, weights: Array | None = None) -> Statistics:
+        """Statistics of the rows `subset` of X (n_samples, n_inputs), or of all, by their weights (n_samples, 1) where
+        there are any: float64 arrays by name."""
         raise NotImplementedError
 
     def shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
@@ -44,11 +46,12 @@ class Standardize(Preprocessing):
     """Every column with mean 0 and variance 1: ``(x - mean) / scale``, scale the root of the column's variance.
 
     As scikit-learn's StandardScaler: the variance is divided by the number of samples, and a constant column gets the
-    scale 1. Costs nothing, as it happens while a batch is copied.
+    scale 1. Where samples have weights, mean and variance are weighted, as those of numpy.average. Costs nothing, as it
+    happens while a batch is copied.
 
     Notes
     -----
-    Means and variances are summed in float64 in a fixed order: the same bits on every machine, for any number of
+    Means and variances are summed in float64 along a fixed tree: the same bits on every machine, for any number of
     threads. The mean is taken off in float64, and the result rounded once to the model's dtype: a time in seconds,
     whose mean is a million times its spread, keeps the digits that X has.
 
@@ -62,9 +65,10 @@ class Standardize(Preprocessing):
     (30,)
     """
 
-    def fitted(self, X: Array, subset: Array | None, dtype: str) -> Statistics:
+    def fitted(self, X: Array, subset: Array | None, dtype: str, weights: Array | None = None) -> Statistics:
         """Mean and scale of each column."""
-        mean, variance = _moments(X, subset)
+        subset, weights = _counted(subset, weights)
+        mean, variance = _moments(X, subset, weights)
         scale = np.sqrt(variance)
         # A variance that is rounding alone: below the error of the mean, or of the sum of squares.
         n = len(X) if subset is None else len(subset)
@@ -123,10 +127,11 @@ class Whiten(Preprocessing):
         keep(self, method=choice("method", self.method, ("pca", "zca")))
         keep(self, epsilon=finite_number("epsilon", self.epsilon, above=0))
 
-    def fitted(self, X: Array, subset: Array | None, dtype: str) -> Statistics:
+    def fitted(self, X: Array, subset: Array | None, dtype: str, weights: Array | None = None) -> Statistics:
         """Mean of each column, and the matrix."""
-        mean, _ = _moments(X, subset)
-        values, vectors = _engine.eigh(_engine.covariance(X, mean, subset))
+        subset, weights = _counted(subset, weights)
+        mean, _ = _moments(X, subset, weights)
+        values, vectors = _engine.eigh(_engine.covariance(X, mean, subset, weights))
         matrix = vectors.T / np.sqrt(np.maximum(values, 0) + self.epsilon)
         if self.method == "zca":
             matrix = product(matrix, vectors, "float64")
@@ -147,8 +152,23 @@ class Whiten(Preprocessing):
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
-def _moments(X: Array, subset: Array | None) -> tuple[Array, Array]:
-    mean, variance = _engine.moments(X, subset)
+def _counted(subset: Array | None, weights: Array | None) -> tuple[Array | None, Array | None]:
+    """The rows that count and their weights, the largest 1: a row of weight 0 is as if it were not there."""
+    if weights is None:
+        return subset, None
+    of_rows = weights[:, 0].astype(np.float64) if subset is None else weights[subset, 0].astype(np.float64)
+    rows = np.flatnonzero(of_rows)
+    if len(rows) == 0:
+        raise ValueError(
+            "all weights are 0, so there is no sample to learn statistics from; give some a weight above 0"
+        )
+    if len(rows) < len(of_rows):
+        of_rows, subset = of_rows[rows], (rows if subset is None else subset[rows]).astype(np.int64)
+    return subset, of_rows / of_rows.max()
+
+
+def _moments(X: Array, subset: Array | None, weights: Array | None) -> tuple[Array, Array]:
+    mean, variance = _engine.moments(X, subset, weights)
     bad = np.flatnonzero(~np.isfinite(variance))
     if len(bad):
         raise ValueError(f"column {bad[0]} of X has values so large that its variance is no finite number; scale it")

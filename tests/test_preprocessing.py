@@ -8,6 +8,7 @@ import pytest
 
 import fastmlp as fm
 from fastmlp import _engine, _reference
+from fastmlp._split import split
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((700, 37)) * 10.0 ** RNG.uniform(-3, 3, 37) + RNG.uniform(-5, 5, 37)
@@ -52,6 +53,45 @@ def test_moments_of_some_rows_are_those_of_a_copy():
     rows = np.random.default_rng(1).permutation(700)[:500].astype(np.int64)
     for found, expected in zip(_engine.moments(X, rows), _engine.moments(X[rows].copy()), strict=True):
         assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_weighted_moments_are_those_of_numpy(source):
+    data = SOURCES[source]
+    weights = np.random.default_rng(2).uniform(0.1, 3, len(data))
+    mean, variance = _engine.moments(data, None, weights)
+    exact = data.astype(np.longdouble)
+    average = np.average(exact, axis=0, weights=weights)
+    np.testing.assert_allclose(mean, average.astype(float), rtol=1e-13, atol=1e-13 * np.abs(data).max())
+    expected = np.average((exact - average) ** 2, axis=0, weights=weights).astype(float)
+    np.testing.assert_allclose(variance, expected, rtol=1e-11, atol=1e-28)
+    for found, twin in zip((mean, variance), _reference.moments(data, None, weights), strict=True):
+        np.testing.assert_array_equal(found, twin)
+    found = _engine.covariance(data, mean, None, weights)
+    expected = (exact - average).T @ ((exact - average) * weights[:, None]) / weights.sum()
+    limit = 1e-12 * np.sqrt(np.outer(np.diag(expected), np.diag(expected))) + 1e-25
+    assert np.all(np.abs(found - expected) <= limit)
+    np.testing.assert_array_equal(found, found.T)
+
+
+@pytest.mark.parametrize("value", [0.1, 101.3])
+def test_errors_of_sums_do_not_grow_with_the_rows(value):
+    """A chain of additions, even in float64, is off by what it has added up already, times its length."""
+    data = np.broadcast_to(np.array([value]), (1 << 21, 1))
+    mean, variance = _engine.moments(data)
+    assert abs(mean[0] - value) <= 300 * np.finfo(float).eps * value
+    assert variance[0] <= (300 * np.finfo(float).eps * value) ** 2
+    ones = _engine.covariance(data, np.zeros(1))
+    assert abs(ones[0, 0] - value**2) <= 300 * np.finfo(float).eps * value**2
+
+
+@pytest.mark.parametrize("rows", [256 * 3, 256 * 5 + 1, 256 * 16, 256 * 17 + 3, 256 * 39])
+def test_the_tree_depends_on_the_number_of_blocks_alone(rows):
+    data = np.random.default_rng(3).standard_normal((rows, 2)) + 5
+    for found, twin in zip(_engine.moments(data), _reference.moments(data), strict=True):
+        np.testing.assert_array_equal(found, twin)
+    expected = np.cov(data, rowvar=False, bias=True)
+    np.testing.assert_allclose(_engine.covariance(data, data.mean(axis=0)), expected, rtol=0, atol=1e-13)
 
 
 def test_covariances_are_those_of_numpy():
@@ -120,6 +160,78 @@ def test_constant_columns_become_zero():
     found = model.predict(data)
     assert np.abs(found[:, [0, 1, 2, 4]]).max() < 1e-6
     assert found[:, 3].std() == pytest.approx(1)
+
+
+def spoiled(share=0.3):
+    """Some rows of weight 0, whose inputs are a sentinel, and the weights of all."""
+    rng = np.random.default_rng(6)
+    out = rng.random(len(X)) < share
+    return np.where(out[:, None], 1e6, X), np.where(out, 0.0, rng.uniform(0.5, 2, len(X))), out
+
+
+@pytest.mark.parametrize("kind", ["standardize", "whiten"])
+@pytest.mark.parametrize("way", ["sample_weight", "class_weight", "both", "adapt", "validation_split"])
+def test_statistics_are_weighted(kind, way):
+    """As if the rows of weight 0 were not there, to the bit: all weights 1 are as no weights."""
+    data, weights, out = spoiled()
+    ones = (~out).astype(float)
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy", "adam", preprocessing=kind)
+    other = fm.Model([fm.Dense(3)], preprocessing=kind)
+    if way == "sample_weight":
+        model.fit(data, Y, sample_weight=ones, verbose=0)
+        other.adapt(X[~out])
+    elif way == "class_weight":
+        out = Y == 1
+        model.fit(np.where(out[:, None], 1e6, X), Y, class_weight={1: 0}, verbose=0)
+        other.adapt(X[~out])
+    elif way == "both":
+        model.fit(data, Y, sample_weight=weights, class_weight={0: 0, 2: 3}, verbose=0)
+        weights = weights * np.array([0, 1, 3])[Y]
+        other.adapt(X, sample_weight=weights)
+    elif way == "adapt":
+        model.adapt(data, sample_weight=weights.astype(np.float32))
+        other.adapt(X[~out], sample_weight=weights[~out].astype(np.float32))
+    else:
+        model.fit(data, Y, sample_weight=weights, validation_split=0.25, verbose=0)
+        rows, _ = split(Y, 0.25, model.seed)
+        other.adapt(X[rows], sample_weight=weights[rows])
+    assert model.statistics.keys() == other.statistics.keys()
+    for name, array in model.statistics.items():
+        np.testing.assert_array_equal(array, other.statistics[name])
+
+
+def test_whole_weights_are_repeated_rows():
+    weights = np.random.default_rng(7).integers(0, 4, 700)
+    repeated = reader(X, "standardize").adapt(np.repeat(X, weights, axis=0)).statistics
+    found = reader(X, "standardize").adapt(X, sample_weight=weights).statistics
+    for name, array in found.items():
+        np.testing.assert_allclose(array, repeated[name], rtol=1e-11, atol=1e-11)
+
+
+def test_a_column_that_is_constant_where_weights_are_is_constant():
+    data = np.column_stack([np.full(90, 7.3), np.arange(90.0)])
+    data[::3, 0] = 1e6
+    weights = np.where(np.arange(90) % 3 == 0, 0, 0.7)
+    assert reader(data, "standardize").adapt(data, sample_weight=weights).statistics["scale"][0] == 1
+    with pytest.raises(ValueError, match="all weights are 0"):
+        reader(data, "standardize").adapt(data, sample_weight=np.zeros(90))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_the_size_of_weights_does_not_count(size):
+    weights = np.random.default_rng(7).uniform(1, 2, 700)
+    found = reader(X, "standardize").adapt(X, sample_weight=size * weights).statistics
+    expected = reader(X, "standardize").adapt(X, sample_weight=weights).statistics
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("cast", [np.int64, np.uint32, ">f8", np.longdouble])
+def test_other_dtypes_keep_the_digits_of_large_numbers(cast):
+    """Times in whole seconds: float32 holds every 128th."""
+    data = np.array([[1_700_000_001], [1_700_000_002], [1_700_000_003]])
+    found = reader(data, "standardize", "float32").adapt(data.astype(cast)).predict(data.astype(cast))
+    np.testing.assert_allclose(found[:, 0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=1e-6)
 
 
 def trained(n_threads=None, data=None, dtype="float32", preprocessing="standardize", **options):
