@@ -38,6 +38,8 @@ cdef class Network:
     cdef Memory chunk_memory
     cdef Memory scaling, whitening  # of the inputs, None where they are read as they are
     cdef readonly dict statistics  # that they were made of
+    cdef Memory target_scaling  # of the targets, None where they are read as they are
+    cdef readonly dict target_statistics
     cdef Memory running  # statistics of batch normalisation, None where there is none
     cdef Layer *layer
     cdef int n_layers
@@ -93,7 +95,7 @@ cdef class Network:
             if layer.kind == BATCH_NORM:
                 running_bytes += 2 * layer.panels * line_bytes
             n_in = layer.n_out
-        self.statistics = {}
+        self.statistics, self.target_statistics = {}, {}
         self.params = Memory(self.n_bytes)
         self.running = Memory(running_bytes) if running_bytes else None
         self.chunk_memory = Memory(self.n_chunks * sizeof(double))
@@ -350,10 +352,7 @@ cdef class Network:
         neither."""
         self.refuse_in_step()
         cdef ptrdiff_t line = self.k.line, panels = (self.n_inputs + line - 1) // line
-        scaling = np.zeros((2, panels * line))
-        scaling[:, :self.n_inputs] = mean, scale
-        cdef Memory of_columns = Memory(scaling.nbytes), whitening = None
-        of_columns.owner[...] = scaling.view(np.uint8).ravel()
+        cdef Memory of_columns = self.padded(mean, scale), whitening = None
         if matrix is not None:
             padded = np.zeros((self.n_inputs, panels * line), self.dtype)
             padded[:, :self.n_inputs] = matrix
@@ -361,6 +360,21 @@ cdef class Network:
             stored = whitening.owner[:padded.nbytes].view(self.dtype).reshape(panels, self.n_inputs, line)
             stored[...] = padded.reshape(self.n_inputs, panels, line).transpose(1, 0, 2)
         self.scaling, self.whitening, self.statistics = of_columns, whitening, statistics or {}
+
+    def set_target_scaling(self, dict statistics):
+        """Targets are read as (y - mean) * (1 / scale), in float64 and rounded once; scores stay as they are."""
+        self.refuse_in_step()
+        self.target_scaling, self.target_statistics = (
+            self.padded(statistics["mean"], 1 / statistics["scale"]), statistics)
+
+    cdef Memory padded(self, mean, scale):
+        """Both, float64, as a gather reads them."""
+        cdef ptrdiff_t n = len(mean), line = self.k.line
+        both = np.zeros((2, (n + line - 1) // line * line))
+        both[:, :n] = mean, scale
+        cdef Memory found = Memory(both.nbytes)
+        found.owner[...] = both.view(np.uint8).ravel()
+        return found
 
     def get_average(self):
         """The moving average of the weights, as `get_weights`; None where there is none."""
@@ -370,12 +384,16 @@ cdef class Network:
         """The parameters as a plan sees them. Gives the buffers beside the weights, which the caller holds meanwhile:
         `model.optimizer` or `model.adapt` of another thread may give the network others."""
         cdef ptrdiff_t panels = (self.n_inputs + self.k.line - 1) // self.k.line
-        cdef Memory scaling = self.scaling, whitening = self.whitening
+        cdef Memory scaling = self.scaling, whitening = self.whitening, of_targets = self.target_scaling
         cdef dict states = self.states
-        held = scaling, whitening, states
+        held = scaling, whitening, of_targets, states
         if scaling is not None:
             p.x.mean = <const double *>scaling.data
             p.x.scale = p.x.mean + panels * self.k.line
+        p.targets.mean = p.targets.scale = NULL
+        if of_targets is not None and p.loss != NULL:  # or they are gradients of the scores
+            p.targets.mean = <const double *>of_targets.data
+            p.targets.scale = p.targets.mean + (self.n_outputs + self.k.line - 1) // self.k.line * self.k.line
         p.whitening = NULL
         if whitening is not None:
             p.whitening, p.whitening_bytes = whitening.data, panels * 64 * self.n_inputs

@@ -64,7 +64,7 @@ def moments(x: Array, index: Array | None = None, weights: Array | None = None) 
         if len(sums) == 1:
             return sums[0]
         half = 1 << ((len(sums) - 1).bit_length() - 1)
-        return cast(Array, tree(sums[:half]) + tree(sums[half:]))
+        return tree(sums[:half]) + tree(sums[half:])
 
     def total(rows: Array) -> Array:
         return tree([np.add.accumulate(rows[first : first + 256])[-1] for first in range(0, len(rows), 256)])

@@ -300,7 +300,7 @@ def engine_dtype(array: Array, dtype: str) -> Array:
     if array.dtype.kind == "f":
         loses = array.dtype.itemsize > 4
     else:
-        loses = array.dtype.itemsize > 2 and array.size and not -(2**24) <= array.min() <= array.max() <= 2**24
+        loses = array.dtype.itemsize > 2 and array.size > 0 and not -(2**24) <= array.min() <= array.max() <= 2**24
     return array.astype("float64" if loses else dtype)
 
 

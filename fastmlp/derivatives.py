@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine, losses
+from fastmlp import _engine, _targets, losses
 from fastmlp._validation import Array, all_finite, engine_dtype, numeric_array, own, samples
 from fastmlp.preprocessing import product
 
@@ -29,7 +29,7 @@ def vjp(model: "Model", X: npt.ArrayLike) -> tuple[Array, Pullback]:
     def pullback(
         dscores: npt.ArrayLike, inputs: bool = True, weights: bool = True
     ) -> tuple[Array | None, Pairs | None]:
-        cotangents = _like("dscores", dscores, scores.shape, model.dtype)
+        cotangents = _targets.moved(model, _like("dscores", dscores, scores.shape, model.dtype))
         dX, gradients = None, None
         if inputs:
             dX = np.empty(array.shape, model.dtype)
@@ -58,7 +58,7 @@ def jvp(
     pairs = None if dweights is None else model._gradients("dweights", dweights)
     scores, out = (np.empty((len(array), model.n_outputs), model.dtype) for _ in range(2))
     model._with_run(lambda run: run.push(tangents, out, scores, pairs), len(array), "derivatives", array)
-    return scores, out
+    return _targets.restored(model, scores), _targets.moved(model, out)
 
 
 def jacobian(model: "Model", X: npt.ArrayLike) -> Array:
@@ -66,6 +66,8 @@ def jacobian(model: "Model", X: npt.ArrayLike) -> Array:
     array, shape = _inputs(model, X)
     out = np.empty((len(array), model.n_outputs, array.shape[1]), model.dtype)
     model._with_run(lambda run: run.jacobian(out), len(array), "derivatives", array)
+    if model._targets is not None:
+        out = _targets.moved(model, out.swapaxes(1, 2)).swapaxes(1, 2)
     return _pulled(model, out).reshape(len(array), model.n_outputs, *shape[1:])
 
 

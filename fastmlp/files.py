@@ -11,13 +11,13 @@ import re
 import secrets
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastmlp import initializers, layers, losses, optimizers, preprocessing, schedules
+from fastmlp import _targets, initializers, layers, losses, optimizers, preprocessing, schedules
 from fastmlp._validation import bounded_integer, file_path, finite_number
 from fastmlp._version import __version__
 from fastmlp.history import History
@@ -80,19 +80,20 @@ def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> Non
     for name, arrays in training["states"].items():
         tensors |= _named(name, model, arrays)
     tensors |= {f"preprocessing.{name}": np.ascontiguousarray(array) for name, array in model._statistics.items()}
+    tensors |= {f"targets.{name}": np.ascontiguousarray(array) for name, array in model._target_statistics.items()}
     described = {
         "format": FORMAT,
         "fastmlp": __version__,
         "n_inputs": state["n_inputs"],
         "dtype": model.dtype,
         "seed": model.seed,
-        "n_threads": model.n_threads,
         "layers": [_described_layer(layer) for layer in model.layers],
         "loss": _described(model.loss, {**losses.BY_NAME, "custom": losses.Custom}),
         "optimizer": _described(model.optimizer, optimizers.BY_NAME),
         "history": _described_history(model.history),
         "callbacks": model._kept and [model._kept[0], _described_states(model._kept[1], tensors)],
         "preprocessing": model.preprocessing and _described(model.preprocessing, preprocessing.BY_NAME),
+        "targets": model.targets,
         "metrics": [dataclasses.asdict(metric) for metric in model.metrics if isinstance(metric.function, str)],
         "training": {name: training[name] for name in ("optimizer", "step", "updates", "pending", "epoch")}
         | {name: [number.hex() for number in training[name]] for name in ("powers", "weights")},
@@ -355,9 +356,9 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
         optimizer=_made(described["optimizer"], optimizers.BY_NAME),
         seed=bounded_integer("seed", described["seed"], at_least=0, below=2**64),
         dtype=described["dtype"],
-        n_threads=described["n_threads"],
         preprocessing=described.get("preprocessing") and _made(described["preprocessing"], preprocessing.BY_NAME),
         metrics=[Metric(**metric) for metric in described.get("metrics", ())],
+        targets=described.get("targets"),
     )
     n_inputs = bounded_integer("n_inputs", described["n_inputs"], below=2**31)
     shapes = [layer.weight_shapes(n_in or 0) for layer, n_in in layers.widths(model.layers, n_inputs)]
@@ -387,7 +388,13 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
         epoch, states = described["callbacks"]
         model._kept = bounded_integer("epoch", epoch), _made_states(states, tensors)
     if model.preprocessing is not None and any(name.startswith("preprocessing.") for name in tensors):
-        model._adapt(_statistics(model.preprocessing, tensors, n_inputs, model.dtype))
+        kind = model.preprocessing
+        found = _statistics("preprocessing", kind.shapes(n_inputs), kind.scaling, tensors, model.dtype)
+        model._adapt(found, {})
+    if model.targets is not None and any(name.startswith("targets.") for name in tensors):
+        shapes_of_targets = _targets.shapes(model.n_outputs)
+        found = _statistics("targets", shapes_of_targets, preprocessing.Standardize().scaling, tensors, model.dtype)
+        model._adapt({}, found)
     return model
 
 
@@ -460,21 +467,22 @@ def _made_states(described: list[Any], tensors: dict[str, Any]) -> list[tuple[st
 
 
 def _statistics(
-    kind: preprocessing.Preprocessing, tensors: dict[str, Any], n_inputs: int, dtype: str
+    what: str, shapes: dict[str, tuple[int, ...]], scaling_of: Callable[..., Any], tensors: dict[str, Any], dtype: str
 ) -> dict[str, Any]:
+    """Statistics of the preprocessing, or of the targets."""
     found = {}
-    for name, shape in kind.shapes(n_inputs).items():
-        array = tensors[f"preprocessing.{name}"]
+    for name, shape in shapes.items():
+        array = tensors[f"{what}.{name}"]
         if array.shape != shape or array.dtype != np.float64:
-            raise ValueError(f"{name} of the preprocessing is {array.dtype} {array.shape}, not float64 {shape}")
+            raise ValueError(f"{name} of the {what} is {array.dtype} {array.shape}, not float64 {shape}")
         if not np.isfinite(array).all() or (name == "scale" and (array <= 0).any()):
-            raise ValueError(f"{name} of the preprocessing is not finite, or not positive where it must be")
+            raise ValueError(f"{name} of the {what} is not finite, or not positive where it must be")
         found[name] = array
     with np.errstate(over="ignore"):
-        mean, scale, matrix = kind.scaling(found)
+        mean, scale, matrix = scaling_of(found)
         scaling = [array.astype(dtype) for array in (mean, scale, mean * scale, matrix) if array is not None]
     if not all(np.isfinite(array).all() for array in scaling):
-        raise ValueError(f"the preprocessing multiplies by more than {dtype} can hold")
+        raise ValueError(f"the scaling of the {what} multiplies by more than {dtype} can hold")
     return found
 
 

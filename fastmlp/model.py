@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine, _pool, batches, derivatives, training
+from fastmlp import _engine, _pool, _targets, batches, derivatives, training
 from fastmlp import losses as losses_module
 from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
@@ -106,7 +106,8 @@ class Model:
         Of weights, activations and predictions.
     n_threads : int or None, default None
         None: what the work deserves, up to the cores that this process may use; in a child process, forked or started
-        by multiprocessing, one, unless OMP_NUM_THREADS is set. A number: exactly so many.
+        by multiprocessing, one, unless OMP_NUM_THREADS is set. A number: exactly so many. It is a property of the
+        machine: copies and pickles keep it, a file does not.
     preprocessing : str, Preprocessing or None, default None
         {"standardize", "whiten"} or an object such as ``fastmlp.Standardize()``: how inputs are read, see
         `fastmlp.preprocessing`. Fitted to the training samples by the first `fit`, or by `adapt`.
@@ -114,6 +115,13 @@ class Model:
         What `evaluate` reports besides the loss (and the accuracy of a classification), and `fit` of its validation
         data: names or objects from `fastmlp.metrics`, or functions ``f(y_true, y_pred)`` that return a number. They
         cost a prediction of the data each time, and are not computed of the training data.
+    targets : {"standardize"} or None, default None
+        "standardize": the network learns ``(y - mean) / scale``, each output's mean and deviation fitted to the
+        training samples by the first `fit`, or by `adapt`; for targets in units of their own (prices, temperatures)
+        and the losses of values: "mean_squared_error", "half_squared_error", "mean_absolute_error", "huber",
+        "log_cosh" and "quantile". Predictions and scores, their derivatives, and metrics are in the units of y. The
+        loss, wherever one is told, is the one that is minimised, in deviations: with "mean_squared_error" 1 is what
+        the mean of y would get.
 
     Raises
     ------
@@ -141,6 +149,7 @@ class Model:
         n_threads: int | None = None,
         preprocessing: str | Preprocessing | None = None,
         metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]] = (),
+        targets: str | None = None,
     ) -> None:
         self._layers = checked(layers)
         dense = [layer for layer in flat(self.layers) if isinstance(layer, Dense)]
@@ -157,6 +166,7 @@ class Model:
         drawn = int.from_bytes(os.urandom(8), "little") if seed is None else seed
         self._seed = bounded_integer("seed", drawn, at_least=0, below=2**64)
         self._preprocessing = preprocessing_module.get(preprocessing)
+        self._targets = _targets.check(targets, self._loss)
         self.metrics = metrics
         self.history = History()
         self._kept: tuple[int, list[Any]] | None = None  # of callbacks, at the last checkpoint
@@ -314,14 +324,29 @@ class Model:
         `Whiten` "mean" and "matrix". Empty where it has seen no data yet. Copies."""
         return {name: array.copy() for name, array in self._statistics.items()}
 
-    def adapt(self, X: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None) -> Model:
-        """Fit the preprocessing to some samples: before a `fit` on batches, or anew on other data.
+    @property
+    def targets(self) -> str | None:
+        """How targets are read, fixed when the model is made: "standardize", or None, as they are."""
+        return self._targets
+
+    @property
+    def target_statistics(self) -> dict[str, Array]:
+        """What ``targets="standardize"`` has learned: "mean" and "scale" of each output, float64. Empty where it has
+        seen no data yet. Copies."""
+        return {name: array.copy() for name, array in self._target_statistics.items()}
+
+    def adapt(
+        self, X: npt.ArrayLike, y: npt.ArrayLike | None = None, *, sample_weight: npt.ArrayLike | None = None
+    ) -> Model:
+        """Fit preprocessing and scaling of targets to some samples: before a `fit` on batches, or anew on other data.
 
         The first `fit` on arrays does so by itself, with all that it trains on, and its weights.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, ...)
+        y : array_like or None, default None
+            Targets, where the model was made with ``targets="standardize"``; None leaves their statistics as they are.
         sample_weight : array_like of shape (n_samples,) or None, default None
             At least 0: how much each sample counts in means and variances. One of weight 0 does not count at all.
 
@@ -333,29 +358,47 @@ class Model:
         Raises
         ------
         ValueError
-            If the model has no preprocessing.
+            If the model has no preprocessing, or with y no ``targets="standardize"``.
         """
-        if self._preprocessing is None:
-            raise ValueError(
-                "this model has no preprocessing to adapt; make it with preprocessing=fastmlp.Standardize()"
-            )
+        if y is not None and self._targets is None:
+            raise ValueError("this model reads targets as they are; make it with targets='standardize', or leave out y")
+        if self._preprocessing is None and y is None:
+            remedy = "its targets it learns by adapt(X, y)"
+            if self._targets is None:
+                remedy = "make it with preprocessing=fastmlp.Standardize()"
+            raise ValueError(f"this model has no preprocessing to adapt; {remedy}")
         array = samples("X", X, self.n_inputs, self._dtype)
         weights = None
         if sample_weight is not None:
             weights = sample_weights("sample_weight", sample_weight, len(array), self._dtype)
-        statistics = self._preprocessing.fitted(array, None, self._dtype, weights)
+        statistics: dict[str, Array] = {}
+        of_targets: dict[str, Array] = {}
+        if self._preprocessing is not None:
+            statistics = self._preprocessing.fitted(array, None, self._dtype, weights)
+        if y is not None:
+            targets = self._loss.targets(y, len(array), self.n_outputs, self._dtype)
+            of_targets = _targets.fitted(targets, None, self._dtype, weights)
         with self._turn.of_callback():
             self._build(array.shape[1])
-            self._adapt(statistics)
+            self._adapt(statistics, of_targets)
         return self
 
-    def _adapt(self, statistics: dict[str, Array]) -> None:
+    def _adapt(self, statistics: dict[str, Array], of_targets: dict[str, Array]) -> None:
+        """Take what was learned of inputs and targets; where that is nothing all stays as it is."""
+        if of_targets:
+            self._network.set_target_scaling(of_targets)
+        if not statistics:
+            return
         assert self._preprocessing is not None
         self._network.set_scaling(*self._preprocessing.scaling(statistics), statistics=statistics)
 
     @property
     def _statistics(self) -> dict[str, Array]:
         return {} if self._network is None else self._network.statistics
+
+    @property
+    def _target_statistics(self) -> dict[str, Array]:
+        return {} if self._network is None else self._network.target_statistics
 
     @property
     def built(self) -> bool:
@@ -406,9 +449,11 @@ class Model:
         return pairs
 
     def _ready(self) -> None:
-        """Whether the preprocessing knows what to do."""
+        """Whether preprocessing and scaling of targets know what to do."""
         if self._preprocessing is not None and not self._statistics:
             raise ValueError("this model's preprocessing has seen no data yet; call adapt(X), or fit on arrays first")
+        if self._targets is not None and not self._target_statistics:
+            raise ValueError("this model has seen no targets to scale by yet; call adapt(X, y), or fit on arrays first")
 
     def _built(self) -> Any:
         if self._network is None:
@@ -601,7 +646,7 @@ class Model:
             ):
                 training.prepare(self, hooks, epochs, initial_epoch, steps_per_epoch, validation_data is not None)
                 try:
-                    first = source.first()[0]
+                    first, *others = source.first()
                 except KeyboardInterrupt:
                     source.interrupted = True
                     done = self.history = self.history.before(initial_epoch)
@@ -611,7 +656,10 @@ class Model:
                 validation = self._validation(validation_data, first.shape[1])
                 self._build(first.shape[1])
                 recorded = batches.BatchSteps(source)
-                done = training.fit(self, source, recorded, len(first), epochs, validation, False, hooks, initial_epoch)
+                watch = _targets.watch(self, others[0], None, others[1] if len(others) > 1 else None)
+                done = training.fit(
+                    self, source, recorded, len(first), epochs, validation, False, hooks, initial_epoch, watch
+                )
                 source.interrupted = done.stopped == "interrupted"
                 return done
         if isinstance(X, Iterator) or is_by_number(X):
@@ -636,16 +684,21 @@ class Model:
         statistics: dict[str, Array] = {}
         if self._preprocessing is not None and not self._statistics:
             statistics = self._preprocessing.fitted(X, subset, self._dtype, weights)
+        of_targets: dict[str, Array] = {}
+        if self._targets is not None and not self._target_statistics:
+            of_targets = _targets.fitted(targets, subset, self._dtype, weights)
+        watch = _targets.watch(self, targets, subset, weights)
         with self._turn:
             training.prepare(self, hooks, planned, initial_epoch, recorded.steps, validation is not None)
             self._build(X.shape[1])
-            if statistics:
-                self._adapt(statistics)
+            self._adapt(statistics, of_targets)
 
             def train(run: Any) -> History:
                 if minimiser is not None:
                     return lbfgs.fit(self, run, n_samples, validation, hooks, minimiser)
-                return training.fit(self, run, recorded, batch_size, epochs, validation, shuffle, hooks, initial_epoch)
+                return training.fit(
+                    self, run, recorded, batch_size, epochs, validation, shuffle, hooks, initial_epoch, watch
+                )
 
             try:
                 history: History = self._with_run(
@@ -901,7 +954,7 @@ class Model:
         return self.predict(X)
 
     def scores(self, X: npt.ArrayLike) -> Array:
-        """Outputs of the last layer, before softmax or sigmoid.
+        """Outputs of the last layer, before softmax or sigmoid; in the targets' units with ``targets="standardize"``.
 
         Parameters
         ----------
@@ -927,7 +980,7 @@ class Model:
         n = len(X) if subset is None else len(subset)
         out = np.empty((n, self.n_outputs), self.dtype)
         self._with_run(lambda run: run.predict(out, link), n, "prediction", X, subset=subset)
-        return out
+        return _targets.restored(self, out)
 
     def evaluate(
         self,
@@ -959,7 +1012,8 @@ class Model:
         Returns
         -------
         dict
-            "loss", "accuracy" for a classification, and the model's metrics by their names.
+            "loss", "accuracy" for a classification, and the model's metrics by their names. With
+            ``targets="standardize"`` the loss is in deviations of the targets, the metrics in their units.
 
         Raises
         ------
@@ -1187,7 +1241,8 @@ class Model:
     def __repr__(self) -> str:
         n = self.n_inputs
         inputs = "not built" if n is None else f"{n} input{'s' if n > 1 else ''}"
-        others = [self.preprocessing] if self.preprocessing is not None else []
+        others: list[Any] = [self.preprocessing] if self.preprocessing is not None else []
+        others += [] if self.targets is None else [f"targets={self.targets!r}"]
         described = ", ".join(map(str, [[*self.layers], self.loss, self.optimizer, *others]))
         dtype = "" if self.dtype == "float32" else f", {self.dtype}"
         return f"<fastmlp.Model: {inputs}, {described}{dtype}>"
@@ -1201,18 +1256,19 @@ class Model:
                 state["weights"] = self._network.get_weights()
                 state["training"] = self._network.get_state()
                 state["_statistics"] = self._statistics
+                state["_target_statistics"] = self._target_statistics
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         n_inputs, weights, training = (state.pop(name, None) for name in ("n_inputs", "weights", "training"))
-        statistics = state.pop("_statistics", {})
+        statistics, of_targets = state.pop("_statistics", {}), state.pop("_target_statistics", {})
+        state.setdefault("_targets", None)
         self.__dict__.update(state)
         self._network, self._turn, self._runs, self._reader = None, _engine.Turn(), {}, None
         if n_inputs is not None:
             self._build(n_inputs, weights)
-            if statistics:
-                self._adapt(statistics)
+            self._adapt(statistics, of_targets)
             self._network.set_state(training)
 
 

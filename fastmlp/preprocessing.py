@@ -67,13 +67,7 @@ class Standardize(Preprocessing):
 
     def fitted(self, X: Array, subset: Array | None, dtype: str, weights: Array | None = None) -> Statistics:
         """Mean and scale of each column."""
-        subset, weights = _counted(subset, weights)
-        mean, variance = _moments(X, subset, weights)
-        scale = np.sqrt(variance)
-        # A variance that is rounding alone: below the error of the mean, or of the sum of squares.
-        n = len(X) if subset is None else len(subset)
-        constant = (variance <= n * _EPSILON * variance + (n * _EPSILON * mean) ** 2) | (scale < np.finfo(dtype).tiny)
-        return {"mean": mean, "scale": np.where(constant, 1.0, scale)}
+        return standardised(X, subset, dtype, weights)
 
     def shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
         """A mean and a scale for each column."""
@@ -152,6 +146,19 @@ class Whiten(Preprocessing):
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
+def standardised(
+    X: Array, subset: Array | None, dtype: str, weights: Array | None = None, name: str = "X"
+) -> Statistics:
+    """Mean and scale of each column; of a constant one the scale is 1."""
+    subset, weights = _counted(subset, weights)
+    mean, variance = _moments(X, subset, weights, name)
+    scale = np.sqrt(variance)
+    # A variance that is rounding alone: below the error of the mean, or of the sum of squares.
+    n = len(X) if subset is None else len(subset)
+    constant = (variance <= n * _EPSILON * variance + (n * _EPSILON * mean) ** 2) | (scale < np.finfo(dtype).tiny)
+    return {"mean": mean, "scale": np.where(constant, 1.0, scale)}
+
+
 def _counted(subset: Array | None, weights: Array | None) -> tuple[Array | None, Array | None]:
     """The rows that count and their weights, the largest 1: a row of weight 0 is as if it were not there."""
     if weights is None:
@@ -167,11 +174,13 @@ def _counted(subset: Array | None, weights: Array | None) -> tuple[Array | None,
     return subset, of_rows / of_rows.max()
 
 
-def _moments(X: Array, subset: Array | None, weights: Array | None) -> tuple[Array, Array]:
+def _moments(X: Array, subset: Array | None, weights: Array | None, name: str = "X") -> tuple[Array, Array]:
     mean, variance = _engine.moments(X, subset, weights)
     bad = np.flatnonzero(~np.isfinite(variance))
     if len(bad):
-        raise ValueError(f"column {bad[0]} of X has values so large that its variance is no finite number; scale it")
+        raise ValueError(
+            f"column {bad[0]} of {name} has values so large that its variance is no finite number; scale it"
+        )
     return mean, variance
 
 

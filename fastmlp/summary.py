@@ -113,6 +113,8 @@ def described(model: "Model", batch_size: int) -> Described:
     lines = [f"{model.loss}, {model.dtype}", f"{model.optimizer}"]
     if model.preprocessing is not None:
         lines.append(f"{model.preprocessing}")
+    if model.targets is not None:
+        lines.append(f"targets={model.targets!r}")
     cells = [row.cells() for row in rows]
     if model.n_inputs is None:
         lines.append("not built: the first fit, or build(n_inputs), gives the layers their weights")

@@ -48,11 +48,13 @@ def fit(
     shuffle: bool,
     hooks: Hooks,
     initial_epoch: int,
+    watch: Callable[[float], None] = lambda loss: None,
 ) -> History:
     """Train for some epochs on the data bound to an engine.Run, or on those of a batches.BatchRun.
 
     Small epochs go through several at a time where nobody wants to hear of each one. Ctrl-C ends the training with the
-    history of the epochs that were finished; a second one, while callbacks end theirs, is a KeyboardInterrupt.
+    history of the epochs that were finished; a second one, while callbacks end theirs, is a KeyboardInterrupt. `watch`
+    is given the loss of the first epoch.
 
     Returns
     -------
@@ -95,6 +97,8 @@ def fit(
                 end_epoch(model, hooks, history, epoch, logs, validation)
             else:
                 history.extend(range(epoch, epoch + many), columns)
+            if epoch == initial_epoch:
+                watch(columns["loss"][0])
             epoch += many
             if epoch < epochs and not model.stop_training:
                 hooks.keep(epoch)

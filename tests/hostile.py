@@ -110,7 +110,6 @@ class Model(Reader):
         model.save(self.path)
         if states(fm.load(self.path)) != state:
             raise Finding("what was accepted is not what is saved and read again")
-        model.n_threads = 1  # the file's may be a thousand
         X = np.linspace(-1, 1, 2 * model.n_inputs).reshape(2, -1)
         with contextlib.suppress(ValueError):  # a preprocessing that has seen no data
             if model.predict(X).shape != (2, model.n_outputs):

@@ -1,0 +1,133 @@
+"""Targets in their own units: `Model(targets="standardize")`, and the warning where it is missing.
+
+The engine takes off the mean and scales while it copies a batch, as it does with inputs; what a model predicts is
+scaled back here. So losses, their gradients and what the optimizer sees are in deviations of the targets; predictions,
+their derivatives and the metrics are in the targets' units.
+"""
+
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp import losses
+from fastmlp._validation import Array, shown
+from fastmlp.preprocessing import Statistics, standardised
+
+if TYPE_CHECKING:
+    from fastmlp.model import Model
+
+# Losses of values, and how large a typical error is where a sample's loss is `value` on the average.
+_ERRORS: dict[type[losses.Loss], Callable[[Any, float, int], float]] = {
+    losses.MeanSquaredError: lambda loss, value, n_outputs: math.sqrt(value),
+    losses.HalfSquaredError: lambda loss, value, n_outputs: math.sqrt(2 * value / n_outputs),
+    losses.MeanAbsoluteError: lambda loss, value, n_outputs: value,
+    losses.Huber: lambda loss, value, n_outputs: (
+        math.sqrt(2 * value) if value <= loss.delta**2 / 2 else value / loss.delta + loss.delta / 2
+    ),
+    losses.LogCosh: lambda loss, value, n_outputs: value + math.log1p(math.sqrt(-math.expm1(-2 * value))),
+    losses.Quantile: lambda loss, value, n_outputs: 2 * value,
+}
+# Targets and errors that are far from the outputs' scale, above or below; an error that is large beside a deviation.
+LARGE, SMALL, LARGE_RATIO = 30.0, 1 / 30, 100.0
+# What the mean alone would explain of the targets leaves an error of one deviation.
+LEARNED = 0.9
+# Layers' penalties move within an epoch, so that what they were on the average is known roughly.
+PENALTY_SHARE = 0.01
+# So many samples tell the deviation well enough.
+_N_LOOKED_AT = 1000
+
+
+def check(targets: Any, loss: losses.Loss) -> str | None:
+    """The option of Model, None or "standardize".
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another one, or a loss whose targets are no values.
+    """
+    if targets is None:
+        return None
+    if not isinstance(targets, str):
+        raise TypeError(f"targets must be None or 'standardize', not {shown(targets)}")
+    if targets != "standardize":
+        raise ValueError(f"targets must be None or 'standardize', not {targets!r}")
+    if type(loss) not in _ERRORS:
+        names = ", ".join(repr(name) for name, kind in losses.BY_NAME.items() if kind in _ERRORS)
+        raise ValueError(
+            f"targets='standardize' is for losses of values ({names}), not {type(loss).__name__}, whose targets and "
+            "outputs have a meaning as they are; leave it out, or choose another loss"
+        )
+    return "standardize"
+
+
+def fitted(targets: Array, subset: Array | None, dtype: str, weights: Array | None) -> Statistics:
+    """Mean and scale of each output's targets."""
+    return standardised(targets, subset, dtype, weights, "y")
+
+
+def shapes(n_outputs: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the statistics, by name."""
+    return {"mean": (n_outputs,), "scale": (n_outputs,)}
+
+
+def restored(model: "Model", out: Array) -> Array:
+    """Outputs of the network (n_samples, n_outputs) in the targets' units: in float64, rounded once."""
+    if model._targets is None:
+        return out
+    found = model._target_statistics
+    with np.errstate(over="ignore"):  # a prediction beyond the dtype is infinite
+        return np.asarray((out * found["scale"] + found["mean"]).astype(model.dtype))
+
+
+def moved(model: "Model", dscores: Array) -> Array:
+    """How predictions, on the last axis, move where outputs of the network move by dscores; or the other way round,
+    the gradient by the outputs of one by the predictions."""
+    if model._targets is None:
+        return dscores
+    with np.errstate(over="ignore"):
+        return np.asarray((dscores * model._target_statistics["scale"]).astype(model.dtype))
+
+
+def watch(model: "Model", targets: Array, subset: Array | None, weights: Array | None) -> Callable[[float], None]:
+    """A function that warns where the loss of a first epoch, which it is given, shows targets far from the scale of
+    the outputs: targets far above 1 with an error no smaller than a constant would make, or a deviation far below 1
+    with an error a hundred times that. Outputs are of about 1 in the beginning, and optimizers move them by small
+    steps."""
+    if model._targets is not None or type(model.loss) not in _ERRORS or (model.built and model._network.step > 0):
+        return lambda loss: None
+    error_of = _ERRORS[type(model.loss)]
+
+    def look(loss: float) -> None:
+        penalty = model._network.penalty()
+        value = loss - penalty
+        rows = np.arange(len(targets)) if subset is None else subset
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _N_LOOKED_AT)).astype(np.intp)]
+        of_rows = np.ones(len(rows)) if weights is None else weights[rows, 0].astype(np.float64)
+        y = targets[rows][of_rows > 0].astype(np.float64)
+        if len(y) < 2 or not value > 0 or penalty > PENALTY_SHARE * loss:  # the loss tells too little then
+            return
+        error = error_of(model.loss, value / of_rows.mean(), model.n_outputs)
+        deviation = math.sqrt(y.var(axis=0).mean())
+        above = math.sqrt((y * y).mean()) > LARGE and error > max(LARGE, LEARNED * deviation)
+        if above or (0 < deviation < SMALL and error > LARGE_RATIO * deviation):
+            warnings.warn(
+                f"after the first epoch the typical error is {error:.3g}, where the targets have the mean "
+                f"{y.mean():.3g} and the deviation {deviation:.3g}: they are far from the scale of the outputs, which "
+                "begin at about 1, so that this may not train; make the model with targets='standardize'",
+                UserWarning,
+                stacklevel=_outside(),
+            )
+
+    return look
+
+
+def _outside() -> int:
+    """The level of the first caller that is not in this package, as `warnings.warn` in the function above counts."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fastmlp":
+        level, frame = level + 1, frame.f_back
+    return level
