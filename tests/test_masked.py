@@ -137,7 +137,7 @@ def test_single_numbers_that_are_masked_are_refused(value):
         fit(model(own_loss_that(change_loss=lambda _: value)), X, T)
     with pytest.raises(ValueError, match="what the metric 'own' returns masks 1 values"):
         fm.metrics.Metric(lambda y, p: value, name="own")(T, T)
-    with pytest.raises(TypeError, match="class_weight"):
+    with pytest.raises(ValueError, match=r"class_weight\[0\] masks 1 values"):
         fit(model("softmax_cross_entropy"), X, LABELS, class_weight={0: value})
 
 
