@@ -1,6 +1,7 @@
 """The predictions of a model of two inputs over the plane. `plotting.decision_boundary` draws them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,9 +62,9 @@ def of(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None, output: int) -
     return Plane(points, y, sides, found, False, (float(every.min()), float(every.max())), None)
 
 
-def draw(plane: Plane, ax: Any) -> Any:
+def draw(plane: Plane, ax: Any, labels: Sequence[Any] | None = None) -> Any:
     """Draw into a matplotlib Axes, and return it."""
-    (_classes if plane.classes else _values)(plane, ax)
+    (_classes if plane.classes else _values)(plane, ax, labels)
     ax.set_xlim(plane.sides[0][0], plane.sides[0][-1])
     ax.set_ylim(plane.sides[1][0], plane.sides[1][-1])
     ax.set_xlabel("first input")
@@ -71,7 +72,12 @@ def draw(plane: Plane, ax: Any) -> Any:
     return ax
 
 
-def _classes(plane: Plane, ax: Any) -> None:
+def n_classes(plane: Plane) -> int:
+    """How many classes it tells apart; 0 where there are none."""
+    return plane.found.shape[-1] if plane.classes else 2 * (plane.level is not None)
+
+
+def _classes(plane: Plane, ax: Any, labels: Sequence[Any] | None) -> None:
     """Regions in the colours of the most probable classes, white where all are as probable."""
     import matplotlib
     from matplotlib.colors import to_rgb
@@ -93,16 +99,19 @@ def _classes(plane: Plane, ax: Any) -> None:
     for k in np.unique(y).astype(int):
         own = points[y == k]
         look = {"color": colours[k], "marker": MARKERS[k % len(MARKERS)]}
-        ax.scatter(own[:, 0], own[:, 1], label=f"{k}", **look, **_look())
+        ax.scatter(own[:, 0], own[:, 1], label=_label(k, labels), **look, **_look())
     _legend_of_classes(ax)
 
 
-def _values(plane: Plane, ax: Any) -> None:
+def _values(plane: Plane, ax: Any, labels: Sequence[Any] | None) -> None:
     """Values of one output in colours; of two classes, the line between them."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     points, y, sides, found, level = plane.points, plane.y, plane.sides, plane.found, plane.level
     assert plane.limits is not None
     low, high = plane.limits
-    colours = {"cmap": "cividis" if level is None else "RdBu_r", "vmin": low, "vmax": high}
+    two = LinearSegmentedColormap.from_list("two classes", [COLOURS[0], "white", COLOURS[1]])
+    colours = {"cmap": "cividis" if level is None else two, "vmin": low, "vmax": high}
     paler = 1.0 if level is None else 0.6  # than the samples, whose colours say what they are
     place = {"alpha": paler, "extent": _extent(sides), "origin": "lower", "aspect": "auto", "interpolation": "bilinear"}
     image = ax.imshow(found, **place, **colours)
@@ -114,9 +123,9 @@ def _values(plane: Plane, ax: Any) -> None:
     if level is None:
         ax.scatter(points[:, 0], points[:, 1], c=y, **_look(), **colours)
         return
-    for label, own, marker, value in (("0", y <= level, "o", low), ("1", y > level, "^", high)):
-        x = points[own]
-        ax.scatter(x[:, 0], x[:, 1], c=np.full(len(x), value), marker=marker, label=label, **_look(), **colours)
+    for k, own in enumerate((y <= level, y > level)):
+        x, look = points[own], {"color": COLOURS[k], "marker": MARKERS[k]}
+        ax.scatter(x[:, 0], x[:, 1], label=_label(k, labels), **look, **_look())
     _legend_of_classes(ax)
 
 
@@ -126,6 +135,10 @@ def _look() -> dict[str, Any]:
 
     edges = [withStroke(linewidth=2.2, foreground="white"), Normal()]
     return {"s": 28, "edgecolors": "black", "linewidths": 0.6, "path_effects": edges}
+
+
+def _label(k: int, labels: Sequence[Any] | None) -> str:
+    return f"{k if labels is None else labels[k]}"
 
 
 def _legend_of_classes(ax: Any) -> None:

@@ -46,11 +46,12 @@ class Diagram:
 
 def of(model: "Model") -> Diagram:
     """The diagram of a model that is built."""
-    found = Diagram([Column(model._built().n_inputs, ["inputs"])], [])
+    n = model._built().n_inputs
+    found = Diagram([Column(n, ["inputs" if n > 1 else "input"])], [])
     if model.preprocessing is not None:
         found.columns[0].labels.append(type(model.preprocessing).__name__.lower())
     _append(found, model.layers, iter(model.weights))
-    found.columns[-1].labels.append("outputs")
+    found.columns[-1].labels.append("outputs" if model.n_outputs > 1 else "output")
     return found
 
 

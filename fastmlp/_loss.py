@@ -7,7 +7,7 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
-from fastmlp._validation import Array, OtherNames, all_finite, engine_dtype, finite_number, numeric_array
+from fastmlp._validation import Array, OtherNames, all_finite, counted, engine_dtype, finite_number, numeric_array
 
 Numbers = float | tuple[float, ...]
 set_field = object.__setattr__  # of a frozen dataclass, in its __post_init__
@@ -23,7 +23,9 @@ def numbers_of(name: str, value: Any, **bounds: float) -> Numbers:
 def check_numbers(name: str, value: Numbers | None, n_outputs: int) -> None:
     """Whether there is one number for all outputs, or one for each; makes none, a file may speak of 2**31 outputs."""
     if isinstance(value, tuple) and len(value) != n_outputs:
-        raise ValueError(f"{name} holds {len(value)} numbers, but the model has {n_outputs} outputs; give one or all")
+        raise ValueError(
+            f"{name} holds {len(value)} numbers, but the model has {counted(n_outputs, 'output')}; give one or all"
+        )
 
 
 def for_outputs(name: str, value: Numbers, n_outputs: int) -> tuple[float, ...]:
@@ -105,8 +107,8 @@ class Loss(OtherNames):
     def classes(self, targets: Array, n_outputs: int) -> tuple[Array, int]:
         """The class of each sample from its checked targets, and how many classes there are; for class_weight."""
         raise ValueError(
-            f"class_weight needs one class for each sample, which {type(self).__name__} with {n_outputs} outputs has "
-            "not; give sample_weight"
+            f"class_weight needs one class for each sample, which {type(self).__name__} with "
+            f"{counted(n_outputs, 'output')} has not; give sample_weight"
         )
 
     def strata(self, targets: Array) -> Array:

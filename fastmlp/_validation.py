@@ -95,6 +95,11 @@ def finite_number(
     return number
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things: "1 output", "2 outputs"."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False."""
     value = scalar(name, value)

@@ -28,6 +28,7 @@ from fastmlp._validation import (
     Array,
     OtherNames,
     choice,
+    counted,
     finite_number,
     keep,
     numeric_array,
@@ -350,7 +351,7 @@ class Given(Initializer):
         if self.array.shape != shape:
             raise ValueError(
                 f"the array given as initializer has shape {self.array.shape}, but the layer has {n_in} inputs and "
-                f"{n_out} outputs and wants {shape}"
+                f"{counted(n_out, 'output')} and wants {shape}"
             )
         found: Array = self.array.astype(dtype)
         return found

@@ -21,6 +21,7 @@ from fastmlp._validation import (
     Array,
     all_finite,
     choice,
+    counted,
     finite_number,
     numeric_array,
     plain_array,
@@ -90,8 +91,8 @@ class _OfClasses(Loss):
         low, high = array.min(), array.max()
         if low < 0 or high >= n_outputs:
             raise ValueError(
-                f"{name} holds the label {low if low < 0 else high}, but a model with {n_outputs} outputs takes labels "
-                f"0 to {n_outputs - 1}"
+                f"{name} holds the label {low if low < 0 else high}, but a model with "
+                f"{counted(n_outputs, 'output')} takes labels 0 to {n_outputs - 1}"
             )
         return array.astype(np.int32)
 

@@ -22,6 +22,7 @@ from fastmlp._validation import (
     Array,
     bounded_integer,
     choice,
+    counted,
     keep,
     numeric_array,
     plain_array,
@@ -629,8 +630,8 @@ def suited(metrics: Any, loss: Any, n_outputs: int) -> tuple[Metric, ...]:
         several = loss.has_accuracy and loss.link != "softmax" and n_outputs > 1
         if several and metric.function in OF_CLASSES and metric.function != "accuracy":
             raise ValueError(
-                f"the metric {metric.name!r} wants one class a sample, but {kind} with {n_outputs} outputs predicts "
-                "several labels; give a function"
+                f"the metric {metric.name!r} wants one class a sample, but {kind} with "
+                f"{counted(n_outputs, 'output')} predicts several labels; give a function"
             )
         if metric.function == "top_k_accuracy" and n_outputs == 1:
             raise ValueError(f"the metric {metric.name!r} wants an output for every class, but the model has one")

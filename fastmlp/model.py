@@ -29,6 +29,7 @@ from fastmlp._validation import (
     bounded_integer,
     check_some_weight,
     class_weights,
+    file_path,
     finite_number,
     flag,
     is_by_number,
@@ -1180,13 +1181,15 @@ class Model:
 
         return summary.html(self)
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, to_file: str | os.PathLike[str] | None = None) -> Any:
         """Draw the layers and their weights: see `fastmlp.plotting.network` (needs matplotlib: the extra "plot").
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default None
             None makes a new figure.
+        to_file : str or path-like or None, default None
+            Where to save the figure, "model.png" or "model.svg" for example; the ending says the format.
 
         Returns
         -------
@@ -1194,7 +1197,10 @@ class Model:
         """
         from fastmlp import plotting
 
-        return plotting.network(self, ax)
+        ax = plotting.network(self, ax)
+        if to_file is not None:
+            ax.figure.savefig(file_path("to_file", to_file), dpi=150)
+        return ax
 
     def save(self, path: Any) -> None:
         """Write the model, its optimizer's state included, to one safetensors file, by an atomic rename.

@@ -428,11 +428,13 @@ def confusion_matrix(
     Parameters
     ----------
     y_true, y_pred : array_like
-        Targets and predictions, as `fastmlp.metrics` takes them: labels, or what `Model.predict` returns.
+        Targets and predictions, as `fastmlp.metrics` takes them: labels, or what `Model.predict` returns. Or names of
+        classes, both.
     ax : matplotlib Axes or None, default None
         None makes a new figure.
     labels : sequence or None, default None
-        Names of the classes.
+        Names of the classes, by their numbers. Of targets and predictions that are names themselves: which there are,
+        in their order; None: those that occur, sorted.
 
     Returns
     -------
@@ -448,6 +450,9 @@ def confusion_matrix(
     >>> import fastmlp as fm
     >>> ax = fm.plotting.confusion_matrix([0, 1, 1, 2], [0, 1, 2, 2], labels=["cat", "dog", "horse"])
     """
+    given = np.asarray(y_true)
+    if given.dtype.kind in "USO" and given.size:
+        y_true, y_pred, labels = _numbered(given, np.asarray(y_pred), labels)
     true, predicted, n = metrics._classes(y_true, y_pred)
     if n > _MOST_CLASSES:
         raise ValueError(f"there are {n} classes by the largest label; at most {_MOST_CLASSES} are drawn")
@@ -479,8 +484,31 @@ def confusion_matrix(
     return ax
 
 
+def _numbered(
+    true: npt.NDArray[Any], predicted: npt.NDArray[Any], labels: Sequence[Any] | None
+) -> tuple[Any, Any, Any]:
+    """The numbers of classes that are given by name, and all names."""
+    if predicted.dtype.kind not in "USO":
+        name = true.reshape(-1).tolist()[0]
+        raise TypeError(f"y_true holds names such as {name!r}, but y_pred {predicted.dtype}; give names or numbers")
+    names = sorted({*true.ravel().tolist(), *predicted.ravel().tolist()}) if labels is None else list(labels)
+    number = {name: i for i, name in enumerate(names)}
+    found = []
+    for name, array in (("y_true", true), ("y_pred", predicted)):
+        unknown = [value for value in array.ravel().tolist() if value not in number]
+        if unknown:
+            raise ValueError(f"{name} holds {unknown[0]!r}, which labels does not name: {', '.join(map(repr, names))}")
+        found.append(np.array([number[value] for value in array.ravel().tolist()]))
+    return found[0], found[1], names
+
+
 def decision_boundary(
-    model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None = None, ax: Any = None, output: int = 0
+    model: "Model",
+    X: npt.ArrayLike,
+    y: npt.ArrayLike | None = None,
+    ax: Any = None,
+    output: int = 0,
+    labels: Sequence[Any] | None = None,
 ) -> Any:
     """Predictions of a model of two inputs around some samples.
 
@@ -499,6 +527,8 @@ def decision_boundary(
         None makes a new figure.
     output : int, default 0
         Which output of several that are not classes.
+    labels : sequence or None, default None
+        Names of the classes, by their numbers.
 
     Returns
     -------
@@ -519,4 +549,9 @@ def decision_boundary(
     >>> ax = fm.plotting.decision_boundary(model, X, y)
     """
     picture = _boundary.of(a_model(model), X, y, output)
-    return _boundary.draw(picture, _axes(ax, (5.6, 4.6)))
+    n = _boundary.n_classes(picture)
+    if labels is not None and len(labels) < n:
+        raise ValueError(f"labels names {len(labels)} classes, but there are {n}")
+    if labels is not None and n == 0:
+        raise ValueError("labels are names of classes, but the model predicts values; leave them out")
+    return _boundary.draw(picture, _axes(ax, (5.6, 4.6)), labels)

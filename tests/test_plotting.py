@@ -414,13 +414,14 @@ def test_decision_boundary_of_a_probability_and_of_a_value():
         np.testing.assert_array_equal(image.get_array().ravel(), model.predict(grid_of(ax))[:, 0])
         samples = [c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection)]
         offsets = np.concatenate([c.get_offsets() for c in samples])
-        values = np.concatenate([c.get_array() for c in samples])
+        classes = [np.full(len(c.get_offsets()), float(c.get_label())) for c in samples if len(samples) > 1]
+        values = np.concatenate(classes or [samples[0].get_array()])
         order = np.lexsort(offsets.T), np.lexsort(X.T)
         np.testing.assert_array_equal(offsets[order[0]], X[order[1]])
         np.testing.assert_array_equal(values[order[0]], y[order[1]])
         limits = (0, 1) if loss == "binary_cross_entropy" else (image.get_array().min(), image.get_array().max())
         assert image.norm.vmin <= limits[0] < limits[1] <= image.norm.vmax
-        assert all(c.norm.vmin == image.norm.vmin and c.norm.vmax == image.norm.vmax for c in samples)
+        assert len(samples) > 1 or (samples[0].norm.vmin, samples[0].norm.vmax) == (image.norm.vmin, image.norm.vmax)
 
 
 @pytest.mark.parametrize("loss", ["binary_cross_entropy", "mean_squared_error"])
@@ -431,7 +432,10 @@ def test_decision_boundary_of_one_output_of_several(loss):
     ax = plotting.decision_boundary(model, X, Y, output=1)
     np.testing.assert_array_equal(ax.images[0].get_array().ravel(), model.predict(grid_of(ax))[:, 1])
     samples = [c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection)]
-    np.testing.assert_array_equal(np.concatenate([c.get_array() for c in samples]), np.zeros(30))
+    if loss == "mean_squared_error":
+        np.testing.assert_array_equal(samples[0].get_array(), np.zeros(30))
+    else:
+        assert {c.get_label(): len(c.get_offsets()) for c in samples} == {"0": 30, "1": 0}
 
 
 @pytest.mark.parametrize("signs", [False, True])
@@ -468,3 +472,61 @@ def test_models_without_a_plane_are_refused():
     with pytest.raises(ValueError, match="no weights"):
         plotting.decision_boundary(fm.Model([fm.Dense(2)]), X, X)
     assert not plt.get_fignums()
+
+
+def binary(loss="binary_cross_entropy"):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 2))
+    y = (X[:, 0] > 0).astype(int)
+    model = fm.Model([fm.Dense(1)], loss=loss, optimizer=fm.Adam(0.1))
+    model.fit(X, y, epochs=10, verbose=0)
+    return model, X, y
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "hinge"])
+def test_two_classes_have_colours_symbols_and_names_of_their_own(loss):
+    model, X, y = binary(loss)
+    ax = plotting.decision_boundary(model, X, y, labels=["cat", "dog"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["cat", "dog"]
+    samples = [each for each in ax.collections if each.get_label() in ("cat", "dog")]
+    assert [len(each.get_offsets()) for each in samples] == [(y == 0).sum(), (y == 1).sum()]
+    colours = [matplotlib.colors.to_hex(each.get_facecolor()[0]) for each in samples]
+    assert [colour.upper() for colour in colours] == [*plotting.COLOURS[:2]]
+    shapes = {each.get_paths()[0].vertices.tobytes() for each in samples}
+    assert len(shapes) == 2
+
+
+def test_names_of_a_decision_boundary_are_checked():
+    with pytest.raises(ValueError, match="labels names 1 classes, but there are 2"):
+        plotting.decision_boundary(*binary(), labels=["cat"])
+    with pytest.raises(ValueError, match="labels are names of classes, but the model predicts values"):
+        plotting.decision_boundary(fm.Model([fm.Dense(1)], n_inputs=2), np.ones((3, 2)), labels=["a", "b"])
+    ax = plotting.decision_boundary(*classifier(), labels=["a", "b", "c"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c"]
+
+
+def test_confusion_matrix_of_names():
+    true, found = ["dog", "cat", "dog", "owl"], np.array(["dog", "dog", "dog", "owl"], object)
+    ax = plotting.confusion_matrix(true, found)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["cat", "dog", "owl"]
+    assert drawn_counts(ax) == {(0, 1): 1, (1, 1): 2, (2, 2): 1}
+    ax = plotting.confusion_matrix(true, found, labels=["owl", "dog", "cat", "rat"])
+    assert drawn_counts(ax) == {(2, 1): 1, (1, 1): 2, (0, 0): 1}
+    with pytest.raises(ValueError, match="y_true holds 'cat', which labels does not name: 'owl', 'dog'"):
+        plotting.confusion_matrix(true, found, labels=["owl", "dog"])
+    with pytest.raises(TypeError, match="y_true holds names such as 'dog', but y_pred int64"):
+        plotting.confusion_matrix(true, [0, 1, 1, 2])
+
+
+def test_one_output_is_not_called_outputs():
+    ax = fm.Model([fm.Dense(1)], n_inputs=1).plot()
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1\ninput", "1\noutput"]
+    with pytest.raises(ValueError, match="but the model has 1 output; give one or all"):
+        fm.Model([fm.Dense(1)], fm.losses.BinaryCrossEntropy(positive_weight=(1, 2)))
+
+
+@pytest.mark.parametrize(("suffix", "beginning"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_a_model_is_drawn_to_a_file(suffix, beginning, tmp_path):
+    ax = small().plot(to_file=tmp_path / f"model.{suffix}")
+    assert (tmp_path / f"model.{suffix}").read_bytes().startswith(beginning)
+    assert ax.figure is plt.gcf()
