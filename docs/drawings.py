@@ -126,7 +126,7 @@ def sharing():
 
 
 def sums():
-    """A weight's gradient over eight rows: one chain whoever computes it, or parts that are put together."""
+    """A weight's gradient over eight rows of a shard: one chain whoever computes it, or parts that are put together."""
     figure, axes = empty(10, 3.6, nrows=1, ncols=2)
     for ax, title in zip(
         axes, ("Here: a thread for each weight", "Elsewhere: a thread for each part of the sum"), strict=True

@@ -92,9 +92,22 @@ def add(a: Array, b: Array) -> Array:
     return a + b
 
 
+SHARD_ROWS = 256
+
+
+def by_tree(sums: Callable[..., Any], *arrays: Array) -> Any:
+    """sums(*arrays) over the rows of a batch in the order of csrc/kernels/tree.inc.h: of each shard of rows by itself,
+    and the shards along a binary tree."""
+    firsts = range(0, max(len(arrays[0]), 1), SHARD_ROWS)
+    parts = [sums(*(a[first : first + SHARD_ROWS] for a in arrays)) for first in firsts]
+    while len(parts) > 1:
+        parts = [np.add.reduce(parts[i : i + 2]) for i in range(0, len(parts), 2)]
+    return parts[0]
+
+
 def sum(x: Array) -> float:
-    """Sum of x (n,) in float64."""
-    return float(np.sum(x, dtype=np.float64))
+    """Sum of x (n,), a number for each row, in float64."""
+    return float(by_tree(lambda rows: np.sum(rows, dtype=np.float64), x))
 
 
 def within(x: Array, low: float, high: float) -> bool:
@@ -118,13 +131,16 @@ def dense_input_gradient(dz: Array, w: Array, derivative: Array | None = None) -
 
 def dense_weight_gradient(x: Array, dz: Array) -> Array:
     """dw = x^T dz: (rows, n_in), (rows, n_out) -> (n_in, n_out)."""
-    return x.T @ dz
+    return cast(Array, by_tree(lambda x, dz: x.T @ dz, x, dz))
 
 
 def dense_bias_gradient(dz: Array) -> Array:
     """db = sum of dz over its rows: (rows, n_out) -> (n_out,)."""
-    db: Array = dz.sum(axis=0)
-    return db
+    return cast(Array, by_tree(_column_sums, dz))
+
+
+def _column_sums(rows: Array) -> Array:
+    return cast(Array, rows.sum(axis=0))
 
 
 def transpose(w: Array) -> Array:
@@ -154,12 +170,13 @@ def layer_norm_input_gradient(
 
 def layer_norm_weight_gradient(dz: Array, x: Array, mean: Array, scale: Array) -> tuple[Array, Array]:
     """dgamma = sum of dz hat over the rows, dbeta = sum of dz."""
-    return (dz * (x - mean[:, None]) * scale[:, None]).sum(axis=0), dz.sum(axis=0)
+    return by_tree(_column_sums, dz * (x - mean[:, None]) * scale[:, None]), by_tree(_column_sums, dz)
 
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
     """Mean and variance of each column; the variance is that of the batch, divided by its rows."""
-    return x.mean(axis=0), x.var(axis=0)
+    mean = by_tree(_column_sums, x) / len(x)
+    return mean, by_tree(_column_sums, (x - mean) ** 2) / len(x)
 
 
 def batch_norm(x: Array, mean: Array, variance: Array, epsilon: float, gamma: Array, beta: Array) -> Array:
@@ -181,7 +198,7 @@ def batch_norm_weight_gradient(
     dz: Array, x: Array, mean: Array, variance: Array, epsilon: float
 ) -> tuple[Array, Array]:
     """dgamma = sum of dz hat over the rows, dbeta = sum of dz."""
-    return (dz * (x - mean) / np.sqrt(variance + epsilon)).sum(axis=0), dz.sum(axis=0)
+    return by_tree(_column_sums, dz * (x - mean) / np.sqrt(variance + epsilon)), by_tree(_column_sums, dz)
 
 
 def running_average(now: Array, average: Array, momentum: float) -> Array:
@@ -202,7 +219,7 @@ def prelu_input_gradient(dz: Array, x: Array, slope: Array, derivative: Array | 
 
 def prelu_weight_gradient(dz: Array, x: Array) -> Array:
     """Sum of dz x over the rows where x is not above 0."""
-    return cast(Array, (dz * np.minimum(x, 0)).sum(axis=0))
+    return cast(Array, by_tree(_column_sums, dz * np.minimum(x, 0)))
 
 
 def philox_4x32(counter: Array, key: tuple[int, int], rounds: int = 10) -> Array:

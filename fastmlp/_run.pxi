@@ -463,12 +463,10 @@ cdef class Run:
         cdef double[::1] losses = np.zeros(n_blocks)
         cdef ptrdiff_t[::1] right = np.zeros(n_blocks, np.intp)
         self.inference(NULL, False, NULL, &losses[0], &right[0])
-        cdef double total = 0
         cdef ptrdiff_t block, total_right = 0
         for block in range(n_blocks):
-            total += losses[block]
             total_right += right[block]
-        return total / self.plan.n_samples + self.network.penalty(), total_right
+        return sum_by_tree(n_blocks, &losses[0]) / self.plan.n_samples + self.network.penalty(), total_right
 
     cdef void inference(self, char *out, bint softmax, fm_activation *link, double *losses,
                         ptrdiff_t *right) except *:

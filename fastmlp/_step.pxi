@@ -931,6 +931,17 @@ cdef void run_as_member(Plan *p, Progress now, ptrdiff_t n_steps, const double *
         result[0] = after
 
 
+cdef double sum_by_tree(ptrdiff_t n, double *values) noexcept nogil:
+    """Sum of at least one value, in their place, in the order of csrc/kernels/tree.inc.h."""
+    cdef ptrdiff_t i
+    while n > 1:
+        for i in range(n // 2):
+            values[i] = values[2 * i] + values[2 * i + 1]
+        if n % 2:
+            values[n // 2] = values[n - 1]
+        n = (n + 1) // 2
+    return values[0]
+
 cdef void infer_blocks(const Plan *p, ptrdiff_t first_block, ptrdiff_t last_block, char *out, bint softmax,
                        fm_activation *link, double *losses, ptrdiff_t *right, int thread, int n_threads) noexcept nogil:
     """This thread's share of blocks first_block ... last_block-1, in its own buffers: forward, then either the loss,

@@ -18,6 +18,7 @@ HYPER = {  # constants as fastmlp/optimizers.py gives them, and the rate
     "lion": ({"momentum": 0.9, "beta_2": 0.99}, 0.01),
 }
 ROW_SCALE = {"squared_error": 0.25}
+SHARD = _reference.SHARD_ROWS
 SMOOTH = [(19, "tanh"), (33, "silu"), (7, "identity")]
 
 
@@ -116,7 +117,7 @@ def test_training_is_the_twins_at_every_batch_size(batch_rows, n_threads, dtype,
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
-@pytest.mark.parametrize("samples", [128, 129, 300])
+@pytest.mark.parametrize("samples", [128, 129, 300, SHARD - 1, SHARD, SHARD + 1, 2 * SHARD, 3 * SHARD + 5])
 def test_training_is_the_twins_over_several_blocks_of_rows(samples, n_threads, dtype, tolerance):
     Case(dtype=dtype, samples=samples).walk(tolerance, samples, 3, n_threads)
     Case(dtype=dtype, samples=samples).walk(tolerance, samples - 20, 3, n_threads)

@@ -118,14 +118,15 @@ def test_training_is_the_twins(stack, batch_size, n_threads):
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_blocks_of_rows_are_the_twins(stack, n_threads):
-    """A batch of several blocks: masks, statistics and gradients go on from one to the next."""
-    X, y = data(300)
+@pytest.mark.parametrize("batch_size", [200, 2 * _reference.SHARD_ROWS + 5])
+def test_blocks_of_rows_are_the_twins(stack, batch_size, n_threads):
+    """A batch of several blocks, and of several shards: masks, statistics and gradients go on from one to the next."""
+    X, y = data(batch_size + 100)
     model = model_of(stack, optimizer=fm.SGD(0.1), n_threads=n_threads)
     twin = twin_of(model)
     twin.set_optimizer("sgd")
-    model.fit(X, y, 200, 2, shuffle=False, verbose=0)
-    twin.fit(X, y, 200, np.full(4, 0.1), model.optimizer.hyper())
+    model.fit(X, y, batch_size, 2, shuffle=False, verbose=0)
+    twin.fit(X, y, batch_size, np.full(4, 0.1), model.optimizer.hyper())
     for i, (found, expected) in enumerate(zip(model.weights, arrays_of(twin), strict=True)):
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9, err_msg=f"layer {i}")
@@ -139,7 +140,7 @@ def test_gradients_are_slopes(stack):
 
 
 def test_same_bits_for_every_number_of_threads(stack, dtype, fused_isas):
-    X, y = (a.repeat(3, axis=0) for a in data(101))
+    X, y = (a.repeat(7, axis=0) for a in data(101))
     labels = y.astype(np.int32)
     found = set()
     for isa in fused_isas:
@@ -148,7 +149,7 @@ def test_same_bits_for_every_number_of_threads(stack, dtype, fused_isas):
             network.set_weights(model_of(stack, dtype).weights)
             network.set_optimizer("adam")
             arrays = []
-            for batch_rows in (130, 20):  # shared by rows, and by panels
+            for batch_rows in (130, 20, 600):  # shared by rows, and by panels, and of several shards
                 run = _engine.Run(network, batch_rows, n_threads, True, True, "softmax_cross_entropy_labels")
                 run.bind(X, labels)
                 arrays.append(run.train(np.full(11, 0.01), fm.Adam().hyper(), True, 7)[0])

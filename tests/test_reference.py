@@ -9,8 +9,8 @@ from fastmlp import _engine, _kernels, _reference
 
 HELPERS = {"aligned", "copied", "line_of", "table", "to_panels", "from_panels", "padded"}
 BY_REGISTRY = {"activation": "ACTIVATIONS", "loss": "LOSSES", "update": "OPTIMIZERS"}
-# In csrc/random.c, in fastmlp/_step.pxi, within dropout, and in fastmlp/_moments.pxi.
-NOT_IN_THE_TABLE = {"shuffle", "hyper_of_step", "philox_4x32", "moments"}
+# In csrc/random.c, in fastmlp/_step.pxi, within dropout, in fastmlp/_moments.pxi, and in csrc/kernels/tree.inc.h.
+NOT_IN_THE_TABLE = {"shuffle", "hyper_of_step", "philox_4x32", "moments", "by_tree"}
 
 
 def functions_of(module):

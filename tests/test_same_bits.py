@@ -20,6 +20,7 @@ SHAPES = {
     "few rows of a wide net": (70, [(257, "relu"), (130, "silu"), (10, "identity")], 61, 20),
     "single rows": (20, [(65, "elu"), (10, "identity")], 7, 1),
     "many rows": (33, [(40, "mish"), (12, "identity")], 900, 400),
+    "several shards of rows": (18, [(20, "tanh"), (3, "identity")], 2000, 1300),
     "rows for every thread": (33, [(40, "softplus"), (12, "identity")], 270, 131),
     "one layer": (784, [(10, "identity")], 100, 64),
     "one output": (12, [(100, "selu"), (1, "identity")], 300, 290),
@@ -131,7 +132,7 @@ def special(dtype):
 
 
 def dense(isa, dtype):
-    for rows, n_in, n_out in [(1, 1, 1), (13, 300, 70), (30, 17, 33), (5, 129, 16), (64, 100, 150)]:
+    for rows, n_in, n_out in [(1, 1, 1), (13, 300, 70), (30, 17, 33), (5, 129, 16), (64, 100, 150), (800, 18, 37)]:
         x, w, b, dz = (sample(s, dtype) for s in ((rows, n_in), (n_in, n_out), (n_out,), (rows, n_out)))
         yield _kernels.dense_forward(x, w, b, isa=isa)
         yield _kernels.dense_input_gradient(dz, w, isa=isa)
@@ -192,7 +193,18 @@ def rows(isa, dtype):
         yield _kernels.gather(source[:, ::-2], dtype, None, np.full(25, 0.3), np.full(25, 0.7), isa=isa)
     yield _kernels.scatter(sample((9, 50), dtype), isa=isa)
     yield _kernels.multiply(sample(100, dtype), sample(100, dtype, 2), isa=isa)
-    yield np.array([_kernels.sum(sample(n, dtype), isa=isa) for n in range(1, 60)])
+    yield np.array([_kernels.sum(sample(n, dtype), isa=isa) for n in (*range(1, 60), 257, 1800)])
+
+
+def column_sums(isa, dtype):
+    for rows, block_rows in [(1, 1), (33, 12), (800, 100)]:
+        x, dz = sample((rows, 21), dtype), sample((rows, 21), dtype, 2)
+        mean, scale = sample(rows, dtype, 3), np.abs(sample(rows, dtype, 4))
+        yield from _kernels.layer_norm_weight_gradient(dz, x, mean, scale, block_rows, isa=isa)
+        mean, variance = _kernels.batch_statistics(x, block_rows, isa=isa)
+        yield from (mean, variance)
+        yield from _kernels.batch_norm_weight_gradient(dz, x, mean, variance, 1e-3, block_rows, isa=isa)
+        yield _kernels.prelu_weight_gradient(dz, x, block_rows, isa=isa)
 
 
 def softmax(isa, dtype):
@@ -201,7 +213,9 @@ def softmax(isa, dtype):
             yield _kernels.softmax(sample((11, n), dtype) * np.dtype(dtype).type(spread), isa=isa)
 
 
-@pytest.mark.parametrize("kernels", [dense, activations, losses, weights_of_rows, optimizers, rows, softmax])
+@pytest.mark.parametrize(
+    "kernels", [dense, activations, losses, weights_of_rows, optimizers, rows, column_sums, softmax]
+)
 def test_kernels_give_the_same_bits_on_every_fused_isa(kernels, dtype, fused_isas):
     found = [list(kernels(isa, dtype)) for isa in fused_isas]
     assert len(found[0]) > 4

@@ -11,8 +11,9 @@
  *
  *    for each k:  load N lines of w;  for each row i: broadcast x[i, k], N multiply-adds into its accumulators
  *
- * Every element of a result is one chain of fused multiply-adds with k ascending, whatever the tile, block or thread:
- * that is where the same bits come from. */
+ * Every element of a result is one chain of fused multiply-adds with k ascending, whatever the tile, block or thread;
+ * where k runs over the rows of a batch, one such chain for each shard, and the tree over them of tree.inc.h. That is
+ * where the same bits come from. */
 
 /* Accumulators: at most 24 registers of 32, or 12 of 16, leave room for the lines of w and the broadcast. */
 #if FM_VEC_BYTES == 64
@@ -35,6 +36,9 @@ enum { MAX_N = 1, REGISTERS = 16, GRADIENT_N = 1 };
 #endif
 _Static_assert(MAX_M(1) * VECS + VECS + 1 <= REGISTERS + 1 && MAX_M(MAX_N) * MAX_N * VECS <= REGISTERS - 4,
                "a tile's accumulators must fit in the registers");
+
+/* Of the largest tile of a weight gradient. */
+enum { GRADIENT_REGISTERS = MAX(GRADIENT_M(1) * VECS, GRADIENT_M(GRADIENT_N) * GRADIENT_N * VECS) };
 
 enum { TILE_M = 14, PREFETCH_LINES = 24 };
 
@@ -79,16 +83,22 @@ INLINE void tile_forward(const int M, const int N, ptrdiff_t n_in, const real *x
             }
 }
 
-/* One tile of dw = x^T dz over all blocks of rows: M consecutive columns of x within a panel. */
+/* One tile of dw = x^T dz over all rows of the batch: M consecutive columns of x within a panel. */
 INLINE void tile_weight_gradient(const int M, const int N, ptrdiff_t rows, ptrdiff_t block_rows, const real *x,
                                  ptrdiff_t x_block, const real *dz, ptrdiff_t dz_block, ptrdiff_t dz_stride, real *dw,
-                                 ptrdiff_t dw_stride) {
+                                 ptrdiff_t dw_stride, vec *open) {
     tile acc;
     UNROLL (int i = 0; i < M; i++)
         UNROLL (int j = 0; j < N; j++)
             UNROLL (int v = 0; v < VECS; v++) acc.a[i][j][v] = v_zero();
-    for (; rows > 0; rows -= block_rows, x += x_block, dz += dz_block)
-        tile_accumulate(M, N, &acc, MIN(rows, block_rows), x, 1, LINE, dz, dz_stride);
+    if (is_one_stretch(rows, block_rows))
+        tile_accumulate(M, N, &acc, rows, x, 1, LINE, dz, dz_stride);
+    else
+        for (stretch s = first_stretch(rows, block_rows); s.rows > 0; next_stretch(&s)) {
+            tile_accumulate(M, N, &acc, s.rows, x + s.block * x_block + s.row * LINE, 1, LINE,
+                            dz + s.block * dz_block + s.row * LINE, dz_stride);
+            merge(&s, M, N * VECS, MAX_N * VECS, acc.a[0][0], open);
+        }
     UNROLL (int i = 0; i < M; i++)
         UNROLL (int j = 0; j < N; j++)
             UNROLL (int v = 0; v < VECS; v++) v_store(dw + j * dw_stride + i * LINE + v * LANES, acc.a[i][j][v]);
@@ -178,7 +188,7 @@ INLINE void fetch_ahead(const fm_ahead *ahead, const int N, ptrdiff_t p, ptrdiff
 INLINE void strips_weight_gradient(const int N, ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t first_in,
                                    ptrdiff_t n_in, const fm_blocks *x, const real *dz, ptrdiff_t dz_block,
                                    ptrdiff_t dz_stride, real *dw, ptrdiff_t dw_stride, const fm_ahead *ahead,
-                                   ptrdiff_t p) {
+                                   ptrdiff_t p, vec *open) {
     for (ptrdiff_t k = 0; k < n_in; k += LINE) {
         const real *panel = (const real *)x->base + (first_in + k) / LINE * x->stride;
         const ptrdiff_t columns = MIN(LINE, n_in - k), parts = (columns + GRADIENT_M(N) - 1) / GRADIENT_M(N);
@@ -190,7 +200,7 @@ INLINE void strips_weight_gradient(const int N, ptrdiff_t rows, ptrdiff_t block_
     case M:                                                                                                            \
         if (M <= GRADIENT_M(N))                                                                                        \
             tile_weight_gradient(M, N, rows, block_rows, panel + c, x->block, dz, dz_block, dz_stride,                 \
-                                 dw + (k + c) * LINE, dw_stride);                                                      \
+                                 dw + (k + c) * LINE, dw_stride, open);                                                \
         break;
                 CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
 #undef CASE
@@ -205,11 +215,12 @@ INLINE void strips_weight_gradient(const int N, ptrdiff_t rows, ptrdiff_t block_
  *   dz  blocks of n_panels panels                               read
  *   dw  n_panels panels of n_in lines, dw_stride apart          written
  *   ahead  what the caller will need next, or NULL              fetched
- * Sums over the rows of the batch ascending from zero.  Twin: dense_weight_gradient */
+ * Sums over the rows of the batch from zero, by the tree of tree.inc.h.  Twin: dense_weight_gradient */
 static void FM(dense_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t first_in, ptrdiff_t n_in,
                                       ptrdiff_t n_panels, const fm_blocks *x, const fm_blocks *dz, void *dw,
                                       ptrdiff_t dw_stride, const fm_ahead *ahead) {
     const ptrdiff_t groups = (n_panels + GRADIENT_N - 1) / GRADIENT_N;
+    vec open[TREE_LEVELS * GRADIENT_REGISTERS];
     for (ptrdiff_t g = 0, p = 0; g < groups; g++) {
         const ptrdiff_t end = part_end(n_panels, groups, g);
         const real *dzg = (const real *)dz->base + p * dz->stride;
@@ -219,7 +230,7 @@ static void FM(dense_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, ptrd
     case N:                                                                                                            \
         if (N <= GRADIENT_N)                                                                                           \
             strips_weight_gradient(N, rows, block_rows, first_in, n_in, x, dzg, dz->block, dz->stride, dwg, dw_stride, \
-                                   ahead, p);                                                                          \
+                                   ahead, p, open);                                                                    \
         break;
             CASE(1) CASE(2) CASE(3) CASE(4)
 #undef CASE
@@ -228,19 +239,28 @@ static void FM(dense_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, ptrd
     }
 }
 
-/* Dense layer, gradient of its bias:  db = sum over the rows of dz, ascending
+/* sum += the lines of a panel of rows, ascending. */
+INLINE void add_rows(ptrdiff_t rows, const real *x, vec *sum) {
+    for (ptrdiff_t r = 0; r < rows; r++)
+        UNROLL (int v = 0; v < VECS; v++) sum[v] += v_load(x + r * LINE + v * LANES);
+}
+
+/* Dense layer, gradient of its bias:  db = sum of dz over the rows of the batch, by the tree
  *   dz  blocks of n_panels panels                               read
  *   db  (n_panels * LINE,)                                      written
  * Twin: dense_bias_gradient */
 static void FM(dense_bias_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, ptrdiff_t n_panels, const fm_blocks *dz,
                                     void *db) {
     for (ptrdiff_t p = 0; p < n_panels; p++) {
-        const real *from = (const real *)dz->base + p * dz->stride;
-        vec sum[VECS];
+        vec sum[VECS], open[TREE_LEVELS * VECS];
         UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();
-        for (ptrdiff_t left = rows; left > 0; left -= block_rows, from += dz->block)
-            for (ptrdiff_t r = 0; r < MIN(left, block_rows); r++)
-                UNROLL (int v = 0; v < VECS; v++) sum[v] += v_load(from + r * LINE + v * LANES);
+        if (is_one_stretch(rows, block_rows))
+            add_rows(rows, (const real *)dz->base + p * dz->stride, sum);
+        else
+            for (stretch s = first_stretch(rows, block_rows); s.rows > 0; next_stretch(&s)) {
+                add_rows(s.rows, rows_of(dz, &s) + p * dz->stride, sum);
+                merge(&s, 1, VECS, VECS, sum, open);
+            }
         UNROLL (int v = 0; v < VECS; v++) v_store((real *)db + p * LINE + v * LANES, sum[v]);
     }
 }

@@ -79,7 +79,14 @@ static void FM(layer_norm_input_gradient)(ptrdiff_t rows, ptrdiff_t n, const voi
     }
 }
 
-/* Its weight gradients, one panel over the batch:  dgamma = sum of dz hat,  dbeta = sum of dz, rows ascending
+INLINE void store_sums(vec (*sum)[VECS], void *dgamma, void *dbeta) {
+    UNROLL (int v = 0; v < VECS; v++) {
+        v_store((real *)dgamma + v * LANES, sum[0][v]);
+        v_store((real *)dbeta + v * LANES, sum[1][v]);
+    }
+}
+
+/* Its weight gradients, one panel over the batch:  dgamma = sum of dz hat,  dbeta = sum of dz, by the tree
  *   dz, x           blocks of one panel                  read
  *   mean, scale     (rows,), of the whole batch          read
  *   dgamma, dbeta   a line each                          written
@@ -87,43 +94,45 @@ static void FM(layer_norm_input_gradient)(ptrdiff_t rows, ptrdiff_t n, const voi
 static void FM(layer_norm_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz,
                                            const fm_blocks *x, const void *mean, const void *scale, void *dgamma,
                                            void *dbeta) {
-    const real *dz_block = dz->base, *x_block = x->base, *centre = mean, *factor = scale;
-    vec g[VECS], b[VECS];
-    UNROLL (int v = 0; v < VECS; v++) g[v] = b[v] = v_zero();
-    for (ptrdiff_t left = rows; left > 0; left -= block_rows, dz_block += dz->block, x_block += x->block)
-        for (ptrdiff_t r = 0; r < MIN(left, block_rows); r++, centre++, factor++)
+    const real *centre = mean, *factor = scale;
+    vec sum[2][VECS], open[TREE_LEVELS * 2 * VECS];
+    UNROLL (int v = 0; v < VECS; v++) sum[0][v] = sum[1][v] = v_zero();
+    for (stretch s = first_stretch(rows, block_rows); s.rows > 0; next_stretch(&s)) {
+        const real *dz_rows = rows_of(dz, &s), *x_rows = rows_of(x, &s);
+        for (ptrdiff_t r = 0; r < s.rows; r++, centre++, factor++)
             UNROLL (int v = 0; v < VECS; v++) {
-                const vec d = v_load(dz_block + r * LINE + v * LANES);
-                const vec hat = (v_load(x_block + r * LINE + v * LANES) - v_set(*centre)) * v_set(*factor);
-                g[v] = v_fma(d, hat, g[v]);
-                b[v] += d;
+                const vec d = v_load(dz_rows + r * LINE + v * LANES);
+                const vec hat = (v_load(x_rows + r * LINE + v * LANES) - v_set(*centre)) * v_set(*factor);
+                sum[0][v] = v_fma(d, hat, sum[0][v]);
+                sum[1][v] += d;
             }
-    UNROLL (int v = 0; v < VECS; v++) {
-        v_store((real *)dgamma + v * LANES, g[v]);
-        v_store((real *)dbeta + v * LANES, b[v]);
+        merge(&s, 2, VECS, VECS, sum[0], open);
     }
+    store_sums(sum, dgamma, dbeta);
 }
 
-/* Statistics of the columns of one panel over the batch, rows ascending:  mean = sum x / rows,
- * variance = sum (x - mean)^2 / rows
+/* Statistics of the columns of one panel over the batch:  mean = sum x / rows,  variance = sum (x - mean)^2 / rows, both
+ * by the tree
  *   x               blocks of one panel                  read
  *   mean, variance  a line each                          written
  * Twin: batch_statistics */
 static void FM(batch_statistics)(ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *x, void *mean, void *variance) {
-    vec centre[VECS], squares[VECS];
+    vec centre[VECS], squares[VECS], open[TREE_LEVELS * VECS];
     UNROLL (int v = 0; v < VECS; v++) centre[v] = squares[v] = v_zero();
-    const real *block = x->base;
-    for (ptrdiff_t left = rows; left > 0; left -= block_rows, block += x->block)
-        for (ptrdiff_t r = 0; r < MIN(left, block_rows); r++)
-            UNROLL (int v = 0; v < VECS; v++) centre[v] += v_load(block + r * LINE + v * LANES);
+    for (stretch s = first_stretch(rows, block_rows); s.rows > 0; next_stretch(&s)) {
+        add_rows(s.rows, rows_of(x, &s), centre);
+        merge(&s, 1, VECS, VECS, centre, open);
+    }
     UNROLL (int v = 0; v < VECS; v++) centre[v] = centre[v] / v_set((real)rows);
-    block = x->base;
-    for (ptrdiff_t left = rows; left > 0; left -= block_rows, block += x->block)
-        for (ptrdiff_t r = 0; r < MIN(left, block_rows); r++)
+    for (stretch s = first_stretch(rows, block_rows); s.rows > 0; next_stretch(&s)) {
+        const real *from = rows_of(x, &s);
+        for (ptrdiff_t r = 0; r < s.rows; r++)
             UNROLL (int v = 0; v < VECS; v++) {
-                const vec e = v_load(block + r * LINE + v * LANES) - centre[v];
+                const vec e = v_load(from + r * LINE + v * LANES) - centre[v];
                 squares[v] = v_fma(e, e, squares[v]);
             }
+        merge(&s, 1, VECS, VECS, squares, open);
+    }
     UNROLL (int v = 0; v < VECS; v++) {
         v_store((real *)mean + v * LANES, centre[v]);
         v_store((real *)variance + v * LANES, squares[v] / v_set((real)rows));
@@ -176,7 +185,7 @@ static void FM(batch_norm_input_gradient)(ptrdiff_t rows, ptrdiff_t batch_rows, 
     }
 }
 
-/* Its weight gradients, one panel over the batch:  dgamma = sum of dz hat,  dbeta = sum of dz, rows ascending
+/* Its weight gradients, one panel over the batch:  dgamma = sum of dz hat,  dbeta = sum of dz, by the tree
  *   dz, x           blocks of one panel                  read
  *   mean, variance  a line each                          read
  *   dgamma, dbeta   a line each                          written
@@ -184,23 +193,22 @@ static void FM(batch_norm_input_gradient)(ptrdiff_t rows, ptrdiff_t batch_rows, 
 static void FM(batch_norm_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz,
                                            const fm_blocks *x, const void *mean, const void *variance, double epsilon,
                                            void *dgamma, void *dbeta) {
-    const real *dz_block = dz->base, *x_block = x->base;
-    vec g[VECS], b[VECS], scale[VECS];
+    vec sum[2][VECS], open[TREE_LEVELS * 2 * VECS], scale[VECS];
     UNROLL (int v = 0; v < VECS; v++) {
-        g[v] = b[v] = v_zero();
+        sum[0][v] = sum[1][v] = v_zero();
         scale[v] = scale_of(variance, epsilon, v);
     }
-    for (ptrdiff_t left = rows; left > 0; left -= block_rows, dz_block += dz->block, x_block += x->block)
-        for (ptrdiff_t r = 0; r < MIN(left, block_rows); r++)
+    for (stretch s = first_stretch(rows, block_rows); s.rows > 0; next_stretch(&s)) {
+        const real *dz_rows = rows_of(dz, &s), *x_rows = rows_of(x, &s);
+        for (ptrdiff_t r = 0; r < s.rows; r++)
             UNROLL (int v = 0; v < VECS; v++) {
-                const vec d = v_load(dz_block + r * LINE + v * LANES);
-                g[v] = v_fma(d, hat_of(x_block + r * LINE, mean, scale[v], v), g[v]);
-                b[v] += d;
+                const vec d = v_load(dz_rows + r * LINE + v * LANES);
+                sum[0][v] = v_fma(d, hat_of(x_rows + r * LINE, mean, scale[v], v), sum[0][v]);
+                sum[1][v] += d;
             }
-    UNROLL (int v = 0; v < VECS; v++) {
-        v_store((real *)dgamma + v * LANES, g[v]);
-        v_store((real *)dbeta + v * LANES, b[v]);
+        merge(&s, 2, VECS, VECS, sum[0], open);
     }
+    store_sums(sum, dgamma, dbeta);
 }
 
 /* average = momentum average + (1 - momentum) now, n elements, a multiple of LINE.  Twin: running_average */
@@ -242,23 +250,25 @@ static void FM(prelu_input_gradient)(ptrdiff_t rows, const void *dz, const void 
     }
 }
 
-/* Gradient of the slopes, one panel over the batch:  sum of dz x where x <= 0, rows ascending
+/* Gradient of the slopes, one panel over the batch:  sum of dz x where x <= 0, by the tree
  *   dz, x    blocks of one panel                         read
  *   dslope   a line                                      written
  * Twin: prelu_weight_gradient */
 static void FM(prelu_weight_gradient)(ptrdiff_t rows, ptrdiff_t block_rows, const fm_blocks *dz, const fm_blocks *x,
                                       void *dslope) {
-    const real *dz_block = dz->base, *x_block = x->base;
-    vec g[VECS];
-    UNROLL (int v = 0; v < VECS; v++) g[v] = v_zero();
-    for (ptrdiff_t left = rows; left > 0; left -= block_rows, dz_block += dz->block, x_block += x->block)
-        for (ptrdiff_t r = 0; r < MIN(left, block_rows); r++)
+    vec sum[VECS], open[TREE_LEVELS * VECS];
+    UNROLL (int v = 0; v < VECS; v++) sum[v] = v_zero();
+    for (stretch s = first_stretch(rows, block_rows); s.rows > 0; next_stretch(&s)) {
+        const real *dz_rows = rows_of(dz, &s), *x_rows = rows_of(x, &s);
+        for (ptrdiff_t r = 0; r < s.rows; r++)
             UNROLL (int v = 0; v < VECS; v++) {
                 const ptrdiff_t at = r * LINE + v * LANES;
-                const vec e = v_load(x_block + at);
-                g[v] = v_fma(v_load(dz_block + at), v_select(v_lt(v_zero(), e), v_zero(), e), g[v]);
+                const vec e = v_load(x_rows + at);
+                sum[v] = v_fma(v_load(dz_rows + at), v_select(v_lt(v_zero(), e), v_zero(), e), sum[v]);
             }
-    UNROLL (int v = 0; v < VECS; v++) v_store((real *)dslope + v * LANES, g[v]);
+        merge(&s, 1, VECS, VECS, sum, open);
+    }
+    UNROLL (int v = 0; v < VECS; v++) v_store((real *)dslope + v * LANES, sum[v]);
 }
 
 /* Random words of WORDS columns for MASK_ROWS rows, two rows in each word: by Philox4x32 of the counter

@@ -135,13 +135,27 @@ static void FM(add)(ptrdiff_t n, const void *a, void *b) {
         v_store((real *)b + i, v_load((const real *)a + i) + v_load((real *)b + i));
 }
 
-/* Sum of n values in float64: eight partial sums, element i in sum i mod 8, then a tree over them. The order is a
- * function of n alone.  Twin: sum */
-static double FM(sum)(ptrdiff_t n, const void *x) {
+/* Sum of n values in float64: eight partial sums, element i in sum i mod 8, then a tree over them. */
+INLINE double sum_of_shard(ptrdiff_t n, const real *e) {
     double part[8] = {0};
-    const real *e = x;
     for (ptrdiff_t i = 0; i < n; i++) part[i % 8] += (double)e[i];
     return ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
+/* The same of values of the rows of a batch: so of each shard, and the shards by the tree of tree.inc.h. The order is a
+ * function of n alone.  Twin: sum */
+static double FM(sum)(ptrdiff_t n, const void *x) {
+    if (is_one_stretch(n, n)) return sum_of_shard(n, x);
+    double found = 0, open[TREE_LEVELS];
+    for (stretch s = first_stretch(n, n); s.rows > 0; next_stretch(&s)) {
+        const ptrdiff_t completed = n_completed(&s);
+        found = sum_of_shard(s.rows, (const real *)x + s.row);
+        for (ptrdiff_t i = 1; i <= completed; i++) found = open[s.n_open - i] + found;
+        s.n_open -= completed;
+        open[s.n_open++] = found;
+        s.n_shards++;
+    }
+    return found;
 }
 
 /* Whether low <= e <= high for all n elements, at any address; not so with a NaN. In whole lines, then one by one.

@@ -6,6 +6,7 @@
 #include "vec.h"
 
 #include "math.inc.h"
+#include "tree.inc.h"
 
 #include "activations.inc.h"
 #include "dense.inc.h"

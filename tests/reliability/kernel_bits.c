@@ -242,6 +242,35 @@ static void normalisations(void) {
     end("batch_norm, prelu");
 }
 
+/* Batches of one shard and of several, in blocks that are no parts of a shard. */
+static void sums_over_rows(void) {
+    static const ptrdiff_t MANY[] = {255, 256, 257, 700, 1600}, OUTPUTS[] = {10, 40};
+    enum { BLOCK_ROWS = 100, N = 21 };
+    begin();
+    EACH(rows, MANY) EACH(out, OUTPUTS) {
+        used = 0;
+        const ptrdiff_t rows = MANY[rows_], n_out = OUTPUTS[out_];
+        const fm_blocks x = blocks(rows, BLOCK_ROWS, N, ORDINARY), dz = blocks(rows, BLOCK_ROWS, n_out, ORDINARY);
+        void *dw = buffer(n_panels(n_out) * N * k->line), *db = buffer(padded(n_out));
+        void *row_mean = vector(rows, ORDINARY), *row_scale = vector(rows, POSITIVE);
+        void *one = buffer(k->line), *two = buffer(k->line), *mean = buffer(k->line), *variance = buffer(k->line);
+        k->dense_weight_gradient(rows, BLOCK_ROWS, 0, N, n_panels(n_out), &x, &dz, dw, N * k->line, NULL);
+        add(dw, n_panels(n_out) * N * k->line);
+        k->dense_bias_gradient(rows, BLOCK_ROWS, n_panels(n_out), &dz, db);
+        add(db, padded(n_out));
+        k->layer_norm_weight_gradient(rows, BLOCK_ROWS, &dz, &x, row_mean, row_scale, one, two);
+        add(one, k->line), add(two, k->line);
+        k->batch_statistics(rows, BLOCK_ROWS, &x, mean, variance);
+        add(mean, k->line), add(variance, k->line);
+        k->batch_norm_weight_gradient(rows, BLOCK_ROWS, &dz, &x, mean, variance, 1e-3, one, two);
+        add(one, k->line), add(two, k->line);
+        k->prelu_weight_gradient(rows, BLOCK_ROWS, &dz, &x, one);
+        add(one, k->line);
+        add_double(k->sum(rows, row_mean));
+    }
+    end("sums over rows");
+}
+
 static void dropout(void) {
     begin();
     SHAPES {
@@ -486,6 +515,7 @@ static void all(void) {
     products(ORDINARY, "dense_forward", "dense_input_gradient", "dense_weight_gradient");
     products(SPECIAL, "dense_forward, special", "dense_input_gradient, special", "dense_weight_gradient, special");
     normalisations();
+    sums_over_rows();
     dropout();
     elementwise();
     losses();
