@@ -272,7 +272,9 @@ COMMANDS = [["info"], ["--help"], ["--version"], ["data", "digits", "--out", "d.
 def shell(line, tmp_path, **environment):
     """Exit code and stderr of a line for bash, in which $fastmlp is the program."""
     environment = {**ENVIRONMENT, "fastmlp": f"{sys.executable} -W error -m fastmlp", **environment}
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=200
+    )
     for sign in ("Traceback", "Exception ignored", "Error:"):
         assert sign not in done.stderr + done.stdout
     return done.returncode, done.stderr
@@ -321,7 +323,11 @@ def test_a_wrong_instruction_set_is_one_line(tmp_path):
         assert err.count("\n") == 1
     code = "try:\n    import fastmlp\nexcept ImportError as error:\n    print(error)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**ENVIRONMENT, "FASTMLP_ISA": "avx9"}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**ENVIRONMENT, "FASTMLP_ISA": "avx9"},
+        timeout=200,
     )
     assert done.stdout.startswith("FASTMLP_ISA='avx9': ")
 
