@@ -107,7 +107,7 @@ class Run:
     offered_threads: int
     deserves_several: bool
     most_threads: int
-    pace: Any
+    paced: bool
     seconds_per_visit: float
     @property
     def n_bytes(self) -> int: ...

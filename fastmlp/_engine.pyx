@@ -75,10 +75,11 @@ cdef ptrdiff_t MIN_ROWS_PER_THREAD = 32
 
 # Multiply-adds of a step for which a thread is worth its barriers: on 2 idle cores two threads are level with one for
 # 64-64-10 at batch 16 (1.8e5) and faster at batch 32 (3.6e5). `pytest benches --benchmark-only -k bench_step` shows it.
-# Where other programs want the cores a second thread costs far more: `training.Pace` finds out.
+# Where other programs want the cores a second thread costs far more: `_pace.Pace` finds out.
 cdef double WORK_PER_THREAD = 1.75e5
 
 # Multiply-adds of a call for which it is worth entering a parallel region, whose threads may have to be woken: 100 µs.
+# So it is where nobody measures what calls take.
 cdef double WORK_PER_REGION = 1e7
 
 # Multiply-adds of a step after which to look at the clock; it costs 20 ns.

@@ -63,7 +63,7 @@ cdef class Run:
     cdef readonly int n_threads
     cdef readonly bint training, exact_threads
     cdef public int most_threads  # of the next calls
-    cdef public object pace  # a training.CallPace
+    cdef public bint paced  # whether somebody chose these, or the work of the call counts
     cdef public double seconds_per_visit  # between two looks at Ctrl-C within a long step, or block of rows
     cdef Plan plan
     cdef Memory layer_memory, buffers, index_memory, barrier, gradient_memory, weight_memory
@@ -311,7 +311,9 @@ cdef class Run:
 
     cdef int team(self, double work):
         """Threads of a call with so many multiply-adds."""
-        return 1 if fm_is_alone or (work < WORK_PER_REGION and not self.exact_threads) else self.most_threads
+        if fm_is_alone or (work < WORK_PER_REGION and not self.exact_threads and not self.paced):
+            return 1
+        return self.most_threads
 
     cdef Progress run(self, Progress now, ptrdiff_t n_steps, const double *rates, double *losses, ptrdiff_t *right,
                       int most_threads) noexcept:

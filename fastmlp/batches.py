@@ -14,7 +14,6 @@ import numpy as np
 
 from fastmlp import _pool
 from fastmlp._validation import Array, is_by_number, own
-from fastmlp.config import default_threads
 from fastmlp.training import Steps
 
 if TYPE_CHECKING:
@@ -186,8 +185,7 @@ class BatchRun:
     ) -> None:
         self.model, self.batches, self.steps_per_epoch = model, batches, steps_per_epoch
         self.class_weight = class_weight
-        self.exact_threads = model.n_threads is not None
-        self.n_threads = default_threads() if model.n_threads is None else model.n_threads
+        self.paced = True  # by each batch itself
         self.n_inputs = model.n_inputs
         self.rows: list[int] = []  # of the steps of the last `train`
         self.waited = 0.0  # seconds that it waited for batches
@@ -312,10 +310,10 @@ class BatchRun:
 
             def step(run: Any, rate: Array = rates[i : i + 1]) -> tuple[Array, Array]:
                 run.start_epoch()
-                found: tuple[Array, Array] = run.train(rate, hyper, False, seed, most_threads)
+                found: tuple[Array, Array] = run.train(rate, hyper, False, seed)
                 return found
 
-            loss, hits = self.model._with_run(step, len(X), "training", X, targets, weights, single=False)
+            loss, hits = self.model._with_run(step, len(X), "training", X, targets, weights)
             losses.append(loss)
             right.append(hits)
             self.rows.append(len(X))
@@ -355,6 +353,10 @@ class BatchSteps(Steps):
         """Begin the next epoch."""
         super().clear()
         self.rows: list[int] = []
+
+    def units(self, last: int) -> float:
+        """Each batch has found its threads as a single call: here is nothing to be chosen."""
+        return last
 
     def add(self, losses: Array, right: Array) -> None:
         """Keep what some steps gave."""

@@ -78,6 +78,34 @@ def recent_threads() -> int:
     return threads
 
 
+def is_crowded(n_threads: int, path: str = "/proc/loadavg") -> bool:
+    """Whether so many threads of this process, one of which asks, would have to share the machine's processors with
+    what else runs at this moment.
+
+    Parameters
+    ----------
+    n_threads : int
+    path : str
+        Where the system tells how much runs.
+
+    Returns
+    -------
+    bool
+        False where it does not tell.
+
+    Examples
+    --------
+    >>> is_crowded(2, "nowhere")
+    False
+    """
+    try:
+        with open(path, "rb") as file:
+            running = int(file.read(100).split()[3].partition(b"/")[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    return running - 1 + n_threads > (os.cpu_count() or 1)
+
+
 def _omp_num_threads() -> int:
     """The environment variable OMP_NUM_THREADS, 0 where it is not set or no number."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp import _flat, layers, training
+from fastmlp import _flat, _pace, layers, training
 from fastmlp._hooks import Hooks
 from fastmlp._validation import Array
 from fastmlp.history import History
@@ -58,11 +58,13 @@ class Objective:
         Built.
     run : _engine.Run
         Bound to all samples.
+    pace : _pace.Pace
+        On how many threads it is evaluated.
     maps : training.Maps
     """
 
-    def __init__(self, model: "Model", run: Any, maps: training.Maps) -> None:
-        self.network, self.run, self.right = run.network, run, 0
+    def __init__(self, model: "Model", run: Any, pace: _pace.Pace, maps: training.Maps) -> None:
+        self.network, self.run, self.pace, self.right = run.network, run, pace, 0
         self.maps = maps
         self.trained = [
             [found and getattr(layer, "trainable", True) for found in layer.has_gradient] for layer in model._weighted
@@ -83,7 +85,8 @@ class Objective:
         self.maps.check()
         with np.errstate(over="ignore"):
             self.set(theta)
-        loss, self.right, gradients = self.run.gradients()
+        rows = self.run.batch_rows
+        loss, self.right, gradients = _pace.single_call(self.run, type(self.run).gradients, rows, self.pace)
         if not np.isfinite(loss):
             raise _StopError(diverged=True)
         self.last = theta.copy(), float(loss)
@@ -99,7 +102,13 @@ class Objective:
 
 
 def fit(
-    model: "Model", run: Any, n_samples: int, validation: training.Validation, hooks: Hooks, optimizer: "LBFGS"
+    model: "Model",
+    run: Any,
+    pace: _pace.Pace,
+    n_samples: int,
+    validation: training.Validation,
+    hooks: Hooks,
+    optimizer: "LBFGS",
 ) -> History:
     """One minimisation; each iteration is an entry of the history.
 
@@ -111,7 +120,7 @@ def fit(
 
     history = History()
     maps = training.Maps(run, validation)
-    objective = Objective(model, run, maps)
+    objective = Objective(model, run, pace, maps)
     training.begin(model, validation)
     model._kept = None
     logs: dict[str, float] = {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _engine, _pool, _targets, batches, derivatives, training
+from fastmlp import _engine, _pace, _pool, _targets, batches, derivatives, training
 from fastmlp import losses as losses_module
 from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
@@ -77,7 +77,7 @@ _ELSEWHERE = {
 # What may be assigned.
 _ASSIGNED = ("history", "metrics", "n_threads", "optimizer", "stop_reason", "stop_training", "weights")
 
-_UNCOPIED = ("_network", "_turn", "_runs", "_reader")
+_UNCOPIED = ("_network", "_turn", "_runs", "_paces", "_reader")
 
 
 class Model:
@@ -177,6 +177,7 @@ class Model:
         self._network: Any = None
         self._turn = _engine.Turn()
         self._runs: dict[Any, Any] = {}
+        self._paces = _pace.Paces()
         self._reader: batches.Reader | None = None
         self.n_threads = n_threads
         if n_inputs is not None:
@@ -658,8 +659,9 @@ class Model:
                 self._build(first.shape[1])
                 recorded = batches.BatchSteps(source)
                 watch = _targets.watch(self, others[0], None, others[1] if len(others) > 1 else None)
+                pace = _pace.Pace(1, self._network.work(len(first), True))  # of chunks; each batch finds its threads
                 done = training.fit(
-                    self, source, recorded, len(first), epochs, validation, False, hooks, initial_epoch, watch
+                    self, source, recorded, pace, epochs, validation, False, hooks, initial_epoch, watch
                 )
                 source.interrupted = done.stopped == "interrupted"
                 return done
@@ -694,12 +696,10 @@ class Model:
             self._build(X.shape[1])
             self._adapt(statistics, of_targets)
 
-            def train(run: Any) -> History:
+            def train(run: Any, pace: _pace.Pace) -> History:
                 if minimiser is not None:
-                    return lbfgs.fit(self, run, n_samples, validation, hooks, minimiser)
-                return training.fit(
-                    self, run, recorded, batch_size, epochs, validation, shuffle, hooks, initial_epoch, watch
-                )
+                    return lbfgs.fit(self, run, pace, n_samples, validation, hooks, minimiser)
+                return training.fit(self, run, recorded, pace, epochs, validation, shuffle, hooks, initial_epoch, watch)
 
             try:
                 history: History = self._with_run(
@@ -1104,7 +1104,7 @@ class Model:
 
     def _with_run(
         self,
-        work: Callable[[Any], Any],
+        work: Callable[..., Any],
         rows: int,
         mode: str,
         X: Array,
@@ -1117,8 +1117,8 @@ class Model:
         """What work does with the buffers of passes over batches of so many rows, bound to some data; kept for the next
         call, up to the limit of _pool.py. A second thread that predicts at the same time finds none and makes its own.
         Mode: "training", "prediction", "derivatives" of the network as it predicts, or "weight derivatives" of that;
-        without a loss the targets are the gradient of the scores. Of the data the rows that subset names, or all. Not a
-        single call, but one of a training, has found its threads itself."""
+        without a loss the targets are the gradient of the scores. Of the data the rows that subset names, or all.
+        Where it is not a single call, but a training, work(run, pace) chooses the threads of its steps."""
         self._ready()
         trains = mode in ("training", "weight derivatives")
         if not trains:
@@ -1146,13 +1146,18 @@ class Model:
                 derivatives=mode == "derivatives",
             )
         run.bind(X, targets, weights, subset)
+        run.most_threads, paced, pace = run.n_threads, None, None
         try:
-            if single and run.n_threads > 1 and not run.exact_threads:
-                return training.single_call(run, work, len(X) if subset is None else len(subset))
-            run.most_threads = run.n_threads
-            return work(run)
+            if single and (run.n_threads == 1 or run.exact_threads):
+                return work(run)
+            paced, pace = self._paces.take(run, f"{mode} {work.__qualname__}", single)
+            if not single:
+                return work(run, pace)
+            return _pace.single_call(run, work, len(X) if subset is None else len(subset), pace)
         finally:
             run.release()
+            if pace is not None:
+                self._paces.give(paced, pace)
             if trains:  # the buffers of one batch size at a time
                 for other in list(self._runs):  # a copy in one go: another thread may predict meanwhile
                     if other[1] == mode:
@@ -1272,6 +1277,7 @@ class Model:
         state.setdefault("_targets", None)
         self.__dict__.update(state)
         self._network, self._turn, self._runs, self._reader = None, _engine.Turn(), {}, None
+        self._paces = _pace.Paces()
         if n_inputs is not None:
             self._build(n_inputs, weights)
             self._adapt(statistics, of_targets)

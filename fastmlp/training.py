@@ -2,12 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fastmlp import _engine
+from fastmlp import _engine, _pace
 from fastmlp._callback import Logs
 from fastmlp._hooks import Hooks
 from fastmlp._validation import Array, still_whole
@@ -22,27 +21,15 @@ if TYPE_CHECKING:
 # What is evaluated after an epoch: arrays as the engine reads them, or batches of such.
 Validation: TypeAlias = "tuple[Array | None, ...] | Batches | None"
 
-# Time between two visits of Python: short enough for Ctrl-C, long enough to cost nothing.
-CHUNK_SECONDS = 0.03
-# The first chunk, before the speed is known: multiply-adds of 1 to 100 ms, and steps, which have a cost of their own.
-FIRST_WORK, FIRST_STEPS = 3e8, 10_000
 # Weights of a network whose small epochs are trained several at a time: their snapshot holds the optimizer too.
 SMALL_BYTES = 1 << 18
-# How often the other number of threads is tried, how soon at first, and for how long: at least a step.
-TRIAL_PERIOD, TRIAL_DELAY, TRIAL_SECONDS = 1.0, 0.1, 0.005
-# All trials may take so much of the time.
-TRIAL_SHARE = 0.01
-# Single calls that must all be slower than one on the other number of threads.
-SLOW_CALLS = 3
-# A chunk of less may have run on one thread, whatever was asked for, or met a single interruption.
-LEAST_SECONDS = 0.001
 
 
 def fit(
     model: "Model",
     run: Any,
     recorded: "Steps",
-    batch_size: int,
+    pace: _pace.Pace,
     epochs: int,
     validation: Validation,
     shuffle: bool,
@@ -61,10 +48,10 @@ def fit(
     History
     """
     history = model.history.before(initial_epoch)
-    pace = Pace(run, batch_size)
     maps = Maps(run, validation)
     steps = recorded.steps
     by_epoch = bool(hooks.callbacks) or validation is not None or run.network.n_bytes > SMALL_BYTES or not recorded.many
+    run.paced = True
     run.start_epoch()
     begin(model, validation)
     logs: Logs = {}
@@ -154,7 +141,7 @@ def train_epochs(
     many: int,
     shuffle: bool,
     hooks: Hooks,
-    pace: "Pace",
+    pace: _pace.Pace,
     recorded: "Steps",
     history: History,
     maps: "Maps",
@@ -183,7 +170,7 @@ def train_steps(
     total: float,
     shuffle: bool,
     hooks: Hooks,
-    pace: "Pace",
+    pace: _pace.Pace,
     recorded: "Steps",
     history: History,
     maps: "Maps",
@@ -199,9 +186,10 @@ def train_steps(
         maps.check()
         rates = model.optimizer.rates(network.step, chunk)
         began = time.perf_counter()
-        losses, right = run.train(rates, model.optimizer.hyper(), shuffle, model.seed, threads, 2 * CHUNK_SECONDS)
+        losses, right = run.train(rates, model.optimizer.hyper(), shuffle, model.seed, threads, 2 * _pace.CHUNK_SECONDS)
         recorded.add(losses, right)
-        pace.learn(len(losses), threads, time.perf_counter() - began - recorded.waited)
+        seconds = time.perf_counter() - began - recorded.waited
+        pace.learn(recorded.units(len(losses)), threads, seconds, len(losses))
         if not np.isfinite(losses).all():
             # The engine stopped before this step changed the weights.
             raise diverged(model, network.step + 1, float(rates[len(losses) - 1]), history)
@@ -239,95 +227,6 @@ class Maps:
             still_whole(name, array)
 
 
-class Pace:
-    """How long chunks are, and on how many threads they run: as the clock tells.
-
-    A second thread makes steps up to twice as fast where processors are idle, and several times slower where another
-    program wants them, as each step then waits for a thread that is not running. So a short chunk now and then tries
-    one thread, or all that the work deserves, whichever the others did not. The bits are the same.
-    """
-
-    def __init__(self, run: Any, batch_size: int) -> None:
-        work = run.network.work(batch_size, True)  # multiply-adds of a step
-        self.steps = max(1, min(FIRST_STEPS, int(FIRST_WORK / work)))
-        self.choices = [run.n_threads] if run.exact_threads or run.n_threads == 1 else [run.n_threads, 1]
-        self.threads = self.choices[0]
-        self.seconds: dict[int, float] = {}  # of a step, by the number of threads that made it
-        self.next_trial = time.perf_counter() + TRIAL_DELAY
-
-    def next(self, left: float) -> tuple[int, int]:
-        """Steps of the next chunk, at most so many, and its threads."""
-        now = time.perf_counter()
-        if len(self.choices) > 1 and self.seconds and now >= self.next_trial:
-            self.next_trial = now + TRIAL_PERIOD
-            trial = max(1, round(TRIAL_SECONDS / self.seconds[self.threads]))
-            return int(min(trial, left)), self.choices[self.choices[0] == self.threads]
-        return int(min(self.steps, left)), self.threads
-
-    def learn(self, steps: int, threads: int, seconds: float) -> None:
-        """Take the time of a chunk into account; for the choice of threads not where it was so short that it tells
-        little."""
-        took = max(seconds, 1e-7) / steps
-        if seconds >= LEAST_SECONDS or threads not in self.seconds:
-            self.seconds[threads] = took
-            now, before = time.perf_counter(), self.threads
-            self.threads = min(self.seconds, key=lambda n: self.seconds[n])
-            if threads != before:  # a trial
-                self.next_trial = max(self.next_trial, now + seconds / TRIAL_SHARE)
-            elif self.threads != before:  # perhaps no more than a hiccup
-                self.next_trial = min(self.next_trial, now + TRIAL_DELAY)
-        if threads != self.threads:
-            took = self.seconds[self.threads]
-        self.steps = max(1, min(8 * max(steps, self.steps), int(CHUNK_SECONDS / took)))
-
-
-class CallPace:
-    """The same for single calls, one after the other: on how many threads the next one runs.
-
-    A call may be so short that an interruption is longer: only several slow ones in a row count.
-    """
-
-    def __init__(self, n_threads: int) -> None:
-        self.threads, self.other = n_threads, 1
-        self.recent: list[float] = []  # seconds for a sample of the last calls
-        self.of_other = math.inf  # and of the last one that tried the other number
-        self.next_trial = time.perf_counter() + TRIAL_DELAY
-
-    def next(self) -> int:
-        """Threads of the next call."""
-        return self.other if self.recent and time.perf_counter() >= self.next_trial else self.threads
-
-    def learn(self, threads: int, seconds: float, n_samples: int) -> None:
-        """Take the time of a call into account."""
-        took, now = seconds / n_samples, time.perf_counter()
-        if threads == self.threads:
-            self.recent = [*self.recent[1 - SLOW_CALLS :], took]
-            if len(self.recent) == SLOW_CALLS and min(self.recent) > self.of_other:
-                self.change(now + TRIAL_PERIOD)
-            return
-        self.of_other = took
-        self.next_trial = now + max(TRIAL_PERIOD, seconds / TRIAL_SHARE)
-        if took < min(self.recent):
-            self.change(self.next_trial)
-
-    def change(self, next_trial: float) -> None:
-        """Go over to the other number of threads."""
-        self.threads, self.other = self.other, self.threads
-        self.recent, self.of_other = [self.of_other], min(self.recent)
-        self.next_trial = next_trial
-
-
-def single_call(run: Any, work: Callable[[Any], Any], n_samples: int) -> Any:
-    """What work does with an engine.Run, on as many threads as calls like it were found to want."""
-    if run.pace is None:
-        run.pace = CallPace(run.n_threads)
-    threads = run.most_threads = run.pace.next()
-    began = time.perf_counter()
-    result = work(run)
-    run.pace.learn(threads, time.perf_counter() - began, n_samples)
-    return result
-
-
 class Steps:
     """Losses and right predictions of the steps of one chunk of epochs."""
 
@@ -354,6 +253,13 @@ class Steps:
         self.losses.append(losses)
         self.right.append(right)
         self.n += len(losses)
+
+    def units(self, last: int) -> float:
+        """How many whole batches the last steps were worth."""
+        if self.steps is None:
+            return last
+        ends = self.n // self.steps - (self.n - last) // self.steps
+        return last - ends * (1 - float(self.rows[self.steps - 1] / self.rows[0]))
 
     def so_far(self, model: "Model") -> Logs:
         """Means over the steps of this epoch, by name. Each chunk is summed once, whoever asks how often; the mean of a

@@ -218,7 +218,7 @@ def test_validation_and_callbacks_are_those_of_arrays(capsys):
 
 
 def test_small_steps_come_in_chunks_of_a_long_epoch(monkeypatch):
-    monkeypatch.setattr("fastmlp.training.CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr("fastmlp._pace.CHUNK_SECONDS", 1e-4)
     chunks = []
 
     class Counts(fm.Callback):

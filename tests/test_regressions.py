@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import training
+from fastmlp import _pace
 
 
 def data(n=40, n_in=4, n_out=1, seed=0):
@@ -63,8 +63,8 @@ def test_two_first_fits_at_once_do_not_lose_a_training():
 @pytest.mark.parametrize("other", [fm.RMSprop(1e30), fm.SGD(1e30), fm.AdamW(1e30)])
 def test_divergence_after_a_change_of_optimizer(other, monkeypatch):
     """The weights go back; states of the other optimizer start afresh instead of being taken for its own."""
-    monkeypatch.setattr(training, "CHUNK_SECONDS", 1e-9)
-    monkeypatch.setattr(training, "FIRST_STEPS", 1)
+    monkeypatch.setattr(_pace, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(_pace, "FIRST_STEPS", 1)
     X, y = data()
     model = fm.Model([fm.Dense(8, "tanh"), fm.Dense(1)], optimizer=fm.Adam(), n_inputs=4)
     model.fit(X, y, epochs=2, verbose=0)
@@ -134,8 +134,8 @@ def test_threads_can_be_changed():
 
 
 def test_stop_training_between_chunks(monkeypatch):
-    monkeypatch.setattr(training, "CHUNK_SECONDS", 1e-9)
-    monkeypatch.setattr(training, "FIRST_STEPS", 1)
+    monkeypatch.setattr(_pace, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(_pace, "FIRST_STEPS", 1)
 
     class Stop(fm.Callback):
         def on_steps_end(self, batch, logs):
