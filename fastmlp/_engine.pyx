@@ -51,8 +51,13 @@ cdef extern from "team.h" nogil:
 cdef extern from "fork.h" nogil:
     bint fm_is_forked, fm_is_alone
     int fm_enter_region()
-    void fm_leave_region(int before)
     int fm_watch_forks()
+
+cdef extern from "rest.h" nogil:
+    const bint FM_CAN_REST
+    void fm_end_region(int before)
+    double fm_idle_seconds()
+    void fm_rest()
 
 cnp.import_array()
 
@@ -130,6 +135,20 @@ if fm_watch_forks() != 0:
 def is_forked():
     """Whether this process is the child of a fork."""
     return fm_is_forked
+
+
+can_rest = bool(FM_CAN_REST)  # whether threads can be told to rest
+
+
+def idle_seconds():
+    """How long ago the last call of this thread that had several threads let go of them."""
+    return fm_idle_seconds()
+
+
+def rest():
+    """Have the threads that wait for the next call of this one wait no longer."""
+    with nogil:
+        fm_rest()
 
 
 cdef list names_of(const char *const *names):

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fastmlp import _engine
 from fastmlp.config import is_crowded
 
 # Time between two visits of Python: short enough for Ctrl-C, long enough to cost nothing.
@@ -49,6 +50,9 @@ RATE, SLOW_RATE = 2.5e10, 1.2e10
 SHARED, MEETING_SECONDS, WAKING_SECONDS = 1.1, 2e-5, 1.8e-4
 # What a thread waits for its turn where other programs run.
 TURN_SECONDS = 0.003
+# Of calls that begin so long after the last one, and of those that take long, the threads do not wait for another: to
+# make them again takes some 50 microseconds.
+RARE_SECONDS, LONG_SECONDS = 0.001, 0.05
 # Kinds and sizes of calls of which a model remembers what they took.
 KEPT = 64
 
@@ -138,6 +142,11 @@ class Pace:
     def other(self) -> int:
         """The number of threads that is not the present choice."""
         return self.most if self.threads == 1 else 1
+
+    @property
+    def next_threads(self) -> int:
+        """Of the next call, as far as one can tell."""
+        return self.threads if self.trial is None else self.trial.threads
 
     def next(self, left: float) -> tuple[int, int]:
         """Steps of the next chunk, at most so many, and its threads."""
@@ -255,6 +264,19 @@ class Paces:
             self._kept.pop(oldest, None)
 
 
+class Rest:
+    """Made before a call on several threads: at its end they give their processors back, unless calls come often."""
+
+    def __init__(self) -> None:
+        self.is_rare = _engine.idle_seconds() > RARE_SECONDS
+        self.began = time.perf_counter()
+
+    def end(self) -> None:
+        """The call is over."""
+        if self.is_rare or time.perf_counter() - self.began > LONG_SECONDS:
+            _engine.rest()
+
+
 def _size(rows: int) -> int:
     """One of few numbers of rows: batches of about one size know of each other."""
     return 1 << (rows - 1).bit_length()
@@ -269,4 +291,6 @@ def single_call(run: Any, work: Callable[[Any], Any], n_samples: int, pace: Pace
     began = time.perf_counter()
     result = work(run)
     pace.learn(n_samples / _size(run.batch_rows), threads, time.perf_counter() - began)
+    if threads > 1 and pace.next_threads == 1:  # after a trial
+        _engine.rest()
     return result

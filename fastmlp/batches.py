@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp import _pool
+from fastmlp import _engine, _pool
 from fastmlp._validation import Array, is_by_number, own
 from fastmlp.training import Steps
 
@@ -227,6 +227,7 @@ class BatchRun:
 
     def __exit__(self, kind: object, *_: object) -> None:
         _pool.trim(self.model, after_training=True)
+        _engine.rest()
         if self.reader is not None:
             self.reader.stop(PATIENCE_SECONDS if self.interrupted or kind is not None else math.inf)
         if self.model._reader is not None and self.model._reader.is_empty():
@@ -313,7 +314,7 @@ class BatchRun:
                 found: tuple[Array, Array] = run.train(rate, hyper, False, seed)
                 return found
 
-            loss, hits = self.model._with_run(step, len(X), "training", X, targets, weights)
+            loss, hits = self.model._with_run(step, len(X), "training", X, targets, weights, keep=True)
             losses.append(loss)
             right.append(hits)
             self.rows.append(len(X))

@@ -1113,9 +1113,10 @@ class Model:
         loss: bool = True,
         subset: Array | None = None,
         single: bool = True,
+        keep: bool = False,
     ) -> Any:
         """What work does with the buffers of passes over batches of so many rows, bound to some data; kept for the next
-        call, up to the limit of _pool.py. A second thread that predicts at the same time finds none and makes its own.
+        call, up to the limit of _pool.py or all of it. A second thread that predicts at the same time makes its own.
         Mode: "training", "prediction", "derivatives" of the network as it predicts, or "weight derivatives" of that;
         without a loss the targets are the gradient of the scores. Of the data the rows that subset names, or all.
         Where it is not a single call, but a training, work(run, pace) chooses the threads of its steps."""
@@ -1147,6 +1148,7 @@ class Model:
             )
         run.bind(X, targets, weights, subset)
         run.most_threads, paced, pace = run.n_threads, None, None
+        rest = _pace.Rest() if run.n_threads > 1 else None
         try:
             if single and (run.n_threads == 1 or run.exact_threads):
                 return work(run)
@@ -1163,8 +1165,10 @@ class Model:
                     if other[1] == mode:
                         self._runs.pop(other, None)
             self._runs[key] = run  # the newest is the last
-            if single:
+            if single and not keep:
                 _pool.trim(self)
+            if rest is not None:
+                rest.end()
 
     # ---- looking at it, keeping it ----
 

@@ -190,6 +190,8 @@ def train_steps(
         recorded.add(losses, right)
         seconds = time.perf_counter() - began - recorded.waited
         pace.learn(recorded.units(len(losses)), threads, seconds, len(losses))
+        if threads > 1 and pace.next_threads == 1:  # after a trial: nobody will need them soon
+            _engine.rest()
         if not np.isfinite(losses).all():
             # The engine stopped before this step changed the weights.
             raise diverged(model, network.step + 1, float(rates[len(losses) - 1]), history)

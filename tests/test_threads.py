@@ -318,6 +318,65 @@ def test_a_changed_affinity_is_seen(tmp_path):
     )
 
 
+RESTING = """
+import os, sys, time
+import numpy as np
+import fastmlp as fm
+from fastmlp import _engine, _pace
+
+def threads(expected):
+    # Those that have ended are soon gone.
+    until = time.monotonic() + 10
+    while (found := len(os.listdir("/proc/self/task"))) > expected and time.monotonic() < until:
+        time.sleep(0.001)
+    return found
+
+X, Y = np.ones((2000, 200), np.float32), np.zeros((2000, 8), np.float32)
+model = fm.Model([fm.Dense(200, "relu"), fm.Dense(8)], n_inputs=200, n_threads=2)
+calls = {
+    "predict": lambda: model.predict(X),
+    "evaluate": lambda: model.evaluate(X, Y),
+    "train_on_batch": lambda: model.train_on_batch(X, Y),
+    "gradients": lambda: model.loss_and_gradients(X, Y),
+    "jacobian": lambda: model.jacobian(X[:512]),
+    "fit": lambda: model.fit(X, Y, batch_size=100, epochs=3, validation_data=(X, Y), verbose=0),
+    "batches": lambda: model.fit([(X, Y), (X, Y)], verbose=0),
+}
+alone = threads(999)
+idle = _engine.idle_seconds
+for name, call in calls.items():
+    _engine.idle_seconds, _pace.LONG_SECONDS = (lambda: 0.0), float("inf")  # calls that come often: threads stay
+    call()
+    expected = alone + (name != "batches")
+    assert threads(expected) == expected, name
+    assert _engine.idle_seconds() == 0.0 <= idle() < 100.0
+    _engine.rest()
+    assert threads(alone) == alone, name
+    _engine.rest()  # nothing is left to do
+    _engine.idle_seconds = lambda: 0.002  # rarely
+    for _ in range(3):
+        call()
+        assert threads(alone) == alone, name
+    _engine.idle_seconds, _pace.LONG_SECONDS = (lambda: 0.0), 0.0  # a long one
+    call()
+    assert threads(alone) == alone, name
+_engine.idle_seconds, _pace.LONG_SECONDS = idle, 0.05
+time.sleep(0.002)
+assert idle() > 0.002
+model.predict(X)
+assert threads(alone) == alone
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.skipif(not _engine.can_rest, reason="an OpenMP without omp_pause_resource, or none")
+def test_threads_of_calls_that_come_rarely_do_not_wait(tmp_path):
+    """They are gone when the call is over, and take no processor until the next one."""
+    package = str(Path(fm.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": package}
+    subprocess.run([sys.executable, "-c", RESTING], cwd=tmp_path, env=environment, check=True, timeout=120)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [("1", 1), ("2,1", 2), ("100", 8), ("no", 8), ("0", 8), ("", 8), ("²", 8)]
 )
