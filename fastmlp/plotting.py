@@ -76,6 +76,10 @@ def save_new(plot: Callable[[Any], Any], path: Path, size: tuple[float, float] =
         os.fsync(file.fileno())
 
 
+# Of the learning rate and its scale; and where that begins, a share of the width, where a third one is needed.
+GREY, SCALE_AT = "0.35", 0.84
+
+
 def _axes(ax: Any, size: tuple[float, float] = (6.4, 4), fixed_aspect: bool = False) -> Any:
     """The Axes to draw into: that of the user, checked, or one of a new figure."""
     plt = pyplot()
@@ -92,8 +96,8 @@ def _axes(ax: Any, size: tuple[float, float] = (6.4, 4), fixed_aspect: bool = Fa
 def history(history: History, ax: Any = None, names: Sequence[str] | None = None) -> Any:
     """Losses over the epochs on the left axis, metrics on the right one, and the learning rate, dotted.
 
-    Curves of training are solid, those of validation dashed. Beside both losses and metrics the learning rate has no
-    axis: the legend tells its least and largest value. There are numbers on both sides: give a figure with other Axes
+    Curves of training are solid, those of validation dashed. Beside both losses and metrics the learning rate has its
+    scale within the frame, right of the last epoch. There are numbers on both sides: give a figure with other Axes
     ``layout="constrained"``.
 
     Parameters
@@ -157,7 +161,7 @@ def history(history: History, ax: Any = None, names: Sequence[str] | None = None
         own.set_ylabel(group[0].replace("_", " ") if len(group) == 1 else kind)
         for name in group:
             is_rate = name == "learning_rate"
-            colour = "0.35" if is_rate else next(colours)
+            colour = GREY if is_rate else next(colours)
             for prefix, style, label in (("", "-", "training"), ("val_", "--", "validation")):
                 values = history.history.get(prefix + name, [])
                 if values:
@@ -170,20 +174,30 @@ def history(history: History, ax: Any = None, names: Sequence[str] | None = None
         rates = [rate for rate in history["learning_rate"] if rate == rate]
         if min(rates, default=0) > 0:
             axes[-1].set_yscale("log")
-        if len(axes) > 2:  # no place for a third scale: the legend says where it begins and ends
-            axes[-1].yaxis.set_visible(False)
-            least, most = f"{min(rates, default=0):.3g}", f"{max(rates, default=0):.3g}"
-            curves[-1].set_label(f"learning rate, {least}" + (f" to {most}" if most != least else ""))
     if len(history.epoch) == 1:  # beside each other, as the scale of each axis puts its points at the same heights
         for i, curve in enumerate(curves):
             curve.set_xdata([history.epoch[0] + 1 + 0.1 * (i - (len(curves) - 1) / 2)])
         ax.set_xlim(history.epoch[0] + 0.25, history.epoch[0] + 1.75)
-    _legend_within(ax, axes, curves)
+    if len(axes) > 2:
+        _scale_within(ax, axes[-1])
+    _legend_within(ax, axes, curves, SCALE_AT if len(axes) > 2 else 1.0)
     return ax
 
 
-def _legend_within(ax: Any, axes: Sequence[Any], curves: Sequence[Any]) -> None:
-    """A legend above all curves of some axes in one place, there where it hides least of them."""
+def _scale_within(ax: Any, own: Any) -> None:
+    """Put the scale of a third axis within the frame, right of all curves: outside there is no place for it."""
+    low, high = ax.get_xlim()
+    ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+    ax.set_xlim(low, low + (high - low) / SCALE_AT)
+    ax.set_xticks(ticks)
+    own.spines["right"].set(position=("axes", SCALE_AT), color=GREY)
+    own.tick_params(axis="y", which="both", colors=GREY, labelsize="small")
+    own.yaxis.label.set(color=GREY, fontsize="small")
+
+
+def _legend_within(ax: Any, axes: Sequence[Any], curves: Sequence[Any], width: float = 1.0) -> None:
+    """A legend above all curves of some axes in one place, there where it hides least of them; in this share of the
+    width, from the left."""
     if len(axes) > 1:  # `ax`, which has the legend, goes before the others, and the first of those has the ground
         ax.set_zorder(max(own.get_zorder() for own in axes) + 1)
         ax.patch.set_visible(False)
@@ -197,7 +211,7 @@ def _legend_within(ax: Any, axes: Sequence[Any], curves: Sequence[Any]) -> None:
     look = {"handles": curves, "fontsize": "small", "framealpha": 0.8, "borderaxespad": 0}
     box = ax.legend(loc="center", **look).get_window_extent()
     size, margin = np.array([box.width, box.height]) / ax.bbox.size, 0.02
-    free = 1 - size - 2 * margin
+    free = np.array([width, 1.0]) - size - 2 * margin
     corners = [(margin + x * free[0], margin + y * free[1]) for y in (1, 0.75, 0.5, 0.25, 0) for x in (1, 0.5, 0)]
 
     def hidden(corner: tuple[float, float]) -> int:

@@ -126,7 +126,7 @@ def test_history_holds_what_was_recorded():
     labels = {
         "loss, training": "loss", "loss, validation": "val_loss", "accuracy, training": "accuracy",
         "accuracy, validation": "val_accuracy", "f1, validation": "val_f1",
-        "learning rate, 1e-05 to 0.01": "learning_rate",
+        "learning rate": "learning_rate",
     }  # fmt: skip
     assert {text.get_text() for text in ax.get_legend().get_texts()} == lines.keys() == labels.keys()
     for label, name in labels.items():
@@ -137,15 +137,30 @@ def test_history_holds_what_was_recorded():
     styles = [(line.get_color(), line.get_linestyle()) for line in lines.values()]
     assert len(set(styles)) == len(styles)
     assert lines["loss, training"].get_color() == lines["loss, validation"].get_color()
-    assert [own.yaxis.get_visible() for own in axes] == [True, True, False]
 
 
-def test_the_learning_rate_has_an_axis_where_there_is_room_and_one_colour_everywhere():
+@pytest.mark.parametrize("many", [1, 4, 40])
+def test_the_third_scale_is_read_within_the_frame_right_of_all_curves(many):
+    rates = [1e-2 * 0.7**i for i in range(many)]
+    ax = recorded(many, learning_rate=rates).plot()
+    ax.figure.canvas.draw()
+    frame, own = ax.get_window_extent(), ax.figure.axes[-1]
+    scale = own.yaxis.get_tightbbox()
+    assert own.yaxis.get_visible()
+    assert any(text.get_text() for text in own.get_yticklabels(which="both"))
+    assert frame.x0 < scale.x0 < scale.x1 <= frame.x1
+    ends = [line.axes.transData.transform(line.get_xydata())[:, 0].max() for a in ax.figure.axes for line in a.lines]
+    assert max(ends) < scale.x0
+    assert ax.get_legend().get_window_extent().x1 < scale.x0
+    assert ax.get_xticks().max() <= many + 0.5
+
+
+def test_the_learning_rate_has_an_axis_and_one_colour_everywhere():
     rates = {"learning_rate": [0.1, 0.1, 0.1, 0.1]}
     axes = recorded(**rates).plot(names=["loss", "learning_rate"]).figure.axes
     assert [own.yaxis.get_visible() for own in axes] == [True, True]
     three = recorded(**rates).plot().figure.axes
-    assert three[-1].lines[0].get_label() == "learning rate, 0.1"
+    assert three[-1].lines[0].get_label() == "learning rate"
     assert axes[-1].lines[0].get_color() == three[-1].lines[0].get_color()
     assert three[-1].lines[0].get_color() not in {line.get_color() for own in three[:-1] for line in own.lines}
 
