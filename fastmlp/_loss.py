@@ -7,6 +7,7 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
+from fastmlp._quiet import quiet
 from fastmlp._validation import Array, OtherNames, all_finite, counted, engine_dtype, finite_number, numeric_array
 
 Numbers = float | tuple[float, ...]
@@ -73,6 +74,7 @@ class Loss(OtherNames):
         """Constants of the kernel, by the names of fm_loss_options in csrc/fastmlp.h."""
         return {}
 
+    @quiet
     def targets(self, y: Any, n_samples: int, n_outputs: int, dtype: str, name: str = "y") -> Array:
         """Targets as the kernel reads them, checked; no copy where that can be."""
         low, high = self.bounds or (-LARGEST[dtype], LARGEST[dtype])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import losses
+from fastmlp._quiet import quiet
 from fastmlp._validation import Array, shown
 from fastmlp.preprocessing import Statistics, standardised
 
@@ -74,22 +75,22 @@ def shapes(n_outputs: int) -> dict[str, tuple[int, ...]]:
     return {"mean": (n_outputs,), "scale": (n_outputs,)}
 
 
+@quiet
 def restored(model: "Model", out: Array) -> Array:
     """Outputs of the network (n_samples, n_outputs) in the targets' units: in float64, rounded once."""
     if model._targets is None:
         return out
     found = model._target_statistics
-    with np.errstate(over="ignore"):  # a prediction beyond the dtype is infinite
-        return np.asarray((out * found["scale"] + found["mean"]).astype(model.dtype))
+    return np.asarray((out * found["scale"] + found["mean"]).astype(model.dtype))
 
 
+@quiet
 def moved(model: "Model", dscores: Array) -> Array:
     """How predictions, on the last axis, move where outputs of the network move by dscores; or the other way round,
     the gradient by the outputs of one by the predictions."""
     if model._targets is None:
         return dscores
-    with np.errstate(over="ignore"):
-        return np.asarray((dscores * model._target_statistics["scale"]).astype(model.dtype))
+    return np.asarray((dscores * model._target_statistics["scale"]).astype(model.dtype))
 
 
 def watch(model: "Model", targets: Array, subset: Array | None, weights: Array | None) -> Callable[[float], None]:
@@ -101,6 +102,7 @@ def watch(model: "Model", targets: Array, subset: Array | None, weights: Array |
         return lambda loss: None
     error_of = _ERRORS[type(model.loss)]
 
+    @quiet
     def look(loss: float) -> None:
         penalty = model._network.penalty()
         value = loss - penalty

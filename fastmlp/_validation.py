@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fastmlp import _engine
 from fastmlp._engine import LARGEST
+from fastmlp._quiet import quiet
 from fastmlp._repr import Shown
 
 if TYPE_CHECKING:
@@ -273,6 +274,7 @@ def _example(array: Array) -> str:
     return f"for example {reprlib.repr(next(strange, flat[0]))}" if array.size else "empty"
 
 
+@quiet
 def all_finite(name: str, array: Array, dtype: str, remedy: str = "drop or fill missing values first") -> None:
     """Raise where an array of floats holds NaN, infinity, or a number too large for dtype, and say where."""
     if array.dtype.kind != "f" or array.size == 0:
@@ -295,6 +297,7 @@ def all_finite(name: str, array: Array, dtype: str, remedy: str = "drop or fill 
             raise ValueError(f"{name} holds {value} at index {where if len(where) > 1 else where[0]}; {remedy}")
 
 
+@quiet
 def engine_dtype(array: Array, dtype: str) -> Array:
     """The array itself where the engine reads its dtype (float32, float64, uint8), otherwise a converted copy: one of
     float64 where float32 would lose digits, which a preprocessing may need."""
@@ -316,6 +319,7 @@ def own(array: Array, source: Any) -> Array:
     return array if converted else array.copy()
 
 
+@quiet
 def sample_weights(name: str, value: Any, n_samples: int, dtype: str) -> Array:
     """One weight for each sample as a matrix (n_samples, 1) that the engine reads."""
     array = numeric_array(name, value)
@@ -336,6 +340,7 @@ def check_some_weight(name: str, weights: Array) -> None:
         raise ValueError(f"{name} holds zeros alone; give at least one sample a weight above 0, or leave it out")
 
 
+@quiet
 def class_weights(value: Any, classes: Array, n_classes: int) -> Array:
     """The weight of each sample by its class; 1 where no weight is given."""
     if not isinstance(value, Mapping):

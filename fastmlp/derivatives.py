@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmlp import _engine, _targets, losses
+from fastmlp._quiet import quiet
 from fastmlp._validation import Array, all_finite, engine_dtype, numeric_array, own, samples
 from fastmlp.preprocessing import product
 
@@ -91,6 +92,7 @@ def _inputs(model: "Model", X: npt.ArrayLike) -> tuple[Array, tuple[int, ...]]:
     return samples("X", X, model._built().n_inputs, model.dtype), np.shape(X)
 
 
+@quiet
 def _pulled(model: "Model", dx: Array) -> Array:
     """Derivatives by the data, on the last axis, of those by what the preprocessing makes of them."""
     if model._preprocessing is None:
@@ -101,6 +103,7 @@ def _pulled(model: "Model", dx: Array) -> Array:
     return np.asarray((dx * scale).astype(model.dtype))
 
 
+@quiet
 def _pushed(model: "Model", dx: Array) -> Array:
     """How what the preprocessing makes of the data moves where these move by dx."""
     if model._preprocessing is None:

@@ -478,7 +478,7 @@ def _statistics(
         if not np.isfinite(array).all() or (name == "scale" and (array <= 0).any()):
             raise ValueError(f"{name} of the {what} is not finite, or not positive where it must be")
         found[name] = array
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         mean, scale, matrix = scaling_of(found)
         scaling = [array.astype(dtype) for array in (mean, scale, mean * scale, matrix) if array is not None]
     if not all(np.isfinite(array).all() for array in scaling):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastmlp._quiet import quiet
 from fastmlp._validation import a_model, bounded_integer, finite_number
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Result:
     n_kinks: int
 
 
+@quiet
 def check(
     model: "Model",
     X: npt.ArrayLike,

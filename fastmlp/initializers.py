@@ -24,6 +24,7 @@ import numpy as np
 from fastmlp._engine import LARGEST
 from fastmlp._names import resolved
 from fastmlp._portable import log
+from fastmlp._quiet import quiet
 from fastmlp._validation import (
     Array,
     OtherNames,
@@ -66,6 +67,7 @@ class Initializer(OtherNames):
         """The arguments that make an equal initializer."""
         return dataclasses.asdict(self)
 
+    @quiet
     def draw(self, shape: tuple[int, ...], n_in: int, n_out: int, dtype: str, key: tuple[int, int]) -> Array:
         """Values for W of shape (n_in, n_out) or b of shape (n_out,), from the generator of (seed, stream)."""
         generator = np.random.Philox(key=np.array(key, np.uint64))
@@ -171,6 +173,7 @@ class Orthogonal(Initializer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", finite_number("gain", self.gain, above=0))
 
+    @quiet
     def draw(self, shape: tuple[int, ...], n_in: int, n_out: int, dtype: str, key: tuple[int, int]) -> Array:
         """Values for W of shape (n_in, n_out), from the generator of (seed, stream)."""
         n, length = sorted(shape)
@@ -297,6 +300,7 @@ class Constant(Initializer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", finite_number("value", self.value))
 
+    @quiet
     def draw(self, shape: tuple[int, ...], n_in: int, n_out: int, dtype: str, key: tuple[int, int]) -> Array:
         """Values for W or b."""
         return np.full(shape, self.value, dtype)
@@ -346,6 +350,7 @@ class Given(Initializer):
     def __repr__(self) -> str:
         return f"Given(array of shape {self.array.shape})"
 
+    @quiet
     def draw(self, shape: tuple[int, ...], n_in: int, n_out: int, dtype: str, key: tuple[int, int]) -> Array:
         """The array as dtype, where its shape is right."""
         if self.array.shape != shape:

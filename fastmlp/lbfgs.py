@@ -83,7 +83,7 @@ class Objective:
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Loss and gradient; _StopError where the loss is not finite."""
         self.maps.check()
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             self.set(theta)
         rows = self.run.batch_rows
         loss, self.right, gradients = _pace.single_call(self.run, type(self.run).gradients, rows, self.pace)
@@ -152,7 +152,8 @@ def fit(
         hooks.call("on_train_begin", {})
         model.history = history
         start = objective.vector(objective.best)
-        done = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after_iteration, options=options)
+        with np.errstate(all="ignore"):  # the minimiser's own arithmetic
+            done = minimize(objective, start, jac=True, method="L-BFGS-B", callback=after_iteration, options=options)
         history.stopped = "epochs done" if done.status == 1 else "converged"
     except _StopError as stop:
         history.stopped = "diverged" if stop.diverged else str(model.stop_reason)

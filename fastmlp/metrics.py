@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmlp._names import resolved
+from fastmlp._quiet import quiet
 from fastmlp._repr import Shown
 from fastmlp._validation import (
     Array,
@@ -36,6 +37,7 @@ AVERAGES = ("binary", "macro", "micro", "weighted")
 _SUM_TOLERANCE = 1e-3
 
 
+@quiet
 def accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Share of right predictions.
 
@@ -58,6 +60,7 @@ def accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(np.mean(true == found))
 
 
+@quiet
 def top_k_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, k: int = 5) -> float:
     """Share of samples whose class is among the k with the highest scores, as scikit-learn's top_k_accuracy_score.
 
@@ -93,6 +96,7 @@ def top_k_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, k: int = 5) -> 
     return float(np.mean(((scores > own) | tied_before).sum(axis=1) < k))
 
 
+@quiet
 def balanced_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Mean over the classes in y_true of the share of their samples that are predicted right.
 
@@ -116,6 +120,7 @@ def balanced_accuracy(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(np.mean(right[there] / true[there]))
 
 
+@quiet
 def confusion_matrix(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
     """How often class i was predicted to be class j.
 
@@ -140,6 +145,7 @@ def confusion_matrix(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> Array:
     return counts.reshape(n_classes, n_classes).astype(np.int64)
 
 
+@quiet
 def precision(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, average: str | None = None) -> float:
     """Share of right ones among those predicted to be of a class.
 
@@ -165,6 +171,7 @@ def precision(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, average: str | None 
     return _averaged(right, predicted, true, average)
 
 
+@quiet
 def recall(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, average: str | None = None) -> float:
     """Share of those predicted right among the samples of a class.
 
@@ -189,6 +196,7 @@ def recall(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, average: str | None = N
     return _averaged(right, true, true, average)
 
 
+@quiet
 def f1(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, average: str | None = None) -> float:
     """Harmonic mean of precision and recall of a class: ``2 right / (predicted + true)``.
 
@@ -213,6 +221,7 @@ def f1(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, average: str | None = None)
     return _averaged(2 * right, predicted + true, true, average)
 
 
+@quiet
 def roc_auc(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Area under the ROC curve: the probability that a sample of the class scores higher than one that is not [1]_.
 
@@ -249,6 +258,7 @@ def roc_auc(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(np.mean(areas))
 
 
+@quiet
 def r2(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Coefficient of determination: ``1 - sum (y_true - y_pred)**2 / sum (y_true - mean)**2``, mean over the outputs.
 
@@ -274,6 +284,7 @@ def r2(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(np.mean(np.where(constant, left == 0, 1 - left / np.where(constant, 1, whole))))
 
 
+@quiet
 def rmse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Root of the mean squared error of each output, mean over the outputs.
 
@@ -296,6 +307,7 @@ def rmse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(np.sqrt(((true - found) ** 2).mean(axis=0)).mean())
 
 
+@quiet
 def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Mean absolute error, over samples and outputs.
 
@@ -318,6 +330,7 @@ def mae(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(np.abs(true - found).mean())
 
 
+@quiet
 def mse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Mean squared error, over samples and outputs.
 
@@ -340,6 +353,7 @@ def mse(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     return float(((true - found) ** 2).mean())
 
 
+@quiet
 def mape(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
     """Mean absolute percentage error, over samples and outputs: of ``abs(y_true - y_pred) / abs(y_true)``.
 

@@ -22,6 +22,7 @@ from fastmlp import preprocessing as preprocessing_module
 from fastmlp._constants import check_constants
 from fastmlp._evaluation import Batches, is_batches
 from fastmlp._hooks import Hooks
+from fastmlp._quiet import quiet
 from fastmlp._split import split
 from fastmlp._validation import (
     Array,
@@ -385,6 +386,7 @@ class Model:
             self._adapt(statistics, of_targets)
         return self
 
+    @quiet
     def _adapt(self, statistics: dict[str, Array], of_targets: dict[str, Array]) -> None:
         """Take what was learned of inputs and targets; where that is nothing all stays as it is."""
         if of_targets:
@@ -462,6 +464,7 @@ class Model:
             raise ValueError("this model has no weights yet; call build(n_inputs) or fit first, or pass n_inputs")
         return self._network
 
+    @quiet
     def _pairs(self, name: str, pairs: Sequence[Sequence[npt.ArrayLike]]) -> Pairs:
         """Arrays in the shapes of the weights, or of gradients, finite, of the model's dtype."""
         expected = self._built().shapes(running=name == "weights")
@@ -1081,6 +1084,7 @@ class Model:
         array = samples(names[0], X, n_inputs, self._dtype)
         return array, self._loss.targets(y, len(array), self.n_outputs, self._dtype, names[1])
 
+    @quiet
     def _sample_weights(
         self, sample_weight: Any, targets: Array, class_weight: Any = None, name: str = "sample_weight"
     ) -> Array | None:

@@ -131,8 +131,11 @@ class Optimizer(OtherNames):
         """Learning rates of steps first, ..., first + n - 1, counted from 0, of shape (n,), float64."""
         if not isinstance(self.learning_rate, Schedule):
             return np.full(n, float(self.learning_rate))
-        rates = np.ascontiguousarray(plain_array("learning_rate", self.learning_rate.rates(first, n)), np.float64)
-        if rates.shape != (n,) or not ((rates >= 0) & (rates < np.inf)).all():
+        given = plain_array("learning_rate", self.learning_rate.rates(first, n))
+        with np.errstate(all="ignore"):
+            rates = np.ascontiguousarray(given, np.float64)
+            usable = rates.shape == (n,) and bool(((rates >= 0) & (rates < np.inf)).all())
+        if not usable:
             raise ValueError(
                 f"{self.learning_rate!r} gives the rates {rates} for {n} steps from {first}; they must be {n} finite "
                 "numbers, at least 0"

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fastmlp import _boundary, _diagram, _engine, _kernels, files, metrics
 from fastmlp._figures import COLOURS, colour_bar
+from fastmlp._quiet import quiet
 from fastmlp._validation import a_model, bounded_integer
 from fastmlp.history import History
 from fastmlp.layers import DEFAULT_ALPHA, checked_activation
@@ -93,6 +94,7 @@ def _axes(ax: Any, size: tuple[float, float] = (6.4, 4), fixed_aspect: bool = Fa
 # ---- training ----
 
 
+@quiet
 def history(history: History, ax: Any = None, names: Sequence[str] | None = None) -> Any:
     """Losses over the epochs on the left axis, metrics on the right one, and the learning rate, dotted.
 
@@ -220,6 +222,7 @@ def _legend_within(ax: Any, axes: Sequence[Any], curves: Sequence[Any], width: f
     ax.legend(loc=min(corners, key=hidden), **look)
 
 
+@quiet
 def rate_sweep(sweep: "RateSweep", ax: Any = None) -> Any:
     """The losses of `fastmlp.find_learning_rate` over the rates, their means, and the rate that is suggested.
 
@@ -259,6 +262,7 @@ def rate_sweep(sweep: "RateSweep", ax: Any = None) -> Any:
 # ---- the model ----
 
 
+@quiet
 def network(model: "Model", ax: Any = None) -> Any:
     """The layers from left to right.
 
@@ -286,6 +290,7 @@ def network(model: "Model", ax: Any = None) -> Any:
     return _diagram.draw(diagram, _axes(ax, (max(6.4, 1.2 * len(diagram.columns)), 4)))
 
 
+@quiet
 def first_layer(model: "Model", shape: tuple[int, ...] | None = None, n: int | None = None, ax: Any = None) -> Any:
     """The weights of each unit of the first layer as an image, in a grid.
 
@@ -353,6 +358,7 @@ def first_layer(model: "Model", shape: tuple[int, ...] | None = None, n: int | N
     return ax
 
 
+@quiet
 def activations(
     names: str | Sequence[str] | None = None,
     ax: Any = None,
@@ -431,6 +437,7 @@ def activations(
 # ---- predictions ----
 
 
+@quiet
 def confusion_matrix(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, ax: Any = None, labels: Sequence[Any] | None = None
 ) -> Any:
@@ -516,6 +523,7 @@ def _numbered(
     return found[0], found[1], names
 
 
+@quiet
 def decision_boundary(
     model: "Model",
     X: npt.ArrayLike,

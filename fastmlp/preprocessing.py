@@ -13,6 +13,7 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp._names import resolved
+from fastmlp._quiet import quiet
 from fastmlp._repr import Shown
 from fastmlp._validation import Array, choice, finite_number, keep, scalar, shown
 
@@ -23,6 +24,7 @@ Statistics = dict[str, Array]
 class Preprocessing(Shown):
     """Base of all preprocessing."""
 
+    @quiet
     def fitted(self, X: Array, subset: Array | None, dtype: str, weights: Array | None = None) -> Statistics:
         """Statistics of the rows `subset` of X (n_samples, n_inputs), or of all, by their weights (n_samples, 1) where
         there are any: float64 arrays by name."""
@@ -32,6 +34,7 @@ class Preprocessing(Shown):
         """Shapes of the statistics, by name."""
         raise NotImplementedError
 
+    @quiet
     def scaling(self, statistics: Statistics) -> tuple[Array, Array, Array | None]:
         """(mean, scale, matrix): the network gets ``((x - mean) * scale) @ matrix``; None is the identity."""
         raise NotImplementedError
@@ -65,6 +68,7 @@ class Standardize(Preprocessing):
     (30,)
     """
 
+    @quiet
     def fitted(self, X: Array, subset: Array | None, dtype: str, weights: Array | None = None) -> Statistics:
         """Mean and scale of each column."""
         return standardised(X, subset, dtype, weights)
@@ -73,6 +77,7 @@ class Standardize(Preprocessing):
         """A mean and a scale for each column."""
         return {"mean": (n_inputs,), "scale": (n_inputs,)}
 
+    @quiet
     def scaling(self, statistics: Statistics) -> tuple[Array, Array, Array | None]:
         """``(x - mean) * (1 / scale)``."""
         return statistics["mean"], 1 / statistics["scale"], None
@@ -121,6 +126,7 @@ class Whiten(Preprocessing):
         keep(self, method=choice("method", self.method, ("pca", "zca")))
         keep(self, epsilon=finite_number("epsilon", self.epsilon, above=0))
 
+    @quiet
     def fitted(self, X: Array, subset: Array | None, dtype: str, weights: Array | None = None) -> Statistics:
         """Mean of each column, and the matrix."""
         subset, weights = _counted(subset, weights)
@@ -138,6 +144,7 @@ class Whiten(Preprocessing):
         """A mean for each column, and a square matrix."""
         return {"mean": (n_inputs,), "matrix": (n_inputs, n_inputs)}
 
+    @quiet
     def scaling(self, statistics: Statistics) -> tuple[Array, Array, Array | None]:
         """The mean is taken off in the gather; the product follows."""
         return statistics["mean"], np.ones_like(statistics["mean"]), statistics["matrix"]
@@ -146,6 +153,7 @@ class Whiten(Preprocessing):
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
+@quiet
 def standardised(
     X: Array, subset: Array | None, dtype: str, weights: Array | None = None, name: str = "X"
 ) -> Statistics:
@@ -184,6 +192,7 @@ def _moments(X: Array, subset: Array | None, weights: Array | None, name: str = 
     return mean, variance
 
 
+@quiet
 def product(x: Array, w: Array, dtype: str) -> Array:
     """``x @ w`` by the engine's kernel, of x on the last axis; NumPy's bits differ between machines."""
     from fastmlp import _kernels

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastmlp._portable import cos_pi, exp, log, power
+from fastmlp._quiet import quiet
 from fastmlp._validation import Array, OtherNames, bounded_integer, choice, finite_number, flag, keep, shown
 
 # Above all steps that anybody trains, so that all of them are exact in float64.
@@ -70,6 +71,7 @@ class Schedule(OtherNames):
         """
         return self._at(np.arange(first, first + n).astype(np.float64))
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         raise NotImplementedError
 
@@ -106,6 +108,7 @@ class Constant(Schedule):
     def __post_init__(self) -> None:
         _rate(self, "learning_rate")
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         return np.full(len(steps), self.learning_rate)
 
@@ -140,6 +143,7 @@ class StepDecay(Schedule):
         _steps(self, "decay_steps")
         _number(self, "decay_rate", above=0, at_most=1)
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         return self.initial_learning_rate * power(self.decay_rate, np.floor(steps / self.decay_steps))
 
@@ -180,6 +184,7 @@ class MultiStep(Schedule):
         object.__setattr__(self, "milestones", steps)
         _number(self, "decay_rate", above=0, at_most=1)
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         passed = np.searchsorted(np.array(self.milestones, np.float64), steps, side="right")
         return self.initial_learning_rate * power(self.decay_rate, passed.astype(np.float64))
@@ -215,6 +220,7 @@ class Exponential(Schedule):
         _steps(self, "decay_steps")
         _number(self, "decay_rate", above=0, at_most=1)
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         return self.initial_learning_rate * power(self.decay_rate, steps / self.decay_steps)
 
@@ -255,6 +261,7 @@ class InverseScaling(Schedule):
         _steps(self, "decay_steps")
         _number(self, "decay_rate", at_least=0, at_most=1e12)
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         scale = 1 + self.decay_rate * np.floor(steps / self.decay_steps)
         if self.power == 1:
@@ -302,6 +309,7 @@ class Polynomial(Schedule):
         _number(self, "power", above=0, at_most=100)
         keep(self, cycle=flag("cycle", self.cycle))
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         length = np.full(len(steps), float(self.decay_steps))
         if self.cycle:
@@ -368,6 +376,7 @@ class CosineRestarts(Schedule):
         _number(self, "alpha", at_least=0, at_most=1)
         keep(self, restarts=flag("restarts", self.restarts))
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         first, ratio = float(self.first_decay_steps), float(self.t_mul)
         if not self.restarts:
@@ -439,6 +448,7 @@ class OneCycle(Schedule):
         _number(self, "div_factor", at_least=1, at_most=1e12)
         _number(self, "final_div_factor", at_least=1, at_most=1e12)
 
+    @quiet
     def _at(self, steps: Array) -> Array:
         low, high = self.max_learning_rate / self.div_factor, self.max_learning_rate
         last, peak = self.total_steps - 1.0, max(0.0, self.pct_start * self.total_steps - 1)
@@ -490,7 +500,8 @@ class Warmup(Schedule):
         assert isinstance(self.then, Schedule)
         rising = min(n, max(0, self.steps - first))
         start = self.then.rates(0, 1)[0] if rising else 0.0
-        rise = start * (np.arange(first + 1, first + 1 + rising) / self.steps)
+        with np.errstate(all="ignore"):
+            rise = start * (np.arange(first + 1, first + 1 + rising) / self.steps)
         if rising == n:
             return rise
         return np.concatenate([rise, self.then.rates(first + rising - self.steps, n - rising)])

@@ -10,6 +10,7 @@ import numpy as np
 from fastmlp import _engine, _pace
 from fastmlp._callback import Logs
 from fastmlp._hooks import Hooks
+from fastmlp._quiet import quiet
 from fastmlp._validation import Array, still_whole
 from fastmlp.history import DivergedError, History
 from fastmlp.losses import Custom
@@ -204,6 +205,7 @@ def train_steps(
             break
 
 
+@quiet
 def diverged(model: "Model", step: int, rate: float, history: History) -> DivergedError:
     """What to raise of the present weights."""
     network, layer, largest = model._network, 0, -1.0
@@ -264,6 +266,7 @@ class Steps:
         ends = self.n // self.steps - (self.n - last) // self.steps
         return last - ends * (1 - float(self.rows[self.steps - 1] / self.rows[0]))
 
+    @quiet
     def so_far(self, model: "Model") -> Logs:
         """Means over the steps of this epoch, by name. Each chunk is summed once, whoever asks how often; the mean of a
         whole epoch is that of `logs`."""
@@ -278,6 +281,7 @@ class Steps:
         self._summed, self._sums = len(self.losses), (loss, hits, n)
         return {name: float(value) for name, value in model._logs(loss / n, hits, int(n)).items()}
 
+    @quiet
     def logs(self, model: "Model", steps: int) -> dict[str, list[float]]:
         """Means over every `steps` steps, by name: of each epoch."""
         losses = np.concatenate(self.losses).reshape(-1, steps)
