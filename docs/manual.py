@@ -50,8 +50,8 @@ PURPOSES = {
         "A loop of your own": ("loss_and_gradients", "apply_gradients"),
         "Derivatives": ("input_gradients", "vjp", "jvp", "jacobian"),
         "What it is made of": (
-            "weights", "layers", "loss", "optimizer", "metrics", "preprocessing", "statistics", "n_inputs", "n_outputs",
-            "dtype", "n_threads", "seed", "built",
+            "weights", "layers", "loss", "optimizer", "metrics", "preprocessing", "statistics", "targets",
+            "target_statistics", "n_inputs", "n_outputs", "dtype", "n_threads", "seed", "built",
         ),
     },
 }  # fmt: skip

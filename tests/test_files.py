@@ -328,7 +328,7 @@ def rewritten(path, change=None, tensors=None):
 @pytest.mark.parametrize("n_threads", [64, 10**6, "2", None])
 def test_threads_are_those_of_the_machine_not_of_the_file(n_threads, tmp_path):
     """Files of before have a number, which means nothing here."""
-    model = trained("softmax_cross_entropy", "sgd", "float32", n_threads=2)
+    model = trained(n_threads=2)
     assert copy.deepcopy(model).n_threads == pickle.loads(pickle.dumps(model)).n_threads == 2
     model.save(tmp_path / "net")
     assert fm.load(tmp_path / "net").n_threads is None
