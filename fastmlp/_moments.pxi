@@ -1,8 +1,8 @@
 # Statistics of the columns of a user's array, in float64 and in a fixed order: included by _engine.pyx.
 #
-# Rows are summed ascending within blocks of MOMENT_ROWS, and the sums of the blocks along one binary tree: the same bits
-# for any number of threads, with an error that does not grow with the rows. Means and variances only add and multiply,
-# so that theirs are the same on every machine; covariances use fused multiply-adds where there are any.
+# Rows are summed ascending within blocks of MOMENT_ROWS, and the sums of the blocks along one binary tree: the same
+# bits for any number of threads, with an error that does not grow with the rows. Means and variances only add and
+# multiply, so that theirs are the same on every machine; covariances use fused multiply-adds where there are any.
 
 cdef enum:
     MOMENT_ROWS = 256
