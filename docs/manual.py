@@ -77,6 +77,8 @@ WORDS = {
     "api/generated/fastmlp.losses.BinaryCrossEntropy": ("binary classification", "multilabel classification"),
     "api/generated/fastmlp.losses.Custom": ("custom loss",),
     "api/schedules": ("learning rate schedule", "learning rate decay"),
+    "api/generated/fastmlp.TensorBoard": ("tensorboard logs",),
+    "api/generated/fastmlp.find_learning_rate": ("learning rate finder",),
     "api/plotting": ("learning curve", "plot history"),
     "api/initializers": ("weight initialization",),
 }
