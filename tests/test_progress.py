@@ -183,8 +183,8 @@ def test_a_notebook_has_one_display_that_is_updated(notebook, capsys):
 
 def test_a_notebook_is_not_flooded(notebook, monkeypatch):
     monkeypatch.setattr(_progress, "NOTEBOOK_SECONDS", 1e9)
-    monkeypatch.setattr("fastmlp.training.CHUNK_SECONDS", 1e-6)
-    monkeypatch.setattr("fastmlp.training.FIRST_STEPS", 1)
+    monkeypatch.setattr("fastmlp._pace.CHUNK_SECONDS", 1e-6)
+    monkeypatch.setattr("fastmlp._pace.FIRST_STEPS", 1)
     X, y = data(640)
     fm.Model([fm.Dense(3)], "softmax_cross_entropy").fit(X, y, 1, 1, verbose=1)
     assert len(notebook.texts[0]) <= 3  # of 640 steps: the first, and those at the end
