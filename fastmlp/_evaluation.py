@@ -72,7 +72,7 @@ class Batches:
                 sums[name] = sums.get(name, 0.0) + value * len(X)
             n_rows += len(X)
             if model.metrics:
-                every.append((targets, model._outputs(X, model.loss.link)))
+                every.append((targets, model._outputs(X, model.loss.link, in_units=True)))
         found = {name: value / n_rows for name, value in sums.items()}
         if every:
             if len({targets.ndim for targets, _ in every}) > 1:

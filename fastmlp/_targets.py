@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import losses
+from fastmlp._names import synonym
 from fastmlp._quiet import quiet
-from fastmlp._validation import Array, shown
-from fastmlp.preprocessing import Statistics, standardised
+from fastmlp._validation import Array, scalar, shown
+from fastmlp.preprocessing import Preprocessing, Statistics, standardised
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -38,6 +39,8 @@ LARGE, SMALL, LARGE_RATIO = 30.0, 1 / 30, 100.0
 LEARNED = 0.9
 # Layers' penalties move within an epoch, so that what they were on the average is known roughly.
 PENALTY_SHARE = 0.01
+# Of a deviation, what predictions may lose where they are rounded to the model's dtype.
+LOST = 1e-3
 # So many samples tell the deviation well enough.
 _N_LOOKED_AT = 1000
 
@@ -50,11 +53,13 @@ def check(targets: Any, loss: losses.Loss) -> str | None:
     ValueError, TypeError
         Another one, or a loss whose targets are no values.
     """
+    targets = scalar("targets", targets)
     if targets is None:
         return None
     if not isinstance(targets, str):
-        raise TypeError(f"targets must be None or 'standardize', not {shown(targets)}")
-    if targets != "standardize":
+        remedy = "; give the name" if isinstance(targets, Preprocessing) else ""
+        raise TypeError(f"targets must be None or 'standardize', not {shown(targets)}{remedy}")
+    if synonym("preprocessing", targets, ["standardize"]) is None:
         raise ValueError(f"targets must be None or 'standardize', not {targets!r}")
     if type(loss) not in _ERRORS:
         names = ", ".join(repr(name) for name, kind in losses.BY_NAME.items() if kind in _ERRORS)
@@ -76,12 +81,31 @@ def shapes(n_outputs: int) -> dict[str, tuple[int, ...]]:
 
 
 @quiet
-def restored(model: "Model", out: Array) -> Array:
-    """Outputs of the network (n_samples, n_outputs) in the targets' units: in float64, rounded once."""
+def in_units(model: "Model", out: Array) -> Array:
+    """Outputs of the network (n_samples, n_outputs) in the targets' units, in float64: what metrics are of."""
     if model._targets is None:
         return out
     found = model._target_statistics
-    return np.asarray((out * found["scale"] + found["mean"]).astype(model.dtype))
+    return np.asarray(out * found["scale"] + found["mean"])
+
+
+def dtype_of_predictions(model: "Model") -> str:
+    """The model's dtype; float64 where that cannot hold the units: where rounding a mean to it loses more than a
+    thousandth of a deviation."""
+    if model._targets is None:
+        return str(model.dtype)
+    found = model._target_statistics
+    half_a_step = float(np.finfo(model.dtype).eps) / 2
+    return "float64" if (half_a_step * np.abs(found["mean"]) > LOST * found["scale"]).any() else str(model.dtype)
+
+
+@quiet
+def restored(model: "Model", out: Array) -> Array:
+    """Outputs of the network (n_samples, n_outputs) in the targets' units: in float64, rounded once, or not at all
+    where digits would be lost."""
+    if model._targets is None:
+        return out
+    return np.asarray(in_units(model, out).astype(dtype_of_predictions(model), copy=False))
 
 
 @quiet

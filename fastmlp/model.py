@@ -105,7 +105,7 @@ class Model:
     n_inputs : int or None, default None
         Columns of X. None: `build` or the first `fit` tells.
     dtype : {"float32", "float64"}, default "float32"
-        Of weights, activations and predictions.
+        Of weights, activations and predictions (but for targets far from 0, see `targets`).
     n_threads : int or None, default None
         None: what the work deserves, up to the cores that this process may use; in a child process, forked or started
         by multiprocessing, one, unless OMP_NUM_THREADS is set. A number: exactly so many. It is a property of the
@@ -123,7 +123,9 @@ class Model:
         and the losses of values: "mean_squared_error", "half_squared_error", "mean_absolute_error", "huber",
         "log_cosh" and "quantile". Predictions and scores, their derivatives, and metrics are in the units of y. The
         loss, wherever one is told, is the one that is minimised, in deviations: with "mean_squared_error" 1 is what
-        the mean of y would get.
+        the mean of y would get. Predictions and scores are float64 where rounding the mean of y to the model's dtype
+        would lose more than a thousandth of a deviation, as of times in seconds since 1970; metrics are of unrounded
+        predictions always.
 
     Raises
     ------
@@ -944,6 +946,8 @@ class Model:
         Returns
         -------
         ndarray of shape (n_samples, n_outputs), of the model's dtype
+            float64 where ``targets="standardize"`` found a mean so far from 0, in deviations, that the dtype cannot
+            hold the units of y: beyond 16,777 in float32.
 
         Raises
         ------
@@ -967,6 +971,8 @@ class Model:
         Returns
         -------
         ndarray of shape (n_samples, n_outputs), of the model's dtype
+            float64 where ``targets="standardize"`` found a mean so far from 0, in deviations, that the dtype cannot
+            hold the units of y: beyond 16,777 in float32.
 
         Raises
         ------
@@ -980,11 +986,12 @@ class Model:
         array = samples("X", X, network.n_inputs, self.dtype)
         return self._outputs(array, link)
 
-    def _outputs(self, X: Array, link: str, subset: Array | None = None) -> Array:
+    def _outputs(self, X: Array, link: str, subset: Array | None = None, in_units: bool = False) -> Array:
+        """Predictions, or what metrics are of: in the units of the targets, unrounded."""
         n = len(X) if subset is None else len(subset)
         out = np.empty((n, self.n_outputs), self.dtype)
         self._with_run(lambda run: run.predict(out, link), n, "prediction", X, subset=subset)
-        return _targets.restored(self, out)
+        return _targets.in_units(self, out) if in_units else _targets.restored(self, out)
 
     def evaluate(
         self,
@@ -1049,7 +1056,7 @@ class Model:
     ) -> dict[str, float]:
         logs = self._evaluate_loss(X, targets, weights, subset)
         if self._metrics:
-            found = self._outputs(X, self._loss.link, subset)
+            found = self._outputs(X, self._loss.link, subset, in_units=True)
             targets = targets if subset is None else targets[subset]
             logs |= metrics_module.evaluated(self._metrics, self._loss, targets, found)
         return logs

@@ -75,14 +75,40 @@ def test_metrics_are_in_the_targets_units(dtype):
     assert found["loss"] == pytest.approx((error**2).mean(), rel=1e-3)
 
 
-def test_a_prediction_is_rounded_once():
-    """Times in seconds: the engine's output is small, the mean is not; the targets lose nothing on their way in."""
-    times = 1.7e9 + 60 * np.linspace(0, 10, 300)[:, None]
-    model = trained("float64", y=times, n_outputs=1, fit={"sample_weight": np.ones(300)})
-    single = trained("float32", y=times, n_outputs=1)
-    assert single.target_statistics["mean"][0] == times.mean()
-    assert np.abs(single.predict(X).astype(float) - model.predict(X)).max() <= 128
-    assert single.history["loss"] == pytest.approx(model.history["loss"], rel=1e-3)
+@pytest.mark.parametrize("mean", [1.7e9, -1.7e9])
+def test_units_that_the_dtype_cannot_hold(mean):
+    """Times in seconds: the engine's output is small, the mean is not; targets lose nothing on their way in, and
+    predictions and metrics nothing on their way out."""
+    y = mean + 10 * Z[:, :1]
+    options = {"y": y, "n_outputs": 1, "metrics": ["r2", "mae"], "epochs": 20}
+    double = trained("float64", fit={"validation_split": 0.2}, **options)
+    single = trained("float32", fit={"validation_split": 0.2}, **options)
+    found = single.predict(X)
+    assert found.dtype == single.scores(X).dtype == single.jvp(X[:3], X[:3])[0].dtype == np.float64
+    assert single.vjp(X)[1](np.ones((300, 1)))[0].dtype == np.float32
+    np.testing.assert_allclose(found, double.predict(X), rtol=0, atol=0.1)
+    history = single.history
+    for name in ("loss", "val_loss", "val_r2", "val_mae"):
+        assert history[name] == pytest.approx(double.history[name], rel=1e-2)
+    assert single.evaluate(X, y)["r2"] == pytest.approx(fm.metrics.r2(y, found), rel=1e-12)
+    assert single.evaluate([(X[:100], y[:100]), (X[100:], y[100:])])["r2"] == pytest.approx(fm.metrics.r2(y, found))
+    assert fm.metrics.r2(y, found) > 0.5
+
+
+def test_predictions_are_of_the_models_dtype_where_that_holds_the_units():
+    """And rounded once: a mean of a thousand deviations is added in double."""
+    y = 1e7 + 1e4 * Z
+    model = trained("float32", y=y, metrics=["mae"])
+    inner = copy.deepcopy(model)
+    inner._network.set_target_scaling({"mean": np.zeros(2), "scale": np.ones(2)})  # what the network gives
+    statistics = model.target_statistics
+    exact = inner.predict(X).astype(float) * statistics["scale"] + statistics["mean"]
+    found = model.predict(X)
+    assert found.dtype == np.float32
+    assert found.tobytes() == exact.astype(np.float32).tobytes()
+    assert model.evaluate(X, y)["mae"] == pytest.approx(np.abs(exact - y).mean(), rel=1e-12)
+    for far, dtype in ((1e4, np.float32), (3e4, np.float64)):  # deviations that the mean is off, on one output
+        assert trained("float32", y=np.column_stack([Z[:, 0], far * Z[:, 1].std() + Z[:, 1]])).predict(X).dtype == dtype
 
 
 def test_statistics_are_those_of_the_training_samples_and_their_weights():
@@ -214,7 +240,15 @@ def test_other_losses_are_refused(loss):
         made(loss=loss)
 
 
+@pytest.mark.parametrize("name", ["standardise", "Standardize", "standard_scaler", np.str_("standardize")])
+def test_the_name_is_spelt_as_that_of_the_preprocessing(name):
+    assert made(targets=name).targets == "standardize"
+    assert fm.Model([fm.Dense(1)], preprocessing=name).preprocessing == fm.Standardize()
+
+
 def test_mistakes_are_named():
+    with pytest.raises(TypeError, match=r"None or 'standardize', not Standardize\(\); give the name"):
+        made(targets=fm.Standardize())
     with pytest.raises(ValueError, match="targets must be None or 'standardize', not 'log'"):
         made(targets="log")
     with pytest.raises(TypeError, match="targets must be None or 'standardize', not True"):
