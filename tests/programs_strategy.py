@@ -512,6 +512,8 @@ def check(program):
     y = laid_out(plain_y, program.y_layout) if not isinstance(program.loss, fm.losses.Custom) else plain_y
     options: dict[str, Any] = {"batch_size": program.batch_size, "shuffle": program.shuffle, "verbose": 0}
     given = rng.choice([0.0, 0.5, 1.0, 3.0], program.n_samples) if program.sample_weight else None
+    if given is not None:  # zeros alone are refused, also in a single batch
+        given[:: program.batch_size] += 1.0
     by_class = {0: 0.5, 1: 2.0} if program.class_weight else None
     options |= {"sample_weight": given, "class_weight": by_class}
     if program.validation:
