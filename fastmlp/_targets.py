@@ -71,8 +71,15 @@ def check(targets: Any, loss: losses.Loss) -> str | None:
 
 
 def fitted(targets: Array, subset: Array | None, dtype: str, weights: Array | None) -> Statistics:
-    """Mean and scale of each output's targets."""
-    return standardised(targets, subset, dtype, weights, "y")
+    """Mean and scale of each output's targets; ValueError where dtype can hold no predictions in their units."""
+    found = standardised(targets, subset, "float64", weights, "y")
+    small = np.flatnonzero(found["scale"] < np.finfo(dtype).tiny)
+    if len(small):
+        raise ValueError(
+            f"column {small[0]} of y has the deviation {found['scale'][small[0]]:.3g}, too small for {dtype}: make the "
+            "model with dtype='float64', or scale y"
+        )
+    return found
 
 
 def shapes(n_outputs: int) -> dict[str, tuple[int, ...]]:

@@ -129,8 +129,9 @@ def find_learning_rate(
         raise TypeError("LBFGS has no learning rate to find; choose another optimizer")
     found = copy.deepcopy(model)
     X, targets = found._data(X, y)
-    if found.preprocessing is not None and not found.statistics:
-        found.adapt(X)
+    statistics, of_targets = found._unlearned(X, targets, None, None)
+    found._build(X.shape[1])
+    found._adapt(statistics, of_targets)
     rates = least * (most / least) ** (np.arange(steps) / (steps - 1))
     order = np.random.default_rng(model.seed)
     losses: list[float] = []

@@ -388,6 +388,18 @@ class Model:
             self._adapt(statistics, of_targets)
         return self
 
+    def _unlearned(
+        self, X: Array, targets: Array, subset: Array | None, weights: Array | None
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """For `_adapt` what was not learned yet, of the rows subset or of all: a first `fit` does so."""
+        statistics: dict[str, Array] = {}
+        of_targets: dict[str, Array] = {}
+        if self._preprocessing is not None and not self._statistics:
+            statistics = self._preprocessing.fitted(X, subset, self._dtype, weights)
+        if self._targets is not None and not self._target_statistics:
+            of_targets = _targets.fitted(targets, subset, self._dtype, weights)
+        return statistics, of_targets
+
     @quiet
     def _adapt(self, statistics: dict[str, Array], of_targets: dict[str, Array]) -> None:
         """Take what was learned of inputs and targets; where that is nothing all stays as it is."""
@@ -590,6 +602,9 @@ class Model:
         next `fit` with the same iterator. Each batch is checked and copied when it is read, so that the iterable may
         write into its arrays again. What it raises comes out of `fit`, with its traceback.
 
+        After its first epoch the first training of a regression warns where targets are far from the scale of the
+        outputs; by `LBFGS` it does not, as that chooses the length of its steps itself.
+
         Examples
         --------
         >>> import fastmlp as fm
@@ -689,12 +704,7 @@ class Model:
         n_samples = len(X) if subset is None else len(subset)
         batch_size = n_samples if minimiser is not None else min(batch_size, n_samples)
         recorded = training.Steps(n_samples, batch_size)
-        statistics: dict[str, Array] = {}
-        if self._preprocessing is not None and not self._statistics:
-            statistics = self._preprocessing.fitted(X, subset, self._dtype, weights)
-        of_targets: dict[str, Array] = {}
-        if self._targets is not None and not self._target_statistics:
-            of_targets = _targets.fitted(targets, subset, self._dtype, weights)
+        statistics, of_targets = self._unlearned(X, targets, subset, weights)
         watch = _targets.watch(self, targets, subset, weights)
         with self._turn:
             training.prepare(self, hooks, planned, initial_epoch, recorded.steps, validation is not None)

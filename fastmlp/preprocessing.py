@@ -7,6 +7,7 @@ it copies a batch into the engine's buffers: the data themselves are neither cha
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,8 @@ class Whiten(Preprocessing):
 
 
 _EPSILON = float(np.finfo(np.float64).eps)
+# Rows of a block of the sums in _moments.pxi.
+_BLOCK_ROWS = 256
 
 
 @quiet
@@ -161,9 +164,11 @@ def standardised(
     subset, weights = _counted(subset, weights)
     mean, variance = _moments(X, subset, weights, name)
     scale = np.sqrt(variance)
-    # A variance that is rounding alone: below the error of the mean, or of the sum of squares.
+    # A variance that is rounding alone: below the square of the error of the mean, a chain within each block of the sum
+    # and then a tree.
     n = len(X) if subset is None else len(subset)
-    constant = (variance <= n * _EPSILON * variance + (n * _EPSILON * mean) ** 2) | (scale < np.finfo(dtype).tiny)
+    error = (min(n, _BLOCK_ROWS) + max(0.0, math.log2(n / _BLOCK_ROWS)) + 2) * _EPSILON * mean
+    constant = (variance <= error**2) | (scale < np.finfo(dtype).tiny)
     return {"mean": mean, "scale": np.where(constant, 1.0, scale)}
 
 

@@ -32,6 +32,20 @@ def test_the_sweep_is_a_training_with_rising_rates():
         assert by_hand.train_on_batch(X[batch[batch >= 0]], Y[batch[batch >= 0]]) == loss
 
 
+@pytest.mark.parametrize("preprocessing", [None, "standardize"])
+def test_targets_are_scaled_as_fit_does(preprocessing):
+    y = 1e6 + 1e4 * Y
+    fresh = model(optimizer="adam", targets="standardize", preprocessing=preprocessing)
+    found = fm.find_learning_rate(fresh, X, y, steps=20)
+    assert fresh.target_statistics == {}
+    adapted = model(optimizer="adam", targets="standardize", preprocessing=preprocessing)
+    if preprocessing is not None:
+        adapted.adapt(5 * X)  # what it has learned it keeps
+        fm.find_learning_rate(adapted, X, y, steps=20)
+    adapted.adapt(X, y)
+    np.testing.assert_array_equal(found.losses, fm.find_learning_rate(adapted, X, y, steps=20).losses)
+
+
 @pytest.mark.parametrize("built", [False, True])
 def test_the_model_stays_as_it_is(built):
     swept = model(optimizer="adam", preprocessing="standardize")

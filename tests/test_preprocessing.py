@@ -162,6 +162,21 @@ def test_constant_columns_become_zero():
     assert found[:, 3].std() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("rows", [3, 300, 300_000])
+@pytest.mark.parametrize("mean", [0.1, -1.7e18])
+def test_a_spread_above_the_error_of_the_mean_counts(rows, mean):
+    """Times in nanoseconds, over a tenth of a second: the sum is a tree, whose error hardly grows with the rows. What
+    is constant stays so, whatever its weights."""
+    spread = 1e-11 * abs(mean) * np.random.default_rng(2).random(rows)
+    data = np.column_stack([mean + spread, np.full(rows, mean)])
+    for weights in (None, np.random.default_rng(3).uniform(1, 2, rows)):
+        scale = reader(data, "standardize").adapt(data, sample_weight=weights).statistics["scale"]
+        exact = data[:, 0] - mean
+        centre = np.average(exact, weights=weights)
+        expected = np.sqrt(np.average((exact - centre) ** 2, weights=weights))
+        assert scale.tolist() == [pytest.approx(expected, rel=1e-2), 1]
+
+
 def spoiled(share=0.3):
     """Some rows of weight 0, whose inputs are a sentinel, and the weights of all."""
     rng = np.random.default_rng(6)

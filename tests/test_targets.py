@@ -10,6 +10,7 @@ import pytest
 
 import fastmlp as fm
 from fastmlp import _engine, _targets
+from fastmlp._split import split
 
 RNG = np.random.default_rng(11)
 X = RNG.standard_normal((300, 5))
@@ -125,6 +126,36 @@ def test_statistics_are_those_of_the_training_samples_and_their_weights():
     np.testing.assert_array_equal(model.target_statistics["mean"], before["mean"])
     model.adapt(X, 2 * Y)
     np.testing.assert_allclose(model.target_statistics["mean"], 2 * Y.mean(axis=0), rtol=1e-12)
+
+
+def test_targets_that_are_held_out_do_not_count():
+    _, held_out = split(np.zeros(300), 0.25, 0)
+    y = Y.copy()
+    y[held_out] = 1e9
+    model, other = (trained(y=each, epochs=1, fit={"validation_split": 0.25}) for each in (y, Y))
+    np.testing.assert_allclose(model.target_statistics["mean"], np.delete(Y, held_out, axis=0).mean(axis=0), rtol=1e-12)
+    assert bits(model) == bits(other)
+
+
+def test_adapt_weighs_the_targets():
+    weights = RNG.uniform(0.1, 2, 300)
+    model, other = made().adapt(X, Y, sample_weight=weights), trained(epochs=1, fit={"sample_weight": weights})
+    for name, array in other.target_statistics.items():
+        np.testing.assert_array_equal(model.target_statistics[name], array)
+    np.testing.assert_allclose(model.target_statistics["mean"], np.average(Y, axis=0, weights=weights), rtol=1e-12)
+
+
+@pytest.mark.parametrize("cast", ["float32", "float64"])
+def test_deviations_that_the_dtype_cannot_hold_are_refused(cast):
+    y = np.column_stack([Z[:, 0], 1e-40 * Z[:, 1]]).astype(cast)
+    model = made("float32")
+    with pytest.raises(ValueError, match=r"column 1 of y has the deviation .*e-4\d, .*dtype='float64'"):
+        model.fit(X, y, verbose=0)
+    assert not model.built
+    double = trained(y=y.astype("float64"), epochs=60)
+    assert np.all(double.target_statistics["scale"] == pytest.approx(y.std(axis=0, dtype="float64"), abs=0, rel=1e-5))
+    if cast == "float64":  # subnormal numbers of float32 the engine takes for 0
+        assert fm.metrics.r2(y * [1, 1e40], double.predict(X) * [1, 1e40]) > 0.5
 
 
 def test_a_constant_target_has_the_scale_1():
@@ -308,6 +339,29 @@ def test_targets_near_the_outputs_are_not(y):
     made(targets=None).fit([(X, y)], verbose=0)
     layers = [fm.Dense(12, "tanh", l1=100.0), fm.Dense(2)]  # the penalty is no error
     fm.Model(layers).fit(X, y, verbose=0)
+
+
+@pytest.mark.parametrize("weight", [None, 0.01, 1.0, 100.0])
+@pytest.mark.parametrize("batches", [False, True])
+def test_weights_of_all_samples_do_not_count(weight, batches):
+    """Outputs of 0.5 are 25 and 250 deviations off."""
+    weights = None if weight is None else np.full(300, weight)
+    for deviation, expected in ((0.02, contextlib.nullcontext()), (0.002, pytest.warns(UserWarning, match="targets="))):
+        model = fm.Model([fm.Dense(2)], optimizer=fm.Adam(1e-9), n_inputs=5)
+        model.weights = [(np.zeros((5, 2)), np.full(2, 0.5))]
+        y = deviation * Z / Z.std()
+        with expected:
+            if batches:
+                model.fit([(X, y) if weights is None else (X, y, weights)], verbose=0)
+            else:
+                model.fit(X, y, sample_weight=weights, verbose=0)
+
+
+def test_lbfgs_does_not_warn():
+    """It chooses the length of its steps itself."""
+    pytest.importorskip("scipy")
+    model = fm.Model([fm.Dense(6, "tanh"), fm.Dense(2)], optimizer=fm.LBFGS(max_iterations=3), dtype="float64")
+    model.fit(X, 1e4 + 300 * Z, verbose=0)
 
 
 def test_an_error_that_is_not_the_targets_is_not():
