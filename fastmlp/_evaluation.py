@@ -13,14 +13,21 @@ if TYPE_CHECKING:
     from fastmlp.model import Model
 
 
-def is_batches(data: Any) -> bool:
+def is_batches(data: Any, n_inputs: int) -> bool:
     """Whether validation_data are batches, not arrays: a tuple, or a list of two or three, is (X, y) or (X, y, weight)
-    unless all that it holds are tuples."""
-    if isinstance(data, tuple):
-        return False
-    if isinstance(data, list) and len(data) in (2, 3):
-        return all(isinstance(batch, tuple) for batch in data)
+    unless each of its items is a batch in a tuple, whose X has rows."""
+    if isinstance(data, tuple) or (isinstance(data, list) and len(data) in (2, 3)):
+        return len(data) > 0 and all(_is_batch(item, n_inputs) for item in data)
     return is_iterable(data) and not isinstance(data, str | bytes | dict)
+
+
+def _is_batch(item: Any, n_inputs: int) -> bool:
+    if not isinstance(item, tuple) or len(item) not in (2, 3):
+        return False
+    X = item[0]
+    if hasattr(X, "__array__"):  # of one input rows may be numbers
+        return np.ndim(X) >= (2 if n_inputs > 1 else 1)
+    return isinstance(X, list | tuple) and len(X) > 0 and (isinstance(X[0], list | tuple) or np.ndim(X[0]) > 0)
 
 
 class Batches:
@@ -60,7 +67,7 @@ class Batches:
         check_pair(name, batch)
         X, y, weight = (*batch, None)[:3]
         X, targets = self.model._data(X, y, (f"X of {name}", f"y of {name}"), self.n_inputs)
-        return X, targets, self.model._sample_weights(weight, targets, name=f"sample_weight of {name}")
+        return X, targets, self.model._sample_weights(weight, targets, name=f"sample_weight of {name}", some=False)
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics over all samples: of each batch by its rows, metrics of all predictions together."""

@@ -334,10 +334,17 @@ def sample_weights(name: str, value: Any, n_samples: int, dtype: str) -> Array:
     return engine_dtype(array, dtype)
 
 
-def check_some_weight(name: str, weights: Array) -> None:
-    """Raise where all weights are zero: nothing would be learned or measured, and nobody would see it."""
-    if not weights.any():
+@quiet
+def check_some_weight(name: str, weights: Array, dtype: str) -> None:
+    """Raise where all weights are zero in the dtype, in which the engine flushes what is subnormal: nothing would be
+    learned or measured, and nobody would see it."""
+    most = weights.max()
+    if most == 0:
         raise ValueError(f"{name} holds zeros alone; give at least one sample a weight above 0, or leave it out")
+    if most.astype(dtype) < np.finfo(dtype).tiny:
+        raise ValueError(
+            f"{name} holds at most {most}, which is 0 in {dtype}; give at least one sample more, or leave it out"
+        )
 
 
 @quiet

@@ -240,9 +240,9 @@ class BatchRun:
         self.n_inputs = X.shape[1]
         given_weight = given[2] if len(given) == 3 else None
         name = f"sample_weight of batch {i}"
-        weights = self.model._sample_weights(given_weight, targets, name=name)
+        weights = self.model._sample_weights(given_weight, targets, name=name, some=False)
         if self.class_weight is not None:  # whether it suits; another fit may use the batch, so that `train` applies it
-            self.model._sample_weights(weights, targets, self.class_weight, name)
+            self.model._sample_weights(weights, targets, self.class_weight, name, some=False)
         batch = own(X, given[0]), own(targets, given[1])
         return batch if weights is None else (*batch, own(weights, given_weight))
 
@@ -307,7 +307,7 @@ class BatchRun:
                 break
             X, targets, weights = batch[0], batch[1], batch[2] if len(batch) == 3 else None
             if self.class_weight is not None:
-                weights = self.model._sample_weights(weights, targets, self.class_weight)
+                weights = self.model._sample_weights(weights, targets, self.class_weight, some=False)
 
             def step(run: Any, rate: Array = rates[i : i + 1]) -> tuple[Array, Array]:
                 run.start_epoch()

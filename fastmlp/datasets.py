@@ -9,6 +9,7 @@ MNIST is checked against the SHA-256 of the original files wherever it comes fro
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -60,6 +61,7 @@ _REMEDY = (
     "load_mnist(root), or into the folder mnist/ of a folder that the environment variable FASTMLP_DATA names."
 )
 _TIMEOUT = 30.0  # seconds that a server may stay silent
+_LEFT_SECONDS = 3600.0  # a download that nobody has written to for so long was left behind
 _PACKED_SLACK = 2**16  # bytes by which a gzip file may be longer than what is in it
 _CHUNK = 2**18  # bytes read at once: larger is slower to unpack, it no longer fits the L2 cache
 
@@ -363,6 +365,11 @@ def _download(url: str, folder: Path, name: str) -> NDArray[np.uint8]:
     limit = _MNIST_FILES[name][0] + _PACKED_SLACK
     n_bytes = 0
     handle, part = tempfile.mkstemp(prefix=f"{name}-", suffix=".part", dir=folder)
+    now = os.fstat(handle).st_mtime  # by the clock of the file system
+    for left in folder.glob(f"{name}-*.part"):  # by a process that was killed
+        with contextlib.suppress(OSError):
+            if now - left.stat().st_mtime > _LEFT_SECONDS:
+                left.unlink()
     try:
         with (
             os.fdopen(handle, "wb") as file,

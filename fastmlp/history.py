@@ -43,6 +43,11 @@ class History(dict[str, list[float]]):
         self.epoch: list[int] = []
         self.stopped = ""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        self.update(state.pop("history", {}))  # of an older pickle, which kept the values there
+        self.__dict__.update(state)
+
     @property
     def history(self) -> dict[str, list[float]]:
         """The values by name."""

@@ -698,9 +698,10 @@ class Model:
             validation = X, targets, self._sample_weights(sample_weight, targets), held_out
             for part, rows in (("those that are held out", held_out), ("those that are trained on", subset)):
                 if sample_weight is not None:
-                    check_some_weight(f"sample_weight of {part}", validation[2][rows])
+                    check_some_weight(f"sample_weight of {part}", validation[2][rows], self._dtype)
         if weights is not None:
-            check_some_weight("class_weight * sample_weight", weights if subset is None else weights[subset])
+            of_rows = weights if subset is None else weights[subset]
+            check_some_weight("class_weight * sample_weight", of_rows, self._dtype)
         n_samples = len(X) if subset is None else len(subset)
         batch_size = n_samples if minimiser is not None else min(batch_size, n_samples)
         recorded = training.Steps(n_samples, batch_size)
@@ -728,7 +729,7 @@ class Model:
         """Validation data as the engine reads them."""
         if validation_data is None:
             return None
-        if is_batches(validation_data):
+        if is_batches(validation_data, n_inputs):
             if isinstance(validation_data, Iterator):
                 raise TypeError(
                     f"validation_data is a {type(validation_data).__name__}, which the first epoch would use up; give "
@@ -967,8 +968,24 @@ class Model:
         _check_habits(batch_size, verbose)
         return self._forward(X, self.loss.link)
 
-    def __call__(self, X: npt.ArrayLike) -> Array:
-        """`predict`."""
+    def __call__(self, X: npt.ArrayLike, training: bool | None = False) -> Array:
+        """`predict`.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, ...)
+        training : False or None, default False
+            As Keras has it; True is a ValueError.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs), of the model's dtype
+        """
+        if training is not None and flag("training", training):
+            raise ValueError(
+                "a model that is called predicts, so training=True has no meaning; leave it out, and use "
+                "model.loss_and_gradients for a pass as in training"
+            )
         return self.predict(X)
 
     def scores(self, X: npt.ArrayLike) -> Array:
@@ -1012,6 +1029,7 @@ class Model:
         batch_size: int | None = None,
         verbose: int | str = 0,
         steps: int | None = None,
+        return_dict: bool = True,
     ) -> dict[str, float]:
         """Loss and metrics on some data.
 
@@ -1029,6 +1047,8 @@ class Model:
             As Keras has them: they change nothing, and nothing is shown.
         steps : int or None, default None
             How many batches of an iterable to read; None: all.
+        return_dict : True
+            As Keras has it; False is a ValueError.
 
         Returns
         -------
@@ -1043,6 +1063,15 @@ class Model:
         """
         network = self._built()
         _check_habits(batch_size, verbose)
+        if not flag("return_dict", return_dict):
+            raise ValueError(
+                "evaluate always returns a dictionary; leave out return_dict=False, and take [*found.values()]"
+            )
+        if isinstance(sample_weight, numbers.Integral):
+            raise TypeError(
+                f"the third argument of evaluate is sample_weight, not {sample_weight!r}; the size of batches is "
+                f"batch_size={sample_weight!r}"
+            )
         steps = None if steps is None else bounded_integer("steps", steps)
         if y is None:
             if not batches.is_iterable(X):
@@ -1103,16 +1132,23 @@ class Model:
 
     @quiet
     def _sample_weights(
-        self, sample_weight: Any, targets: Array, class_weight: Any = None, name: str = "sample_weight"
+        self,
+        sample_weight: Any,
+        targets: Array,
+        class_weight: Any = None,
+        name: str = "sample_weight",
+        some: bool = True,
     ) -> Array | None:
-        """Weights of the samples as the engine reads them, None where all are 1."""
+        """Weights of the samples as the engine reads them, None where all are 1. With `some` one is above 0: of one
+        batch among others none needs to be."""
         weights = None
         if isinstance(self._loss, losses_module.Custom) and not (sample_weight is None and class_weight is None):
             given = name if class_weight is None else "class_weight"
             raise ValueError(f"{given} needs a loss for each sample, but a loss of one's own gives one for the batch")
         if sample_weight is not None:
             weights = sample_weights(name, sample_weight, len(targets), self._dtype)
-            check_some_weight(name, weights)
+            if some:
+                check_some_weight(name, weights, self._dtype)
         if class_weight is None:
             return weights
         by_class = class_weights(class_weight, *self._loss.classes(targets, self.n_outputs))[:, None]
@@ -1219,7 +1255,8 @@ class Model:
         ax : matplotlib Axes or None, default None
             None makes a new figure.
         to_file : str or path-like or None, default None
-            Where to save the figure, "model.png" or "model.svg" for example; the ending says the format.
+            Where to save the figure, "model.png" or "model.svg" for example; the ending says the format. A figure that
+            was made for it is closed then.
 
         Returns
         -------
@@ -1227,10 +1264,12 @@ class Model:
         """
         from fastmlp import plotting
 
-        ax = plotting.network(self, ax)
-        if to_file is not None:
-            ax.figure.savefig(file_path("to_file", to_file), dpi=150)
-        return ax
+        if to_file is None:
+            return plotting.network(self, ax)
+        path = file_path("to_file", to_file)
+        drawn = plotting.network(self, ax)
+        plotting.to_file(drawn, path, close=ax is None)
+        return drawn
 
     def save(self, path: Any) -> None:
         """Write the model, its optimizer's state included, to one safetensors file, by an atomic rename.
@@ -1299,14 +1338,14 @@ class Model:
         state = dict(state)
         n_inputs, weights, training = (state.pop(name, None) for name in ("n_inputs", "weights", "training"))
         statistics, of_targets = state.pop("_statistics", {}), state.pop("_target_statistics", {})
-        state.setdefault("_targets", None)
+        state.setdefault("_targets", None)  # what follows, and this, are the defaults of an older pickle
         self.__dict__.update(state)
         self._network, self._turn, self._runs, self._reader = None, _engine.Turn(), {}, None
         self._paces = _pace.Paces()
         if n_inputs is not None:
             self._build(n_inputs, weights)
             self._adapt(statistics, of_targets)
-            self._network.set_state(training)
+            self._network.set_state({"weights": (0.0, float(training["pending"])), **training})
 
 
 def load(path: Any, loss: str | losses_module.Loss | Callable[..., Any] | None = None) -> Model:

@@ -606,8 +606,11 @@ class LBFGS(Optimizer):
         keep(self, max_iterations=bounded_integer("max_iterations", self.max_iterations))
         keep(self, tolerance=finite_number("tolerance", self.tolerance, at_least=0))
         keep(self, memory=bounded_integer("memory", self.memory))
-        if self._chosen_options() is not None:
-            raise ValueError("LBFGS has none of the options of other optimizers; penalties are arguments of Dense")
+        unused = (self.decay_biases, self.ema_momentum) != (Optimizer.decay_biases, Optimizer.ema_momentum)
+        if unused or self._chosen_options() is not None:
+            raise ValueError(
+                "LBFGS has none of the options of other optimizers; leave them out: penalties are arguments of Dense"
+            )
 
     @property
     def kernel(self) -> str:

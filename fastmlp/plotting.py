@@ -77,6 +77,28 @@ def save_new(plot: Callable[[Any], Any], path: Path, size: tuple[float, float] =
         os.fsync(file.fileno())
 
 
+def to_file(ax: Any, path: str, close: bool) -> None:
+    """Write the figure of some Axes, whole or not at all, in the format that the ending says.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    path : str
+    close : bool
+        Whether pyplot is to forget the figure.
+    """
+    figure = ax.figure
+    try:
+        target = Path(os.path.realpath(path))
+        if not target.suffix:  # as matplotlib does
+            target = target.with_name(f"{target.name}.{figure.canvas.get_default_filetype()}")
+        with files.replacing(target) as temporary, open(temporary, "xb") as file:
+            figure.savefig(file, format=target.suffix[1:].lower(), dpi=150)
+    finally:
+        if close:
+            pyplot().close(figure)
+
+
 # Of the learning rate and its scale; and where that begins, a share of the width, where a third one is needed.
 GREY, SCALE_AT = "0.35", 0.84
 

@@ -11,6 +11,7 @@ import difflib
 import functools
 import itertools
 import math
+import re
 import unicodedata
 from array import array
 from collections.abc import Collection, Iterator, Sequence
@@ -322,6 +323,8 @@ def without_commas(text: str) -> str:
         return grouped if parsed(grouped) is not None else ""
     if "." in whole:
         return decimal if parsed(decimal) is not None else ""
+    if re.match(r"[+-]?[1-9]\d{0,2},\d{3}(?!\d)", text) is None:  # groups have three digits
+        return decimal
     return f"{decimal} where the comma is meant for one, {grouped} where it groups thousands"
 
 

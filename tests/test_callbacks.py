@@ -4,6 +4,7 @@ import csv
 import math
 import pickle
 import re
+import types
 
 import numpy as np
 import pytest
@@ -270,6 +271,25 @@ def test_what_callbacks_see_costs_no_look_back():
     assert chunks * length <= Counted.touched <= 10 * chunks * length
     # The exact mean: one pairwise sum over all steps.
     assert found["loss"] == (losses * steps.rows).sum() / int(steps.rows.sum())
+
+
+def test_means_so_far_are_of_the_rows_of_each_step():
+    """Also where several chunks, of batches that are not of one size, came since the last look."""
+    from fastmlp.batches import BatchSteps
+
+    run = types.SimpleNamespace(steps_per_epoch=None, rows=[], waited=0.0)
+    model, steps = classifier(), BatchSteps(run)
+    losses, rows, right = [], [], []
+    for chunks in ([(1.0, 5), (2.0, 1)], [(4.0, 7)]), ([(8.0, 2)], [(3.0, 9), (5.0, 4)], [(6.0, 30)]):
+        for chunk in chunks:
+            run.rows = [n for _, n in chunk]
+            steps.add(np.array([loss for loss, _ in chunk]), np.array([n // 2 for _, n in chunk]))
+            losses += [loss for loss, _ in chunk]
+            rows += run.rows
+            right += [n // 2 for n in run.rows]
+        found = steps.so_far(model)
+        assert found["loss"] == pytest.approx(np.average(losses, weights=rows), rel=1e-12)
+        assert found["accuracy"] == pytest.approx(sum(right) / sum(rows), rel=1e-12)
 
 
 def test_a_hook_that_wants_too_much_is_named():

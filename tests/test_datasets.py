@@ -477,6 +477,18 @@ def test_download_puts_the_file_in_place_in_one_step(monkeypatch, cache, mirror,
     assert seen == NAMES
 
 
+def test_what_a_killed_download_left_is_removed(mirror, cache, tiny):
+    cache.mkdir(parents=True)
+    left, young, other = (cache / f"{name}.part" for name in (f"{NAMES[0]}-old", f"{NAMES[0]}-young", "mine"))
+    for path in (left, young, other):
+        path.write_bytes(b"?")
+    for path in (left, other):
+        os.utime(path, (1e9, 1e9))
+    mirror.serve(tiny)
+    datasets.load_mnist()
+    assert sorted(cache.glob("*.part")) == sorted([young, other])
+
+
 def test_no_network_says_what_to_do(monkeypatch, cache, tiny):
     class Opener:
         def open(self, url, timeout):

@@ -818,3 +818,29 @@ def test_what_can_be_read_back_is_written(state, tmp_path):
     options["epochs"] = 3
     fm.load(tmp_path / "net").fit(X, X[:, 0], callbacks=[again], initial_epoch=2, **options)
     np.testing.assert_equal(again.seen, state)
+
+
+def test_pickles_of_earlier_models_load():
+    """What their state had not yet has its default; the values of a history stood in an attribute."""
+    X, y = np.random.default_rng(0).standard_normal((40, 5)), np.arange(40) % 3
+    optimizer = fm.Adam(gradient_accumulation_steps=3)
+    model = fm.Model([fm.Dense(5, "tanh"), fm.Dense(3)], "softmax_cross_entropy", optimizer, dtype="float64")
+    model.fit(X, y, batch_size=10, epochs=2, verbose=0)
+    assert model._network.get_state()["pending"] == 2
+    state = model.__getstate__()
+    for name in ("_targets", "_target_statistics", "_statistics"):
+        del state[name]
+    del state["training"]["weights"]
+    history = fm.History.__new__(fm.History)
+    history.__setstate__({"epoch": [0, 1], "history": model.history.history, "stopped": "epochs done"})
+    state["history"] = history
+    old = fm.Model.__new__(fm.Model)
+    old.__setstate__(state)
+    assert dict(old.history) == dict(model.history)
+    assert (old.history.epoch, old.history.stopped) == ([0, 1], "epochs done")
+    assert old.history.history == model.history.history
+    for each in (old, model):
+        each.fit(X, y, batch_size=10, epochs=2, verbose=0)
+    for (W, b), (other, c) in zip(old.weights, model.weights, strict=True):
+        np.testing.assert_allclose(W, other, rtol=1e-12)
+        np.testing.assert_allclose(b, c, rtol=1e-12)

@@ -135,6 +135,39 @@ def test_a_list_of_two_pairs_is_batches_and_a_pair_of_lists_arrays():
     assert again == pytest.approx(by_batches, rel=1e-6)
 
 
+ROWS, PARTS = [tuple(row) for row in X[:2].tolist()], cut(X, Y, at=(25,))
+
+
+@pytest.mark.parametrize(("data", "expected"), [
+    ([tuple(ROWS), (0, 1)], (X[:2], [0, 1])),
+    ([tuple(ROWS), tuple(np.array([0, 1]))], (X[:2], [0, 1])),
+    ([tuple(X[:2]), (0, 1)], (X[:2], [0, 1])),
+    ((tuple(X[:2]), (0, 1)), (X[:2], [0, 1])),
+    ([tuple(ROWS), ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))], (X[:2], np.eye(3)[[1, 0]])),
+    ([tuple(X[:2]), tuple(np.eye(3)[:2])], (X[:2], np.eye(3)[:2])),
+    ([tuple(ROWS), (0, 1), (2.0, 3.0)], (X[:2], [0, 1], [2.0, 3.0])),
+    (PARTS, (X, Y)), (tuple(PARTS), (X, Y)), (tuple(cut(X, Y)), (X, Y)), (cut(X, Y, W, at=(25,)), (X, Y, W)),
+    ([(A.tolist(), b.tolist()) for A, b in PARTS], (X, Y)),
+])  # fmt: skip
+def test_validation_data_in_tuples_mean_what_they_can_mean(data, expected):
+    found = classifier().fit(X, Y, validation_data=data, verbose=0)["val_loss"]
+    assert found == pytest.approx(classifier().fit(X, Y, validation_data=expected, verbose=0)["val_loss"], rel=1e-5)
+
+
+def test_arguments_of_keras_that_mean_one_thing():
+    model = classifier()
+    assert model.evaluate(X, Y, return_dict=True) == model.evaluate(X, Y)
+    assert model(X, training=False).tobytes() == model(X, training=None).tobytes() == model.predict(X).tobytes()
+    for call, error, message in (
+        (lambda: model.evaluate(X, Y, return_dict=False), ValueError, "leave out return_dict=False"),
+        (lambda: model(X, training=True), ValueError, "training=True has no meaning; leave it out"),
+        (lambda: model.evaluate(X, Y, 32), TypeError, "is sample_weight, not 32; .* batch_size=32"),
+        (lambda: model.evaluate(PARTS, None, 32), TypeError, "batch_size=32"),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+
+
 def test_a_loss_of_ones_own_takes_batches():
     def loss(scores, targets):
         error = scores - np.eye(3)[targets]

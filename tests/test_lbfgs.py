@@ -138,3 +138,11 @@ def test_weights_that_a_callback_changes_are_not_lost_in_silence():
     model = fm.Model([fm.Dense(3, "tanh"), fm.Dense(1)], optimizer="lbfgs")
     with pytest.raises(ValueError, match="a callback changed the weights after iteration 2"):
         model.fit(rng.random((20, 2)), rng.random(20), callbacks=[Zeros()], verbose=0)
+
+
+@pytest.mark.parametrize("options", [
+    {"ema_momentum": 0.9}, {"decay_biases": False}, {"use_ema": True}, {"l2": 0.1}, {"weight_decay": 0.1},
+])  # fmt: skip
+def test_options_that_it_would_not_follow_are_refused(options):
+    with pytest.raises(ValueError, match="none of the options of other optimizers; leave them out"):
+        fm.LBFGS(**options)

@@ -544,4 +544,21 @@ def test_one_output_is_not_called_outputs():
 def test_a_model_is_drawn_to_a_file(suffix, beginning, tmp_path):
     ax = small().plot(to_file=tmp_path / f"model.{suffix}")
     assert (tmp_path / f"model.{suffix}").read_bytes().startswith(beginning)
-    assert ax.figure is plt.gcf()
+    assert not plt.fignum_exists(getattr(ax.figure, "number", -1))
+    given = plt.figure().add_subplot()
+    assert small().plot(given, to_file=tmp_path / f"model.{suffix}") is given
+    assert plt.fignum_exists(given.figure.number)
+    assert [path.name for path in tmp_path.iterdir()] == [f"model.{suffix}"]
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one_and_no_figure(tmp_path):
+    path = tmp_path / "model.nonsense"
+    path.write_text("old")
+    before = plt.get_fignums()
+    with pytest.raises(ValueError, match="nonsense"):
+        small().plot(to_file=path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    assert plt.get_fignums() == before
+    small().plot(to_file=tmp_path / "model")
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["model.nonsense", "model.png"]

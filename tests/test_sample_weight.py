@@ -199,7 +199,6 @@ ZERO = {
     "evaluate": lambda model, X, y, w: model.evaluate(X, y, w),
     "loss_and_gradients": lambda model, X, y, w: model.loss_and_gradients(X, y, w),
     "validation": lambda model, X, y, w: model.fit(X, y, validation_data=(X, y, w), verbose=0),
-    "a batch": lambda model, X, y, w: model.fit([(X, y), (X, y, w)], verbose=0),
     "classes": lambda model, X, y, w: model.fit(X, y, class_weight={0: 0, 1: 0, 2: 0}, verbose=0),
     "both": lambda model, X, y, w: model.fit(X, y, sample_weight=y == 1, class_weight={1: 0}, verbose=0),
     "trained on": lambda model, X, y, w: model.fit(X, y, validation_split=0.5, sample_weight=held(model, y), verbose=0),
@@ -226,9 +225,47 @@ def test_weights_that_are_all_zero_are_refused(name, kind):
     weights = [0.0] * 30 if kind is list else np.zeros(30, kind)
     with pytest.raises(ValueError, match="holds zeros alone"):
         ZERO[name](model, X, y, weights)
-    if name != "a batch":
-        for array, old in zip(model.weights[0], before, strict=True):
-            np.testing.assert_array_equal(array, old)
+    for array, old in zip(model.weights[0], before, strict=True):
+        np.testing.assert_array_equal(array, old)
+
+
+VANISHING = {
+    "subnormal in float32": ("float32", np.full(30, 1e-40), None),
+    "zero in float32": ("float32", np.full(30, 1e-50), None),
+    "subnormal in float64": ("float64", np.full(30, 1e-310), None),
+    "with class_weight": ("float32", np.full(30, 1e-30), dict.fromkeys(range(3), 1e-30)),
+}
+
+
+@pytest.mark.parametrize("case", VANISHING)
+def test_weights_that_are_zero_in_the_dtype_are_refused(case):
+    dtype, weights, of_classes = VANISHING[case]
+    X, y = np.random.default_rng(0).standard_normal((30, 4)), np.arange(30) % 3
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy", n_inputs=4, dtype=dtype)
+    with np.errstate(all="raise"), pytest.raises(ValueError, match=f"sample_weight holds at most .* 0 in {dtype}"):
+        model.fit(X, y, sample_weight=weights, class_weight=of_classes, verbose=0)
+    if of_classes is None:
+        for call in (model.evaluate, model.train_on_batch, model.loss_and_gradients):
+            with pytest.raises(ValueError, match=f"sample_weight holds at most .* 0 in {dtype}"):
+                call(X, y, sample_weight=weights)
+    weights[3] = np.finfo(dtype).tiny
+    model.train_on_batch(X, y, weights)
+
+
+def test_a_batch_among_others_may_be_without_weight():
+    X, y = np.random.default_rng(0).standard_normal((30, 4)), np.arange(30) % 3
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy", n_inputs=4)
+    batches = [(X, y, np.zeros(30)), (X, y, np.ones(30)), (X, y, np.zeros(30))]
+    found = model.evaluate(batches)
+    assert found["loss"] == pytest.approx(model.evaluate(X, y)["loss"] / 3, rel=1e-6)
+    history = model.fit(batches, epochs=2, validation_data=batches, class_weight={0: 2.0}, verbose=0)
+    assert model._network.step == 6
+    assert history["val_loss"][-1] == model.evaluate(batches)["loss"]
+    assert history["val_loss"][-1] < found["loss"]
+    before = model.weights
+    model.fit([batches[0]], verbose=0)
+    for array, old in zip(model.weights[0], before[0], strict=True):
+        np.testing.assert_array_equal(array, old)
 
 
 def test_a_batch_of_classes_without_weight_is_a_step_like_others():

@@ -148,6 +148,16 @@ def test_which_targets_are_classes(texts, classification):
     assert _classes.is_classification(texts)[0] is classification
 
 
+@pytest.mark.parametrize(("text", "meant"), [
+    ("1000,6257", "write 1000.6257"), ("0,625", "write 0.625"), ("1,50", "write 1.50"),
+    ("-1234,567", "write -1234.567"),
+    ("1,234", "write 1.234 where the comma is meant for one, 1234 where it groups thousands"),
+    ("-12,345", "write -12.345 where the comma is meant for one, -12345 where it groups thousands"),
+])  # fmt: skip
+def test_groups_of_thousands_have_three_digits(text, meant):
+    assert tables.wrong_number(text).endswith(meant)
+
+
 @pytest.mark.parametrize(
     ("cells", "named"),
     [
