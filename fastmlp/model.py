@@ -564,9 +564,10 @@ class Model:
             and the history goes on from ``model.history``, which has those before. At most `epochs`, for which there
             is nothing to do. See `Checkpoint`.
         sample_weight : array_like of shape (n_samples,) or None, default None
-            At least 0, and not all 0. The loss of a batch is ``sum(w_i * loss_i) / n_samples``, as in Keras: not
-            divided by the sum of the weights. A sample of weight 0 takes no part in the loss, nor in the statistics of
-            a preprocessing; batch normalisation and accuracies see it.
+            At least 0, and not all 0 in the model's dtype; those of a batch of an iterable may be. The loss of a batch
+            is ``sum(w_i * loss_i) / n_samples``, as in Keras: not divided by the sum of the weights. A sample
+            of weight 0 takes no part in the loss, nor in the statistics of a preprocessing; batch normalisation and
+            accuracies see it.
         class_weight : dict of int to float or None, default None
             Weights by class, multiplied with `sample_weight`; 1 for classes that it does not name. For
             softmax_cross_entropy, where the class of a row of probabilities is the most probable one, and for losses of
