@@ -964,7 +964,8 @@ class Model:
         Raises
         ------
         ValueError, TypeError
-            X does not suit the model, or the model was never built.
+            X does not suit the model, or holds what its preprocessing makes too large for the dtype; or the model was
+            never built.
         """
         _check_habits(batch_size, verbose)
         return self._forward(X, self.loss.link)
@@ -1005,14 +1006,24 @@ class Model:
         Raises
         ------
         ValueError, TypeError
-            X does not suit the model, or the model was never built.
+            X does not suit the model, or holds what its preprocessing makes too large for the dtype; or the model was
+            never built.
         """
         return self._forward(X, "identity")
 
     def _forward(self, X: npt.ArrayLike, link: str) -> Array:
         network = self._built()
         array = samples("X", X, network.n_inputs, self.dtype)
-        return self._outputs(array, link)
+        out = self._outputs(array, link)
+        if self._preprocessing is not None:
+            self._check_range(array, out)
+        return out
+
+    @quiet
+    def _check_range(self, X: Array, found: Any) -> None:
+        """ValueError where what was found of X is not finite because scaled inputs are not."""
+        if self._preprocessing is not None and not math.isfinite(np.sum(found)):
+            preprocessing_module.check_range(self._preprocessing, self._statistics, X, self._dtype)
 
     def _outputs(self, X: Array, link: str, subset: Array | None = None, in_units: bool = False) -> Array:
         """Predictions, or what metrics are of: in the units of the targets, unrounded."""
@@ -1089,7 +1100,9 @@ class Model:
         if steps is not None:
             raise ValueError("steps is for an iterable of batches; of arrays give the rows that count")
         X, targets = self._data(X, y)
-        return self._evaluate(X, targets, self._sample_weights(sample_weight, targets))
+        logs = self._evaluate(X, targets, self._sample_weights(sample_weight, targets))
+        self._check_range(X, logs["loss"])
+        return logs
 
     def _evaluate(
         self, X: Array, targets: Array, weights: Array | None = None, subset: Array | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _engine
+from fastmlp._engine import LARGEST
 from fastmlp._names import resolved
 from fastmlp._quiet import quiet
 from fastmlp._repr import Shown
@@ -195,6 +196,21 @@ def _moments(X: Array, subset: Array | None, weights: Array | None, name: str = 
             f"column {bad[0]} of {name} has values so large that its variance is no finite number; scale it"
         )
     return mean, variance
+
+
+@quiet
+def check_range(preprocessing: Preprocessing, statistics: Statistics, X: Array, dtype: str) -> None:
+    """Raise where X holds what the scaling makes too large for dtype: to be called where a result is not finite."""
+    mean, scale, _ = preprocessing.scaling(statistics)
+    for ends in (X.min(axis=0), X.max(axis=0)):
+        scaled = (ends - mean) * scale
+        wrong = np.flatnonzero(~(np.abs(scaled) <= LARGEST[dtype]))
+        if len(wrong):
+            i = wrong[0]
+            raise ValueError(
+                f"column {i} of X holds {ends[i]}, which the preprocessing scales to {scaled[i]:.3g}, too large for "
+                f"{dtype}: {1 / scale[i]:.3g} it has learned as the scale; adapt the model to such data"
+            )
 
 
 @quiet

@@ -177,6 +177,21 @@ def test_a_spread_above_the_error_of_the_mean_counts(rows, mean):
         assert scale.tolist() == [pytest.approx(expected, rel=1e-2), 1]
 
 
+@pytest.mark.parametrize("value", [1e30, -1e30])
+def test_inputs_that_scaling_makes_infinite_are_named(value):
+    data = 1e-15 * X
+    model = fm.Model([fm.Dense(3)], "softmax_cross_entropy", "adam", preprocessing="standardize")
+    model.fit(data, Y, verbose=0)
+    far = data[:5].copy()
+    assert np.isfinite(model.predict(far)).all()
+    far[3, 1] = value
+    for call in (model.predict, model.scores, lambda x: model.evaluate(x, Y[:5])):
+        with pytest.raises(ValueError, match=r"column 1 of X holds -?1e\+30, which the preprocessing scales to -?\d"):
+            call(far)
+    double = fm.Model([fm.Dense(3)], "softmax_cross_entropy", preprocessing="standardize", dtype="float64")
+    assert np.isfinite(double.adapt(data).predict(far)).all()
+
+
 def spoiled(share=0.3):
     """Some rows of weight 0, whose inputs are a sentinel, and the weights of all."""
     rng = np.random.default_rng(6)

@@ -91,11 +91,15 @@ def test_statistics_of_tiny_columns(preprocessing, dtype):
     assert np.isfinite(copy.deepcopy(model).predict(data)).all()
 
 
-def test_targets_in_units(tmp_path):
-    y = VALUES.astype(float) * 1e-30
+@pytest.mark.parametrize("size", [1e-30, 1e-37, 1e30])
+def test_targets_in_units(tmp_path, size):
+    y = VALUES.astype(float) * size
     model = regression(targets="standardize", preprocessing="standardize", metrics=["r2", "mae", "mse", "rmse", "mape"])
     model.fit(X, y, epochs=2, verbose=0, validation_data=(X, y))
     model.vjp(X)[1](np.full((60, 1), 1e-38))
+    assert np.isfinite(model.predict(X)).all()
+    assert np.isfinite(model.jacobian(X)).all()
+    assert np.isfinite(model.jvp(X, 1e-3 * X)[1]).all()
     model.apply_gradients(model.loss_and_gradients(X, y)[1])
     model.save(tmp_path / "net")
     assert fm.load(tmp_path / "net").evaluate(X, y) == model.evaluate(X, y)
@@ -131,6 +135,8 @@ def test_lbfgs_finishes():
     pytest.importorskip("scipy")
     model = fm.Model([fm.Dense(5, "tanh"), fm.Dense(1)], optimizer="lbfgs")
     assert model.fit(X, VALUES, verbose=0).stopped
+    model = fm.Model([fm.Dense(5, "tanh"), fm.Dense(1)], optimizer="lbfgs", targets="standardize", metrics=["r2"])
+    assert model.fit(X, VALUES.astype(float) * 1e-37, verbose=0, validation_split=0.2).stopped
 
 
 def test_functions_of_ones_own_keep_what_the_caller_asked_for():
