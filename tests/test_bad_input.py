@@ -222,7 +222,6 @@ FIT_MISTAKES = {
     "shuffle as a number": ({"shuffle": 2}, TypeError, ["shuffle", "2"]),
     "callbacks by their class": ({"callbacks": [fm.Callback]}, TypeError, ["class Callback", "Callback(...)"]),
     "callbacks as a number": ({"callbacks": 7}, TypeError, ["callbacks", "7"]),
-    "a callback without its list": ({"callbacks": fm.Callback()}, TypeError, ["callbacks", "Callback object"]),
     "a class for a callback": ({"callbacks": [fm.Callback]}, TypeError, ["callbacks", "class"]),
     "a function for a callback": ({"callbacks": [fm.Callback(), print]}, TypeError, ["callbacks", "print"]),
     "validation without targets": ({"validation_data": np.ones((4, 5))}, TypeError, ["validation_data", "ndarray"]),
