@@ -42,7 +42,9 @@ def is_classification(spellings: Sequence[str]) -> tuple[bool, str]:
         return True, "the target is text"
     if len(values) > _MOST_CLASSES or not all(value is not None and _is_whole(value) for value in values):
         return False, "the target is a number"
-    return True, f"the target is one of {len(values)} whole numbers"
+    many = len(set(spellings))
+    spelled = f" in {many} spellings" if many != len(values) else ""
+    return True, f"the target is one of {len(values)} whole numbers{spelled}"
 
 
 def _exact(text: str) -> decimal.Decimal | None:

@@ -4,6 +4,7 @@ A name is known by any capitals, underscores, hyphens and blanks: "ReLU", "Adam"
 taken, and from then on carries our name; what differs in meaning is answered with the remedy.
 """
 
+import difflib
 import re
 from collections.abc import Collection, Iterable
 from typing import Literal
@@ -204,6 +205,10 @@ def direction(monitor: str) -> Literal["min", "max"]:
     if words and words[-1] in _LESS and not more and not turned:
         return "min"
     why = "fits both rules" if more and less else "fits no rule"
+    plain = monitor.removeprefix("val_")
+    nearest = difflib.get_close_matches(plain, _MORE | _LESS, 1)
+    meant = f"; did you mean {monitor.replace(plain, nearest[0])!r}?" if nearest and not (more or less) else ""
     raise ValueError(
         f"mode='auto' does not know whether less {monitor!r} is better: the name {why}; give mode='min' or mode='max'"
+        f"{meant}"
     )

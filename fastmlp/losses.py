@@ -627,7 +627,8 @@ class Custom(Loss):
         name = f"the loss {getattr(self.function, '__name__', self.function)!r}"
         found = self.function(scores, targets)
         if not isinstance(found, tuple) or len(found) != 2:
-            raise TypeError(f"{name} must return (loss, dscores), not {type(found).__name__}")
+            given = f"a tuple of {len(found)}" if isinstance(found, tuple) else type(found).__name__
+            raise TypeError(f"{name} must return (loss, dscores), not {given}")
         loss, dscores = found[0], numeric_array(f"dscores of {name}", found[1])
         if np.ndim(loss) != 0:
             raise ValueError(f"{name} must return one number, not shape {np.shape(loss)}")

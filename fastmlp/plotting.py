@@ -236,7 +236,7 @@ def _legend_within(ax: Any, axes: Sequence[Any], curves: Sequence[Any], width: f
     box = ax.legend(loc="center", **look).get_window_extent()
     size, margin = np.array([box.width, box.height]) / ax.bbox.size, 0.02
     free = np.array([width, 1.0]) - size - 2 * margin
-    corners = [(margin + x * free[0], margin + y * free[1]) for y in (1, 0.75, 0.5, 0.25, 0) for x in (1, 0.5, 0)]
+    corners = [(margin + x * free[0], margin + y * free[1]) for y in np.linspace(1, 0, 9) for x in np.linspace(1, 0, 7)]
 
     def hidden(corner: tuple[float, float]) -> int:
         return int(((within >= np.array(corner) - margin) & (within <= corner + size + margin)).all(1).sum())

@@ -625,10 +625,12 @@ def same_bits(program, start, model, history, X, y, options):
         parts = [slice(i, i + size) for i in range(0, len(X), size)]
         batches = [(X[p], y[p]) + (() if weights is None else (weights[p, 0],)) for p in parts]
         penalised = any(getattr(layer, "l1", 0) or getattr(layer, "l2", 0) for layer in layers.flat(program.layers))
+        uneven = program.optimizer.gradient_accumulation_steps not in (None, 1) and len(X) % size != 0
         if program.way == "batches":
             other.fit(batches, epochs=program.epochs, verbose=0)
         for batch in batches * program.epochs if program.way != "batches" else ():
-            if program.way == "train_on_batch" or penalised:  # a step adds all penalties in one rounding
+            # A step adds all penalties in one rounding, and weighs by rows what it accumulates.
+            if program.way == "train_on_batch" or penalised or uneven:
                 other.train_on_batch(*batch)
             else:
                 other.apply_gradients(other.loss_and_gradients(*batch)[1])

@@ -68,7 +68,7 @@ RANGES = [
     (fm.Dense, {"units": 2, "activation": "elu"}, "alpha", "[", 0.0, INF, ")"),
     *((fm.Dense, {"units": 2}, name, "[", 0.0, INF, ")") for name in ("l1", "l2", "learning_rate_factor")),
     (fm.Dense, {"units": 2}, "max_norm", "(", 0.0, INF, ")"),
-    (fm.Dropout, {}, "rate", "[", 0.0, 1.0, ")"),
+    (fm.Dropout, {}, "rate", "[", 0.0, 1 - 2.0**-17, ")"),  # masks have 16 bits
     (fm.LayerNorm, {}, "epsilon", "(", 0.0, INF, ")"),
     (fm.BatchNorm, {}, "epsilon", "(", 0.0, INF, ")"),
     (fm.BatchNorm, {}, "momentum", "[", 0.0, 1.0, "]"),

@@ -424,6 +424,12 @@ WATCHERS = {
 }
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("val_los", "val_loss"), ("val_acuracy", "val_accuracy")])
+def test_a_monitor_that_is_misspelt_is_told_its_name(typed, meant):
+    with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
+        fm.EarlyStopping(typed)
+
+
 @pytest.mark.parametrize("watcher", WATCHERS)
 def test_auto_refuses_a_name_that_says_both_or_nothing(watcher):
     make = WATCHERS[watcher]

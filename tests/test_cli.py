@@ -327,6 +327,7 @@ def test_a_wrong_instruction_set_is_one_line(tmp_path):
         capture_output=True,
         text=True,
         env={**ENVIRONMENT, "FASTMLP_ISA": "avx9"},
+        cwd=tmp_path,  # in a checkout Python would find its sources first
         timeout=200,
     )
     assert done.stdout.startswith("FASTMLP_ISA='avx9': ")

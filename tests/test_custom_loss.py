@@ -123,6 +123,7 @@ def test_divergence():
     ("loss", "error", "words"),
     [
         (lambda z, t: 1.0, TypeError, "must return (loss, dscores), not float"),
+        (lambda z, t: (1.0,), TypeError, "must return (loss, dscores), not a tuple of 1"),
         (lambda z, t: (1.0, z[:, :1]), ValueError, "gave dscores of shape (50, 1), not (50, 3)"),
         (lambda z, t: (z[0], z), ValueError, "must return one number"),
         (lambda z, t: (1.0, z * np.nan), ValueError, "dscores of the loss '<lambda>' holds nan"),

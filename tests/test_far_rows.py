@@ -44,7 +44,8 @@ def test_training_reads_far_rows(shuffle, kind, what):
     X = matrix(kind if what == "inputs" else "float32", COLUMNS)
     Y = matrix(kind if what == "targets" else "float32", 3, 1)
     weights = matrix(kind if what == "weights" else "float32", 1, 2)
-    if kind == "uint8":
+    Y = Y % 4 if Y.dtype == np.uint8 else Y  # not far from what the model begins with
+    if kind == "uint8" and what == "weights":
         weights = weights // 100
     views = [far(array) if name == what else array for name, array in
              (("inputs", X), ("targets", Y), ("weights", weights))]  # fmt: skip
