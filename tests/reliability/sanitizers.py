@@ -42,7 +42,6 @@ COMPILERS = {
 # names: whole trainings, whose every step others do, and which take minutes here.
 LEFT_OUT = {
     "address": {
-        "--deselect=tests/test_model.py::test_a_bar_on_a_terminal": "8000 steps of a net of 512-512 take many minutes",
         "--deselect=tests/test_model.py::test_ctrl_c_is_answered_and_the_model_goes_on": "measures seconds",
         "--deselect=tests/test_model.py::test_ctrl_c_keeps_the_epochs_so_far": "wants an epoch within 0.3 s",
         "--deselect=tests/test_model.py::test_ctrl_c_outside_of_training_is_raised": "measures seconds",
@@ -51,6 +50,9 @@ LEFT_OUT = {
             "bounds the address space, of which the sanitizer takes terabytes"
         ),
         "--deselect=tests/test_memory.py": "counts bytes of the process: the sanitizer keeps what is freed",
+        "--deselect=tests/test_far_rows.py": "arrays of 2.7 GB, few pages of which are used elsewhere",
+        "--deselect=tests/test_pace.py": "simulated machines: nothing that is compiled runs",
+        "--deselect=tests/test_time_limits.py": "starts tests that have seconds",
         "--deselect=tests/test_bench_peers.py": "is about other projects, whose code is not instrumented",
         "-mnot torch": "compares with other projects, and what of fastmlp it calls is called by other tests too",
     },
