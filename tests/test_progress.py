@@ -218,9 +218,11 @@ def test_a_process_without_streams_trains(monkeypatch):
     assert len(train()["loss"]) == 3
 
 
-def test_a_pipe_gets_plain_lines():
+def test_a_pipe_gets_plain_lines(tmp_path):
     code = "import fastmlp as fm, numpy as np; fm.Model([fm.Dense(1)]).fit(np.ones((9, 2)), np.ones(9), epochs=2)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200)
+    done = subprocess.run(  # elsewhere than in a checkout, whose sources Python would find first
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200, cwd=tmp_path
+    )
     assert done.stderr == ""
     assert [line.partition(" s ")[0][:9] for line in done.stdout.splitlines()] == ["epoch 1/2", "epoch 2/2"]
     assert "\r" not in done.stdout

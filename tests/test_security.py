@@ -33,7 +33,7 @@ ALLOWED = {
     ("datasets.py", "urllib"): "load_mnist, through an opener that speaks https alone",
     ("datasets.py", "http"): "the exceptions of that",
     ("datasets.py", "ssl"): "certificates are checked",
-    ("callbacks.py", "sys.modules"): "whether this is a notebook: asks IPython, if it is there",
+    ("_progress.py", "sys.modules"): "whether this is a notebook: asks IPython, if it is there",
     ("config.py", "sys.modules"): "whether multiprocessing started this process: asks it, if it is there",
     ("bench/frameworks.py", "sys.modules"): "whether Keras is loaded, and on which backend",
     ("bench/peers.py", "importlib"): "which other libraries are installed, and their versions",
