@@ -151,6 +151,18 @@ def is_iterable(batches: Any) -> bool:
     return (isinstance(batches, Iterable) and not hasattr(batches, "__array__")) or is_by_number(batches)
 
 
+def check_iterable(call: str, X: Any, sample_weight: Any) -> None:
+    """Whether what a call got in the place of X, without y, is an iterable of batches; TypeError or ValueError."""
+    if not is_iterable(X):
+        raise TypeError(
+            f"y is None; {call} takes arrays X and y, or an iterable of (X, y), not only {type(X).__name__}"
+        )
+    if isinstance(X, tuple | list) and len(X) in (2, 3) and hasattr(X[0], "__array__"):
+        raise TypeError(f"X is a {type(X).__name__} of {len(X)} arrays and y is None; did you mean {call}(X, y)?")
+    if sample_weight is not None:
+        raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
+
+
 def check_pair(name: str, given: Any) -> None:
     """Whether something is a batch: two or three arrays."""
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):

@@ -30,6 +30,7 @@ from fastmlp._validation import (
     bounded_integer,
     check_some_weight,
     class_weights,
+    counted,
     file_path,
     finite_number,
     flag,
@@ -654,15 +655,8 @@ class Model:
             done.stopped = self.history.stopped or "epochs done"
             return done
         if y is None:
-            if not batches.is_iterable(X):
-                raise TypeError(
-                    f"y is None; fit takes arrays X and y, or an iterable of (X, y), not only {type(X).__name__}"
-                )
-            if isinstance(X, tuple | list) and len(X) in (2, 3) and hasattr(X[0], "__array__"):
-                raise TypeError(f"X is a {type(X).__name__} of {len(X)} arrays and y is None; did you mean fit(X, y)?")
-            if sample_weight is not None:
-                raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
             given: Any = X
+            batches.check_iterable("fit", given, sample_weight)
             with (
                 self._turn,
                 batches.BatchRun(self, given, steps_per_epoch, epochs - initial_epoch, class_weight) as source,
@@ -1086,16 +1080,7 @@ class Model:
             )
         steps = None if steps is None else bounded_integer("steps", steps)
         if y is None:
-            if not batches.is_iterable(X):
-                raise TypeError(
-                    f"y is None; evaluate takes arrays X and y, or an iterable of (X, y), not only {type(X).__name__}"
-                )
-            if isinstance(X, tuple | list) and len(X) in (2, 3) and hasattr(X[0], "__array__"):
-                raise TypeError(
-                    f"X is a {type(X).__name__} of {len(X)} arrays and y is None; did you mean evaluate(X, y)?"
-                )
-            if sample_weight is not None:
-                raise ValueError("sample_weight is for arrays; an iterable gives batches (X, y, sample_weight)")
+            batches.check_iterable("evaluate", X, sample_weight)
             return Batches(self, X, "X", network.n_inputs, steps).evaluate()
         if steps is not None:
             raise ValueError("steps is for an iterable of batches; of arrays give the rows that count")
@@ -1329,7 +1314,7 @@ class Model:
 
     def __repr__(self) -> str:
         n = self.n_inputs
-        inputs = "not built" if n is None else f"{n} input{'s' if n > 1 else ''}"
+        inputs = "not built" if n is None else counted(n, "input")
         others: list[Any] = [self.preprocessing] if self.preprocessing is not None else []
         others += [] if self.targets is None else [f"targets={self.targets!r}"]
         described = ", ".join(map(str, [[*self.layers], self.loss, self.optimizer, *others]))
