@@ -370,15 +370,15 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
     powers = tuple(finite_number("power", float.fromhex(p), at_least=0, at_most=1) for p in training["powers"])
     names = ("step", "updates", "pending", "epoch")
     counts = {name: bounded_integer(name, training[name], at_least=0) for name in names}
-    weights = training.get("weights", ["0x0p+0", float(counts["pending"]).hex()])  # of an older file: each weighs 1
-    unit, weight = (finite_number("weight", float.fromhex(number), at_least=0) for number in weights)
     state = {
         "optimizer": model.optimizer.kernel,
         **counts,
         "powers": powers,
-        "weights": (unit, weight),
         "states": {name: _pairs(name, tensors, shapes, model.dtype) for name in model.optimizer.kernel_states},
     }
+    if "weights" in training:
+        unit, weight = (finite_number("weight", float.fromhex(each), at_least=0) for each in training["weights"])
+        state["weights"] = unit, weight
     if training["optimizer"] != state["optimizer"] or len(powers) != 4:
         raise ValueError(f"the state of training is {training!r}")
     model._network.set_state(state)

@@ -1344,7 +1344,7 @@ class Model:
         if n_inputs is not None:
             self._build(n_inputs, weights)
             self._adapt(statistics, of_targets)
-            self._network.set_state({"weights": (0.0, float(training["pending"])), **training})
+            self._network.set_state(training)
 
 
 def load(path: Any, loss: str | losses_module.Loss | Callable[..., Any] | None = None) -> Model:

@@ -1,5 +1,6 @@
 """The logs of a training for TensorBoard, by the event writer of the package tensorboard (extra "tensorboard")."""
 
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ class TensorBoard(Callback):
         """Whether the package is there, and the folder can be."""
         _events()
         if os.path.exists(self.log_dir) and not os.path.isdir(self.log_dir):
-            raise NotADirectoryError(20, "log_dir must be a folder", self.log_dir)
+            raise NotADirectoryError(errno.ENOTDIR, "log_dir must be a folder", self.log_dir)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Nothing is written yet."""

@@ -820,6 +820,21 @@ def test_what_can_be_read_back_is_written(state, tmp_path):
     np.testing.assert_equal(again.seen, state)
 
 
+def test_files_of_before_steps_had_weights_load(tmp_path):
+    X, y = np.random.default_rng(0).standard_normal((40, 5)), np.arange(40) % 3
+    optimizer = fm.Adam(gradient_accumulation_steps=3)
+    model = fm.Model([fm.Dense(5, "tanh"), fm.Dense(3)], "softmax_cross_entropy", optimizer, dtype="float64")
+    model.fit(X, y, batch_size=10, epochs=2, verbose=0)  # two steps wait for an update
+    model.save(tmp_path / "net")
+    rewritten(tmp_path / "net", lambda described: described["training"].pop("weights"))
+    old = fm.load(tmp_path / "net")
+    for each in (old, model):
+        each.fit(X, y, batch_size=10, epochs=2, verbose=0)
+    for arrays, others in zip(old.weights, model.weights, strict=True):
+        for array, other in zip(arrays, others, strict=True):
+            np.testing.assert_allclose(array, other, rtol=1e-12)
+
+
 def test_pickles_of_earlier_models_load():
     """What their state had not yet has its default; the values of a history stood in an attribute."""
     X, y = np.random.default_rng(0).standard_normal((40, 5)), np.arange(40) % 3
