@@ -36,21 +36,32 @@ static int fm_watch_forks(void) { return 0; }
 
 static _Thread_local int fm_threads_stay; /* of the thread that forks */
 
-#if !defined(_OPENMP) || defined(__clang__)
+#if !defined(_OPENMP)
 static int fm_end_threads(void) { return 0; }
-#elif defined(__GNUC__) && __GNUC__ >= 9
-/* Only in libomp, which may stand in for libgomp: preloaded, or under its name as in conda-forge's environments. */
-extern void __kmpc_fork_call(void) __attribute__((weak));
+#else
+/* Whether OpenMP's functions are LLVM's libomp. It may also stand in for libgomp: preloaded, or under its name as in
+ * conda-forge's environments. */
+#if defined(__clang__)
+static int fm_is_libomp(void) { return 1; }
+#else
+extern void kmp_set_blocktime(int milliseconds) __attribute__((weak));
+extern int kmp_get_blocktime(void) __attribute__((weak));
+
+static int fm_is_libomp(void) {
+    Dl_info omp, kmp;
+    return kmp_set_blocktime && dladdr((void *)kmp_set_blocktime, &kmp) && dladdr((void *)omp_get_num_threads, &omp) &&
+           kmp.dli_fbase == omp.dli_fbase;
+}
+#endif
 
 static int fm_end_threads(void) {
-    Dl_info omp, kmp;
-    if (__kmpc_fork_call && dladdr((void *)__kmpc_fork_call, &kmp) && dladdr((void *)omp_get_num_threads, &omp) &&
-        kmp.dli_fbase == omp.dli_fbase)
-        return 0;
+    if (fm_is_libomp()) return 0;
+#if !defined(__clang__) && __GNUC__ >= 9
     return omp_pause_resource_all(omp_pause_hard);
-}
 #else
-static int fm_end_threads(void) { return 1; }
+    return 1;
+#endif
+}
 #endif
 
 static void fm_before_fork(void) { fm_threads_stay = fm_in_region || fm_end_threads() != 0; }

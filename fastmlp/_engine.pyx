@@ -55,7 +55,7 @@ cdef extern from "fork.h" nogil:
 
 cdef extern from "rest.h" nogil:
     const bint FM_CAN_REST
-    void fm_end_region(int before)
+    void fm_end_region(int before, int n_threads)
     double fm_idle_seconds()
     void fm_rest()
 

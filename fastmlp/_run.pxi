@@ -330,7 +330,7 @@ cdef class Run:
                 was_in_region = fm_enter_region()
                 with parallel(num_threads=n_threads):
                     run_as_member(p, now, n_steps, rates, losses, right, result)
-                fm_end_region(was_in_region)
+                fm_end_region(was_in_region, n_threads)
         return after
 
     cdef void check(self) except *:
@@ -443,7 +443,7 @@ cdef class Run:
                     was_in_region = fm_enter_region()
                     with parallel(num_threads=n_threads):
                         derive_blocks(p, &wanted, first, last, threadid(), fm_team_size())
-                    fm_end_region(was_in_region)
+                    fm_end_region(was_in_region, n_threads)
             self.check()
             PyErr_CheckSignals()
             first = last
@@ -492,7 +492,7 @@ cdef class Run:
                     was_in_region = fm_enter_region()
                     with parallel(num_threads=n_threads):
                         infer_blocks(p, first, last, out, softmax, link, losses, right, threadid(), fm_team_size())
-                    fm_end_region(was_in_region)
+                    fm_end_region(was_in_region, n_threads)
             self.check()
             PyErr_CheckSignals()
             first = last
