@@ -244,7 +244,7 @@ def _are_narrow(X: Array) -> list[bool]:
     found: list[bool] = []
     step = max(1, _AT_A_TIME // len(X))
     for first in range(0, X.shape[1], step):
-        part = X[:, first : first + step]
+        part = X[:, first : first + step].astype(np.float64, copy=False)
         differ = part.min(axis=0) < part.max(axis=0)
         found += (differ & (part.std(axis=0) < _LEAST_SPREAD * np.abs(part.mean(axis=0)))).tolist()
     return found
@@ -284,7 +284,8 @@ def arrays(table: tables.Table, notes: Notes, remedy: str, cells: tables.Cells |
 
     Returns
     -------
-    X : ndarray of shape (n_rows, n_columns), float64
+    X : ndarray of shape (n_rows, n_columns), float32 or float64
+        float32 where that holds each number as it is.
     y : ndarray of shape (n_rows,), int64 for a classification, float64 for a regression
     """
     missing = [name for name in (*notes.columns, notes.target) if name not in table.places]
@@ -292,7 +293,7 @@ def arrays(table: tables.Table, notes: Notes, remedy: str, cells: tables.Cells |
         table.lacks(missing, (*notes.columns, notes.target))
     X = table.numbers(notes.columns, remedy)
     if notes.classes is None:
-        return X, table.numbers([notes.target], "leave the line out")[:, 0]
+        return X, table.numbers([notes.target], "leave the line out")[:, 0].astype(np.float64)
     remedy = "leave the line out"
     cells = table.cells(notes.target, remedy) if cells is None else cells
     return X, _classes.known_labels(table, notes.target, cells, notes.classes, remedy)

@@ -196,7 +196,7 @@ class Truth:
 def _truth(table: tables.Table, notes: _train.Notes) -> Truth:
     remedy = "give --no-target to predict without comparing"
     if notes.classes is None:
-        return Truth(table.numbers([notes.target], remedy)[:, 0])
+        return Truth(table.numbers([notes.target], remedy)[:, 0].astype(np.float64))
     return Truth(*_classes.labels(table.cells(notes.target, remedy), notes.classes))
 
 

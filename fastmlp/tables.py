@@ -1,5 +1,5 @@
-"""Tables in CSV files, as the commands of programs.py read them, in UTF-8: by pyarrow where it is there and the file is
-large and plain (_arrow.py), else by Python's csv (_csv.py); the result is the same, and so is what is said of errors.
+"""Tables in CSV files, as the commands of programs.py read them, in UTF-8: in bulk where the file is large and plain
+(_plain.py), else by Python's csv (_csv.py); the result is the same, and so is what is said of errors.
 
 Columns are found by their names, or by their positions from 1 where they have none. Names and classes are compared in
 Unicode's form NFC: an accent may be a character of its own or not. A cell is text until a number is asked for. What is
@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from fastmlp import _arrow, _csv, files
+from fastmlp import _csv, _plain, files
 from fastmlp._arguments import CommandError
 from fastmlp._csv import writing as writing
 from fastmlp._csv import writing_new as writing_new
@@ -29,6 +29,8 @@ from fastmlp._validation import Array
 
 # Names that an error lists.
 _MOST_NAMES = 8
+# So many numbers are put into an array at a time.
+_AT_A_TIME = 1 << 14
 
 
 def normal(text: str) -> str:
@@ -94,7 +96,7 @@ class Table:
         Of cells.
     text : Text
     n_rows : int
-    fast : _arrow.Reader or None
+    fast : _plain.Reader or None
     """
 
     name: str
@@ -105,7 +107,7 @@ class Table:
     separator: str
     text: _csv.Text = dataclasses.field(repr=False)
     n_rows: int
-    fast: _arrow.Reader | None = dataclasses.field(repr=False)
+    fast: _plain.Reader | None = dataclasses.field(repr=False)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """The line on which each row begins, from 1, and its cells.
@@ -113,7 +115,7 @@ class Table:
         Lines without any character are passed over; where there is only one column they are refused, as they may be
         missing values.
         """
-        named = not self.has_header
+        named, n_rows = not self.has_header, 0
         for line, _, cells in _csv.records(self.text, self.separator):
             if not cells and len(self.columns) == 1:
                 raise CommandError(
@@ -130,6 +132,9 @@ class Table:
                     f"{self.name}, line {line}: {counted(len(cells), 'cell')}, but the first line has "
                     f"{len(self.columns)}; mend the line (a cell that holds a {self.separator!r} must stand in quotes)"
                 )
+            n_rows += 1
+            if n_rows > self.n_rows:
+                self.text.source.check()
             yield line, cells
 
     @functools.cached_property
@@ -169,14 +174,15 @@ class Table:
 
         Returns
         -------
-        ndarray of shape (n_rows, len(columns)), float64
+        ndarray of shape (n_rows, len(columns)), float32 or float64
+            float32 where that holds each of them as it is.
         """
         places = [self.position(column) for column in columns]
         fast = self._fast_numbers(places)
         if fast is not None:
             return fast
         largest, loose = LARGEST["float32"], self.text.has_underscore  # Python reads 1_000 as a number
-        found = array("d")
+        found, part = _plain.Numbers(self.n_rows, len(places)), array("d")
         for line, cells in self.rows():
             try:
                 row = [float(cells[place]) for place in places]
@@ -187,15 +193,20 @@ class Table:
                     wrong = wrong_number(cells[place])
                     if wrong is not None:
                         self.refuse(line, self.columns[place], wrong, remedy)
-            found.extend(row)
-        return np.frombuffer(found, np.float64).reshape(self.n_rows, len(places))
+            part.extend(row)
+            if len(part) >= _AT_A_TIME:
+                found.add(np.frombuffer(part))
+                part = array("d")
+        if part:
+            found.add(np.frombuffer(part))
+        return found.all()
 
     def bulk_numbers(self, column: str) -> Array | None:
         """A column of numbers where they can be had at little cost, or None.
 
         Returns
         -------
-        ndarray of shape (n_rows,), float64, or None
+        ndarray of shape (n_rows,), float32 or float64, or None
         """
         found = self._fast_numbers([self.position(column)])
         return None if found is None else found[:, 0]
@@ -253,7 +264,6 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
     _, n_lines, first = next(records, (0, 0, []))
     if not first:
         raise CommandError(f"{path} is empty; give a file with a line of names and a line for each row")
-    positions = columns = [str(position) for position in range(1, len(first) + 1)]
     names = spelled = [""] * len(first)
     if header is not False:
         spelled = [cell.strip() for cell in first]
@@ -263,14 +273,14 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
                 f"{path}, line 1: {next(name for name in names if parsed(name) is not None)!r} is a number, where the "
                 "names of the columns are expected; give --header no for a file without names, or --header yes"
             )
-        columns = [name or position for name, position in zip(names, positions, strict=True)]
-        seen: set[str] = set()
-        for name in columns:
-            if name in seen:
-                raise CommandError(f"{path}, line 1: two columns are called {name!r}; give them different names")
-            seen.add(name)
+    columns = tuple(name or str(position) for position, name in enumerate(names, 1))
+    seen: set[str] = set()
+    for name in columns:
+        if name in seen:
+            raise CommandError(f"{path}, line 1: two columns are called {name!r}; give them different names")
+        seen.add(name)
     begin = _csv.offset(text, 0 if header is False else n_lines)
-    fast = _arrow.reader(text, begin, separator, len(first))
+    fast = _plain.reader(text, begin, separator, len(first))
     n_rows = None if fast is None else fast.n_rows()
     if n_rows is None:
         fast, n_rows = None, sum(1 for _ in records) + (header is False)
@@ -278,9 +288,9 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
         raise CommandError(f"{path} holds the names of its columns, but no row")
     return Table(
         path,
-        tuple(columns),
+        columns,
         tuple(spelled) if header is not False else (),
-        tuple(position for name, position in zip(names, positions, strict=True) if not name),
+        tuple(column for name, column in zip(names, columns, strict=True) if not name),
         header is not False,
         separator,
         text,
@@ -291,6 +301,9 @@ def read(path: str, separator: str = ",", header: bool | None = None) -> Table:
 
 def parsed(text: str) -> float | None:
     """A number, which may be infinite or NaN, or None where a text is none."""
+    first = text[:1]
+    if first.isalpha() and first not in "iInN":  # what an exception would take longer to say, of thousands of names
+        return None
     try:
         return None if "_" in text else float(text)
     except ValueError:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _classes, _train, cli, files, tables
+from fastmlp import _classes, _plain, _train, cli, files, tables
 from fastmlp.datasets import BREAST_CANCER_FEATURES, load_breast_cancer, load_digits
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -368,6 +368,33 @@ def test_float64_where_float32_would_lose_what_numbers_differ_in(capsys):
     trained("--epochs", 1, "--force")
     assert "float64" not in capsys.readouterr().out
     assert fastmlp.load("model.safetensors").dtype == "float32"
+
+
+@pytest.mark.parametrize("target", ["kind", "y"])
+def test_numbers_kept_in_float32_make_the_same_model_bit_by_bit(target):
+    class Wide(_plain.Numbers):
+        """Keeps all in float64."""
+
+        def __init__(self, n_rows, n_columns):
+            super().__init__(n_rows, n_columns)
+            self._is_single = False
+
+    rng = np.random.default_rng(1)
+    X = rng.integers(-9, 300, (60, 5)) / 4
+    lines = ["a,b,c,d,y,kind", *(",".join(map(str, [*row, "xyz"[i % 3]])) for i, row in enumerate(X))]
+    dtypes, made = [], _train.arrays
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_train, "arrays", lambda *arguments: dtypes.append(made(*arguments)[0].dtype) or made(*arguments))
+        trained("--epochs", "3", lines=lines, target=target, drop=["kind" if target == "y" else "y"])
+        run("predict", "model.safetensors", "data.csv")
+        patch.setattr(_plain, "Numbers", Wide)
+        trained("--epochs", "3", "--out", "wide.safetensors", lines=lines, target=target,
+                drop=["kind" if target == "y" else "y"])  # fmt: skip
+        run("predict", "wide.safetensors", "data.csv", "--out", "wide.csv")
+    assert dtypes == [np.float32, np.float64]
+    assert Path("model.safetensors").read_bytes() == Path("wide.safetensors").read_bytes()
+    assert Path("model-history.csv").read_text() == Path("wide-history.csv").read_text()
+    assert Path("data-predictions.csv").read_text() == Path("wide.csv").read_text()
 
 
 def test_one_bad_cell_does_not_make_a_regression_a_classification(capsys):

@@ -11,7 +11,7 @@ import hostile
 import numpy as np
 import pytest
 
-from fastmlp import _arrow, _classes, _csv, tables
+from fastmlp import _classes, _csv, _plain, tables
 from fastmlp._arguments import CommandError
 
 
@@ -298,6 +298,8 @@ NASTY = [
     'a,b\n1,2"\n',
     'a,b\n1,2"3\n',
     'a,b\n1,"2\n',
+    'a,b,c\n1,"2\n3",\n',
+    'a,b,c\n1,"2,3",\n',
     'a,b\n"1,2\n3,4\n',
     'a,b\n1,""\n',
     'a,b\nx,"y, z"\n',
@@ -358,40 +360,44 @@ def everything(read):
     return found
 
 
+@pytest.fixture(params=["pyarrow", "Python"])
+def reader_of_numbers(request, monkeypatch):
+    """What reads the numbers of plain files."""
+    if request.param == "pyarrow":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install '.[tables]'")
+    monkeypatch.setattr(_plain, "LEAST_BYTES_OF_PYARROW", 0 if request.param == "pyarrow" else 2**62)
+
+
 @pytest.mark.parametrize("options", [{}, {"header": False}, {"separator": ";"}, {"separator": "\t"}])
-def test_both_readers_read_the_same_and_refuse_the_same(table, monkeypatch, options):
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install '.[tables]'")
-    monkeypatch.setattr(_arrow, "LEAST_ROWS", 0)
-    made, n_fast, whole = [], 0, _arrow.reader
-    monkeypatch.setattr(_arrow, "reader", lambda *arguments: made.append(whole(*arguments)) or made[-1])
+def test_both_readers_read_the_same_and_refuse_the_same(table, monkeypatch, reader_of_numbers, options):
+    made, n_fast, whole = [], 0, _plain.reader
+    monkeypatch.setattr(_plain, "reader", lambda *arguments: made.append(whole(*arguments)) or made[-1])
     for content in NASTY:
         if options.get("separator") and isinstance(content, str):
             content = content.replace(",", options["separator"])
-        monkeypatch.setattr(_arrow, "LEAST_BYTES", 2**62)
+        monkeypatch.setattr(_plain, "LEAST_BYTES", 2**62)
         slow = everything(lambda content=content: table(content, **options))
         assert not any(made)
-        monkeypatch.setattr(_arrow, "LEAST_BYTES", 0)
+        monkeypatch.setattr(_plain, "LEAST_BYTES", 0)
         assert everything(lambda content=content: table(content, **options)) == slow, content[:100]
         n_fast += any(made)
         made.clear()
     assert n_fast > len(NASTY) / 3  # else nothing is compared
 
 
-def test_parts_of_a_file_come_together(table, monkeypatch):
+def test_parts_of_a_file_come_together(table, monkeypatch, reader_of_numbers):
     """A file of many blocks, of rows and cells that are quoted, so that edges of blocks fall everywhere."""
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install '.[tables]'")
     generator = random.Random(3)
     kinds = ["x", '"y"', '"y, z"', '"u""v"', '"line\nline"', '"1"', "Gr\u00f6\u00dfe", " x "]
     lines = [
         f"{generator.uniform(-9, 9)},{generator.choice(kinds)},{generator.randrange(10**6)}\n" for _ in range(3000)
     ]
-    monkeypatch.setattr(_arrow, "_PART", 1000)
-    monkeypatch.setattr(_arrow, "LEAST_ROWS", 1)
-    monkeypatch.setattr(_arrow, "LEAST_BYTES", 2**62)
+    monkeypatch.setattr(_plain, "_PART", 1000)
+    monkeypatch.setattr(_plain, "LEAST_BYTES", 2**62)
     content = "a,kind,n\n" + "\n".join(lines)
     slow = table(content)
     X, cells = slow.numbers(["n", "a"], ""), slow.cells("kind", "")
-    monkeypatch.setattr(_arrow, "LEAST_BYTES", 0)
+    monkeypatch.setattr(_plain, "LEAST_BYTES", 0)
     fast = table(content)
     assert (slow.fast, fast.fast is None, fast.n_rows) == (None, False, 3000)
     np.testing.assert_array_equal(fast.numbers(["n", "a"], ""), X)
@@ -404,7 +410,7 @@ def test_parts_of_a_file_come_together(table, monkeypatch):
     for damage, named in (("1,x,2,3", "4 cells"), ('1,"x"y,2', "quote"), ("1,x", "2 cells"), ("1,x,", "missing")):
         messages = []
         for least in (0, 2**62):
-            monkeypatch.setattr(_arrow, "LEAST_BYTES", least)
+            monkeypatch.setattr(_plain, "LEAST_BYTES", least)
             with pytest.raises(CommandError, match=named) as error:
                 table(content + damage).numbers(["n"], "")
             messages.append(str(error.value))
@@ -430,12 +436,39 @@ def test_a_pipe_is_read_once(tmp_path):
         np.testing.assert_array_equal(numbers(found), [[1, 2]])
 
 
-def test_without_pyarrow_the_built_in_reader_reads(table, monkeypatch):
+def test_without_pyarrow_python_reads_the_numbers(table, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    monkeypatch.setattr(_arrow, "LEAST_BYTES", 0)
-    found = table("a,b\n1,x\n")
-    assert found.fast is None
-    assert texts(found, "b") == ["x"]
+    monkeypatch.setattr(_plain, "LEAST_BYTES", 0)
+    monkeypatch.setattr(_plain, "LEAST_BYTES_OF_PYARROW", 0)
+    found = table("a,b\n1,x\n2.5,y\n")
+    np.testing.assert_array_equal(found.numbers(["a"], ""), [[1], [2.5]])
+    assert texts(found, "b") == ["x", "y"]
+
+
+@pytest.mark.parametrize("least_bytes", [0, 2**62])
+def test_numbers_are_kept_as_they_are_in_the_smaller_dtype_that_can(table, monkeypatch, reader_of_numbers, least_bytes):
+    monkeypatch.setattr(_plain, "LEAST_BYTES", least_bytes)
+    monkeypatch.setattr(_plain, "_PART", 64)
+    monkeypatch.setattr(tables, "_AT_A_TIME", 8)
+    n, last = 200, ["0", "0.5", "16777216", str(2.0**-149), "0.1", "16777217", "1e-46", "3e38"]
+    for text in last:
+        found = numbers(table("a,b,c\n" + "".join(f"{i},-0,{i / 4}\n" for i in range(n)) + f"1,{text},2\n"))
+        expected = [[i, -0.0, i / 4] for i in range(n)] + [[1, float(text), 2]]
+        assert [row[1].hex() for row in found.tolist()] == [row[1].hex() for row in expected]
+        np.testing.assert_array_equal(found, np.array(expected))
+        assert (found.dtype == np.float32) == (float(np.float32(text)) == float(text))
+
+
+def test_columns_in_any_order_and_apart(table, monkeypatch, reader_of_numbers):
+    monkeypatch.setattr(_plain, "LEAST_BYTES", 0)
+    content = 'a,b,"c, d",e,f\r\n' + "".join(f'{i},"x, {i}",{i + 0.5},"{-i}",{i}e1\r\n\r\n' for i in range(50))
+    found, i = table(content), np.arange(50)
+    assert found.fast is not None
+    monkeypatch.setattr(tables.Table, "rows", lambda table: pytest.fail("by Python's csv"))
+    columns = {"a": i, "c, d": i + 0.5, "e": -i, "f": 10 * i}
+    for names in (["f", "a"], ["e", "c, d", "a"], ["a", "c, d", "e", "f"], ["c, d"], ["a", "f", "a"]):
+        np.testing.assert_array_equal(found.numbers(names, ""), np.stack([columns[name] for name in names], axis=1))
+    assert texts(found, "b") == [f"x, {row}" for row in range(50)]
 
 
 def test_work_grows_with_the_columns_not_with_their_square(table, monkeypatch):
