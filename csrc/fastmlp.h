@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* The registry: one line here adds a kernel to every table, to Python's lists, to the tests and to the benches. The
- * kernel is FM(name) in csrc/kernels/, its twin `name` in fastmlp/_reference.py. */
+ * kernel is FM(name) in csrc/kernels/, its twin `name` in fastmlp/reference/. */
 /* clang-format off */
 #define FM_ACTIVATIONS(X)                                                                                              \
     X(identity) X(relu) X(leaky_relu) X(elu) X(selu) X(gelu) X(gelu_tanh) X(silu) X(mish) X(tanh) X(sigmoid)           \

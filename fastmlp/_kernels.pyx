@@ -3,7 +3,7 @@
 
 Arrays are row-major; packing into panels happens here. Each function takes `isa` last, and where a bench needs it
 `repeat`: the kernel runs so many times on the same buffers, without the GIL, and `stopwatch` knows when it began and
-ended, packing not included. Twins: fastmlp._reference.
+ended, packing not included. Twins: fastmlp.reference.
 """
 
 import threading

@@ -39,7 +39,7 @@ def for_outputs(name: str, value: Numbers, n_outputs: int) -> tuple[float, ...]:
 class Loss(OtherNames):
     """Base of all losses.
 
-    To add one: a kernel and its line in csrc/fastmlp.h, its twin in _reference.py, and a subclass here with a line in
+    To add one: a kernel and its line in csrc/fastmlp.h, its twin in reference/, and a subclass here with a line in
     BY_NAME.
     """
 

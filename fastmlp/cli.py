@@ -212,7 +212,7 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
     bool
         Whether the losses agree.
     """
-    from fastmlp import _reference
+    from fastmlp import reference
     from fastmlp.bench.comparison import repeated
     from fastmlp.bench.measure import in_turn
 
@@ -221,7 +221,7 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
     model = _model(task, options, data)
     hidden = len(model.layers) - 1
     layers = [(W, b, "relu" if i < hidden else "identity") for i, (W, b) in enumerate(model.weights)]
-    twin = _reference.Network(layers, model.loss.kernel(y), model.loss.row_scale(N_CLASSES))
+    twin = reference.Network(layers, model.loss.kernel(y), model.loss.row_scale(N_CLASSES))
     twin.set_optimizer(model.optimizer.kernel)
 
     def twin_fit() -> Array:
@@ -230,7 +230,7 @@ def compare_with_twin(task: Task, options: argparse.Namespace, data: Data) -> bo
     def model_fit() -> Any:
         return finished(model.fit(X, y, batch_size=size, epochs=1, shuffle=False, verbose=0))
 
-    say(f"\nThe same training in plain NumPy (fastmlp/_reference.py), {steps} steps from the same weights:")
+    say(f"\nThe same training in plain NumPy (fastmlp/reference/), {steps} steps from the same weights:")
     ours = np.array([model.train_on_batch(X[i : i + size], y[i : i + size]) for i in range(0, len(X), size)])
     difference = float(np.max(np.abs(ours / twin_fit() - 1)))
     agreed = difference <= _AGREEMENT

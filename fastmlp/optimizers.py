@@ -39,7 +39,7 @@ class Optimizer(OtherNames):
     penalties of the layers) is added; then they are clipped; then ``w *= 1 - learning_rate * weight_decay``; then comes
     the optimizer's own update with the clipped gradients; then the max-norm of the layers; then the moving average.
 
-    To add one: a kernel and its line in csrc/fastmlp.h, its twin in _reference.py, and a subclass here with `kernel`
+    To add one: a kernel and its line in csrc/fastmlp.h, its twin in reference/, and a subclass here with `kernel`
     and `constants`.
 
     Parameters

@@ -21,7 +21,7 @@ from conftest import TOLERANCES
 from hypothesis import strategies as st
 
 import fastmlp as fm
-from fastmlp import _engine, _reference, layers
+from fastmlp import _engine, layers, reference
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 23, 31, 32, 33, 37, 47, 48, 49, 63, 64, 65, 67, 101, 129]
 ROWS = [1, 2, 3, 5, 7, 8, 13, 16, 17, 29, 31, 32, 33, 48, 63, 64, 65, 71, 97, 128, 129]
@@ -337,11 +337,11 @@ def twin_of(model, dtype, spread=None):
             else [none, none]
         )
         w, b, *running = mine if len(mine) > 1 else (*mine, np.zeros_like(mine[0]))
-        found.append(_reference.Layer(w, b, *spec[1:], *running))
+        found.append(reference.Layer(w, b, *spec[1:], *running))
     loss = model.loss
     kernel = "squared_error" if isinstance(loss, fm.losses.Custom) else None
     scale = 1 / model.n_outputs if kernel else loss.row_scale(model.n_outputs)
-    return lambda targets: _reference.Network(
+    return lambda targets: reference.Network(
         found, kernel or loss.kernel(targets), scale, seed=model.seed, options=loss.options(model.n_outputs)
     )
 
@@ -395,8 +395,9 @@ def noise(spread, dtype):
         return noisy
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_reference, "LOSSES", {name: of_loss(f) for name, f in _reference.LOSSES.items()})
-        patch.setattr(_reference, "ACTIVATIONS", {name: of_activation(f) for name, f in _reference.ACTIVATIONS.items()})
+        patch.setattr(reference.network, "LOSSES", {name: of_loss(f) for name, f in reference.LOSSES.items()})
+        twins = {name: of_activation(f) for name, f in reference.ACTIVATIONS.items()}
+        patch.setattr(reference.network, "ACTIVATIONS", twins)
         yield
 
 

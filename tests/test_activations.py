@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference
+from fastmlp import _engine, _kernels, reference
 
 ALPHA = {"leaky_relu": 0.01, "elu": 1.5}
 KINKS = {"relu": [0], "leaky_relu": [0], "elu": [0], "selu": [0], "hard_sigmoid": [-3, 3], "hard_tanh": [-1, 1]}
@@ -21,7 +21,7 @@ every_activation = pytest.mark.parametrize("name", _engine.activations)
 
 
 def test_every_activation_has_a_twin_and_the_reverse():
-    assert list(_reference.ACTIVATIONS) == _engine.activations
+    assert list(reference.ACTIVATIONS) == _engine.activations
 
 
 def samples(dtype, n=4000):
@@ -35,7 +35,7 @@ def samples(dtype, n=4000):
 def test_value_and_derivative_are_the_twins(name, isa, dtype, tolerance):
     z = samples(dtype)
     y, d = _kernels.activation(name, z, ALPHA.get(name, 0), isa=isa)
-    exact_y, exact_d = _reference.ACTIVATIONS[name](z.astype(np.float64), ALPHA.get(name, 0))
+    exact_y, exact_d = reference.ACTIVATIONS[name](z.astype(np.float64), ALPHA.get(name, 0))
     assert y.dtype == d.dtype == dtype
     flushed = np.finfo(dtype).tiny * (1 + np.abs(z))  # z times an exponential that may be subnormal, and then 0
     limit = tolerance("activation") * (np.abs(exact_y) + np.abs(z * exact_d))
@@ -74,7 +74,7 @@ def test_nan_gives_nan_and_infinities_the_limits(name, isa, dtype):
     largest = np.finfo(dtype).max
     z = np.array([np.nan, -np.inf, np.inf, -largest, largest, 1.0], dtype)
     y, d = _kernels.activation(name, z, ALPHA.get(name, 0), isa=isa)
-    twin_y, twin_d = _reference.ACTIVATIONS[name](z, ALPHA.get(name, 0))
+    twin_y, twin_d = reference.ACTIVATIONS[name](z, ALPHA.get(name, 0))
     assert np.isnan(y[0])
     np.testing.assert_allclose(y[1:3], np.array(LIMITS[name], dtype), rtol=0, atol=np.finfo(dtype).tiny)
     np.testing.assert_allclose(y, twin_y, rtol=1e-6, atol=np.finfo(dtype).tiny)
@@ -86,7 +86,7 @@ def test_nan_gives_nan_and_infinities_the_limits(name, isa, dtype):
 def test_zeros(name, isa, dtype):
     z = np.array([0.0, -0.0], dtype)
     y, d = _kernels.activation(name, z, ALPHA.get(name, 0), isa=isa)
-    twin_y, twin_d = _reference.ACTIVATIONS[name](z, ALPHA.get(name, 0))
+    twin_y, twin_d = reference.ACTIVATIONS[name](z, ALPHA.get(name, 0))
     np.testing.assert_array_equal(y, twin_y)
     np.testing.assert_allclose(d, twin_d, rtol=4 * np.finfo(dtype).eps)
     if name in ("identity", "tanh"):
@@ -105,7 +105,7 @@ def test_derivative_at_a_kink_is_the_documented_one(name, isa, dtype):
 def test_alpha_is_used(name, alpha, isa, dtype, tolerance):
     z = np.linspace(-3, 3, 61).astype(dtype)
     for found, expected in zip(
-        _kernels.activation(name, z, alpha, isa=isa), _reference.ACTIVATIONS[name](z, alpha), strict=True
+        _kernels.activation(name, z, alpha, isa=isa), reference.ACTIVATIONS[name](z, alpha), strict=True
     ):
         np.testing.assert_allclose(found, expected, rtol=2 * tolerance("activation"))
 

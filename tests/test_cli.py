@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _reference, cli, plotting
+from fastmlp import cli, plotting, reference
 from fastmlp.bench import measure
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -130,7 +130,7 @@ def test_seconds_since_start_count_from_the_process(tmp_path):
 
 
 def test_losses_that_differ_fail(capsys, monkeypatch):
-    monkeypatch.setattr(_reference, "dense_forward", lambda x, w, b: x @ w + b + np.float32(0.01))
+    monkeypatch.setattr(reference.network, "dense_forward", lambda x, w, b: x @ w + b + np.float32(0.01))
     assert cli.main(["demo", "--epochs", "1"]) == 1
     assert "losses DO NOT AGREE" in capsys.readouterr().out
 

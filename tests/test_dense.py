@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fastmlp import _kernels, _reference
+from fastmlp import _kernels, reference
 
 
 def integers(rng, shape, dtype):
@@ -14,28 +14,28 @@ def integers(rng, shape, dtype):
 
 
 def forward(isa, x, w, b, dz, derivative, block_rows):
-    return _kernels.dense_forward(x, w, b, isa=isa), _reference.dense_forward(x, w, b)
+    return _kernels.dense_forward(x, w, b, isa=isa), reference.dense_forward(x, w, b)
 
 
 def input_gradient(isa, x, w, b, dz, derivative, block_rows):
-    return _kernels.dense_input_gradient(dz, w, isa=isa), _reference.dense_input_gradient(dz, w)
+    return _kernels.dense_input_gradient(dz, w, isa=isa), reference.dense_input_gradient(dz, w)
 
 
 def input_gradient_times_derivative(isa, x, w, b, dz, derivative, block_rows):
     found = _kernels.dense_input_gradient(dz, w, isa=isa, derivative=derivative)
-    return found, _reference.dense_input_gradient(dz, w, derivative)
+    return found, reference.dense_input_gradient(dz, w, derivative)
 
 
 def weight_gradient(isa, x, w, b, dz, derivative, block_rows):
-    return _kernels.dense_weight_gradient(x, dz, block_rows, isa=isa), _reference.dense_weight_gradient(x, dz)
+    return _kernels.dense_weight_gradient(x, dz, block_rows, isa=isa), reference.dense_weight_gradient(x, dz)
 
 
 def bias_gradient(isa, x, w, b, dz, derivative, block_rows):
-    return _kernels.dense_bias_gradient(dz, block_rows, isa=isa), _reference.dense_bias_gradient(dz)
+    return _kernels.dense_bias_gradient(dz, block_rows, isa=isa), reference.dense_bias_gradient(dz)
 
 
 def transpose(isa, x, w, b, dz, derivative, block_rows):
-    return _kernels.transpose(w, isa=isa), _reference.transpose(w)
+    return _kernels.transpose(w, isa=isa), reference.transpose(w)
 
 
 PRODUCTS = [forward, input_gradient, input_gradient_times_derivative, weight_gradient, bias_gradient, transpose]

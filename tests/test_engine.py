@@ -1,9 +1,9 @@
-"""fastmlp/_engine.pyx against fastmlp/_reference.py: training step for step, gradients, prediction, evaluation."""
+"""fastmlp/_engine.pyx against fastmlp/reference/: training step for step, gradients, prediction, evaluation."""
 
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _reference
+from fastmlp import _engine, reference
 
 HYPER = {  # constants as fastmlp/optimizers.py gives them, and the rate
     "sgd": ({}, 0.05),
@@ -18,7 +18,7 @@ HYPER = {  # constants as fastmlp/optimizers.py gives them, and the rate
     "lion": ({"momentum": 0.9, "beta_2": 0.99}, 0.01),
 }
 ROW_SCALE = {"squared_error": 0.25}
-SHARD = _reference.SHARD_ROWS
+SHARD = reference.SHARD_ROWS
 SMOOTH = [(19, "tanh"), (33, "silu"), (7, "identity")]
 
 
@@ -38,7 +38,7 @@ class Case:
         self.network = _engine.Network(n_inputs, plan, dtype, isa=isa)
         self.network.set_weights(weights)
         twins = [(w.astype(np.float64), b.astype(np.float64), *p[1:]) for (w, b), p in zip(weights, plan, strict=True)]
-        self.twin = _reference.Network(twins, loss, self.row_scale)
+        self.twin = reference.Network(twins, loss, self.row_scale)
         self.hyper, self.rate = HYPER[optimizer]
         self.network.set_optimizer(optimizer)
         self.twin.set_optimizer(optimizer)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference
+from fastmlp import _engine, _kernels, reference
 
 ROWS = (1, 2, 7, 16, 33)
 EPSILON = 1e-3
@@ -31,21 +31,21 @@ def test_layer_norm(rows, isa, dtype, sizes, tolerance):
     for n in sizes:
         x, dz, d, gamma, beta = numbers(rng, dtype, (rows, n), (rows, n), (rows, n), n, n)
         x = x + dtype_of(dtype, 3)
-        expected = twin(_reference.layer_norm, x, gamma, beta, EPSILON)
+        expected = twin(reference.layer_norm, x, gamma, beta, EPSILON)
         found = _kernels.layer_norm(x, gamma, beta, EPSILON, isa=isa)
         # with n = 1 the variance is 0 and the scale 1 / sqrt(epsilon)
         for a, b in zip(found, expected, strict=True):
             close(a, b, tolerance, float(expected[2].max()))
         mean, scale = (a.astype(dtype) for a in expected[1:])
         for derivative in (None, d):
-            wanted = twin(_reference.layer_norm_input_gradient, dz, x, gamma, mean, scale,
+            wanted = twin(reference.layer_norm_input_gradient, dz, x, gamma, mean, scale,
                           None if derivative is None else derivative.astype(float))  # fmt: skip
             got = _kernels.layer_norm_input_gradient(dz, x, gamma, mean, scale, derivative, isa=isa)
             close(got, wanted, tolerance, 4 * float(scale.max()) ** 2)
         block_rows = int(rng.integers(1, rows + 2))
         for a, b in zip(
             _kernels.layer_norm_weight_gradient(dz, x, mean, scale, block_rows, isa=isa),
-            twin(_reference.layer_norm_weight_gradient, dz, x, mean, scale),
+            twin(reference.layer_norm_weight_gradient, dz, x, mean, scale),
             strict=True,
         ):
             close(a, b, tolerance, rows * float(scale.max()))
@@ -61,20 +61,20 @@ def test_batch_norm(rows, isa, dtype, sizes, tolerance):
     for n in sizes:
         x, dz, d, gamma, beta = numbers(rng, dtype, (rows, n), (rows, n), (rows, n), n, n)
         block_rows = int(rng.integers(1, rows + 2))
-        mean, variance = twin(_reference.batch_statistics, x)
+        mean, variance = twin(reference.batch_statistics, x)
         for a, b in zip(_kernels.batch_statistics(x, block_rows, isa=isa), (mean, variance), strict=True):
             close(a, b, tolerance)
         mean, variance = mean.astype(dtype), variance.astype(dtype)
         scale = 1 / np.sqrt(variance.min() + EPSILON)
         y = _kernels.batch_norm(x, mean, variance, EPSILON, gamma, beta, isa=isa)
-        close(y, twin(_reference.batch_norm, x, mean, variance, EPSILON, gamma, beta), tolerance, 4 * scale)
-        sums = twin(_reference.batch_norm_weight_gradient, dz, x, mean, variance, EPSILON)
+        close(y, twin(reference.batch_norm, x, mean, variance, EPSILON, gamma, beta), tolerance, 4 * scale)
+        sums = twin(reference.batch_norm_weight_gradient, dz, x, mean, variance, EPSILON)
         found = _kernels.batch_norm_weight_gradient(dz, x, mean, variance, EPSILON, block_rows, isa=isa)
         for a, b in zip(found, sums, strict=True):
             close(a, b, tolerance, rows * scale)
         sums = [a.astype(dtype) for a in sums]
         for derivative in (None, d):
-            wanted = twin(_reference.batch_norm_input_gradient, dz, x, mean, variance, EPSILON, gamma, *sums,
+            wanted = twin(reference.batch_norm_input_gradient, dz, x, mean, variance, EPSILON, gamma, *sums,
                           None if derivative is None else derivative.astype(float))  # fmt: skip
             got = _kernels.batch_norm_input_gradient(dz, x, mean, variance, EPSILON, gamma, *sums, derivative, isa=isa)
             close(got, wanted, tolerance, 4 * scale**2)
@@ -85,22 +85,22 @@ def test_prelu(rows, isa, dtype, sizes, tolerance):
     rng = np.random.default_rng(3)
     for n in sizes:
         x, dz, d, slope = numbers(rng, dtype, (rows, n), (rows, n), (rows, n), n)
-        np.testing.assert_array_equal(_kernels.prelu(x, slope, isa=isa), _reference.prelu(x, slope))
+        np.testing.assert_array_equal(_kernels.prelu(x, slope, isa=isa), reference.prelu(x, slope))
         for derivative in (None, d):
             np.testing.assert_array_equal(
                 _kernels.prelu_input_gradient(dz, x, slope, derivative, isa=isa),
-                _reference.prelu_input_gradient(dz, x, slope, derivative),
+                reference.prelu_input_gradient(dz, x, slope, derivative),
             )
         found = _kernels.prelu_weight_gradient(dz, x, int(rng.integers(1, rows + 2)), isa=isa)
-        close(found, twin(_reference.prelu_weight_gradient, dz, x), tolerance, rows)
+        close(found, twin(reference.prelu_weight_gradient, dz, x), tolerance, rows)
 
 
 def test_add_and_running_average(isa, dtype, sizes, tolerance):
     rng = np.random.default_rng(4)
     for n in sizes:
         a, b = numbers(rng, dtype, n, n)
-        np.testing.assert_array_equal(_kernels.add(a, b, isa=isa), _reference.add(a, b))
-        close(_kernels.running_average(a, b, 0.9, isa=isa), twin(_reference.running_average, a, b, 0.9), tolerance)
+        np.testing.assert_array_equal(_kernels.add(a, b, isa=isa), reference.add(a, b))
+        close(_kernels.running_average(a, b, 0.9, isa=isa), twin(reference.running_average, a, b, 0.9), tolerance)
 
 
 # ---- dropout ----
@@ -115,7 +115,7 @@ def test_philox_gives_the_published_words():
          "d16cfe09 94fdcceb 5001e420 24126ea1"),
     ]  # fmt: skip
     for counter, key, words in known:
-        assert " ".join(f"{int(w):08x}" for w in _reference.philox_4x32(np.array(counter), key)) == words
+        assert " ".join(f"{int(w):08x}" for w in reference.philox_4x32(np.array(counter), key)) == words
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.97])
@@ -126,7 +126,7 @@ def test_masks_are_the_twins(rate, isa, dtype):
         for seed, layer, step in ((0, 0, 0), (2**64 - 1, 3, 2**33 + 1), (12345678901, 1, 7)):
             for derivative in (d, None):
                 found = _kernels.dropout(y, derivative, seed, layer, step, rate, first_row, column, isa=isa)
-                expected = _reference.dropout(y, derivative, seed, layer, step, rate, first_row, column)
+                expected = reference.dropout(y, derivative, seed, layer, step, rate, first_row, column)
                 for a, b in zip(found, expected, strict=True):
                     np.testing.assert_array_equal(a, b)
 

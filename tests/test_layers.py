@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, _reference, layers
+from fastmlp import _engine, layers, reference
 
 SOFTMAX = "softmax_cross_entropy"
 STACKS = {
@@ -80,8 +80,8 @@ def twin_of(model):
         empty = np.zeros(0)
         mine = next(arrays) if spec.kind in ("dense", "layer_norm", "batch_norm", "prelu") else (empty, empty)
         w, b, *running = mine if len(mine) > 1 else (*mine, np.zeros_like(mine[0]))
-        found.append(_reference.Layer(w, b, *spec[1:], *running))
-    return _reference.Network(found, "softmax_cross_entropy_labels", seed=model.seed)
+        found.append(reference.Layer(w, b, *spec[1:], *running))
+    return reference.Network(found, "softmax_cross_entropy_labels", seed=model.seed)
 
 
 def arrays_of(twin):
@@ -118,7 +118,7 @@ def test_training_is_the_twins(stack, batch_size, n_threads):
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-@pytest.mark.parametrize("batch_size", [200, 2 * _reference.SHARD_ROWS + 5])
+@pytest.mark.parametrize("batch_size", [200, 2 * reference.SHARD_ROWS + 5])
 def test_blocks_of_rows_are_the_twins(stack, batch_size, n_threads):
     """A batch of several blocks, and of several shards: masks, statistics and gradients go on from one to the next."""
     X, y = data(batch_size + 100)

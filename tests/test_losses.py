@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference
+from fastmlp import _engine, _kernels, reference
 
 # Every loss without options, and with some for n outputs: (its name, the options).
 VARIANTS = {
@@ -27,7 +27,7 @@ SIZES = [1, 2, 3, 4, 5, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 37, 101]  # around 
 
 
 def test_every_loss_has_a_twin_and_the_reverse():
-    assert set(_reference.LOSSES) == set(_engine.losses)
+    assert set(reference.LOSSES) == set(_engine.losses)
 
 
 def case(rng, name, rows, n, dtype, spread=3.0):
@@ -59,7 +59,7 @@ def sizes_of(name, z, targets, options):
         return size, (4 + options.get("gamma", 2.0)) * weight
     if name.startswith("binary"):
         power = 1 + options.get("gamma", 0.0 if name == "binary_cross_entropy" else 2.0)
-        loss = _reference.binary_cross_entropy(z, targets)[0]
+        loss = reference.binary_cross_entropy(z, targets)[0]
         return power * weight * (loss + 1), power**2 * weight
     error = np.abs(z - targets[:, : z.shape[1]])
     if name == "poisson":
@@ -71,7 +71,7 @@ def sizes_of(name, z, targets, options):
         both = np.zeros_like(z)
         both[:, :m], both[:, m : 2 * m] = np.abs(error[:, :m]) * np.exp(-s), 1 + square
         return (np.abs(s) + 8 * square).sum(axis=1), 4 * both
-    exact = _reference.LOSSES[name](z, targets, **options)
+    exact = reference.LOSSES[name](z, targets, **options)
     rounded = 2 if name == "quantile" else 1  # its level is, too
     return rounded * np.abs(exact[0]) + (1 if name == "hinge" else 0), np.abs(exact[2]) + (
         error if name == "huber" else 0
@@ -87,7 +87,7 @@ def close(variant, scores, targets, found, dtype, tolerance, row_scale=1.0, grad
     """Compare with the twin in float64; the errors of a loss grow with the numbers that it adds up."""
     losses, right, dscores = found
     z, (name, options) = scores.astype(np.float64), VARIANTS[variant]
-    exact = _reference.LOSSES[name](z, targets, row_scale, gradient_scale, **options(z.shape[1]))
+    exact = reference.LOSSES[name](z, targets, row_scale, gradient_scale, **options(z.shape[1]))
     size, gradient_size = sizes_of(name, z, targets, options(z.shape[1]))
     assert losses.dtype == dtype
     np.testing.assert_array_less(np.abs(losses - exact[0]), abs(row_scale) * tolerance("loss") * size + 1e-40)
@@ -315,7 +315,7 @@ def test_labels_and_one_hot_rows_agree(isa, dtype):
 def test_exp_is_the_twins(isa, dtype):
     z = np.concatenate([np.linspace(-80, 80, 999), [0, 1e30, -1e30, np.nan, np.inf, -np.inf]]).astype(dtype)
     with np.errstate(over="ignore"):
-        np.testing.assert_allclose(_kernels.exp(z, isa=isa), _reference.exp(z.astype(float)).astype(dtype), rtol=3e-7)
+        np.testing.assert_allclose(_kernels.exp(z, isa=isa), reference.exp(z.astype(float)).astype(dtype), rtol=3e-7)
 
 
 def test_rows_are_scaled_by_their_weights(isa, dtype):
@@ -325,7 +325,7 @@ def test_rows_are_scaled_by_their_weights(isa, dtype):
         dscores = rng.standard_normal((19, n)).astype(dtype)
         weights[3], weights[4], losses[3:6], dscores[3:6] = 0, 1, np.nan, np.inf
         found, alone = (_kernels.scale_rows(weights, losses, d, isa=isa) for d in (dscores, None))
-        exact = _reference.scale_rows(weights, losses, dscores)
+        exact = reference.scale_rows(weights, losses, dscores)
         np.testing.assert_array_equal(found[0], exact[0])
         np.testing.assert_array_equal(found[1], exact[1])
         np.testing.assert_array_equal(alone[0], exact[0])
@@ -353,7 +353,7 @@ def test_softmax_is_the_twins(spread, isa, dtype, tolerance):
             scores = (rng.standard_normal((rows, n)) * spread).astype(dtype)
             found = _kernels.softmax(scores, isa=isa)
             assert found.dtype == dtype
-            exact = _reference.softmax(scores.astype(np.float64))
+            exact = reference.softmax(scores.astype(np.float64))
             shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
             # z - max is rounded, which exp turns into a relative error
             limit = tolerance("softmax") * exact * (1 - shifted) + np.finfo(dtype).tiny

@@ -11,7 +11,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference
+from fastmlp import _engine, _kernels, reference
 
 CONTEXT = decimal.Context(prec=50, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
 ONE, HALF, PI = Decimal(1), Decimal("0.5"), Decimal("3.14159265358979323846264338327950288419716939937510582097494")
@@ -165,7 +165,7 @@ def test_value_is_accurate_on_many_float32(name, isa, dtype, tolerance):
     z = np.concatenate([np.linspace(-20, 20, 60_001), rng.choice([-1, 1], 30_000) * 2.0 ** rng.uniform(-40, 6, 30_000)])
     z = z.astype(np.float32)
     y, _ = _kernels.activation(name, z, 1.5, isa=isa)
-    expected, _ = _reference.ACTIVATIONS[name](z.astype(np.float64), 1.5)
+    expected, _ = reference.ACTIVATIONS[name](z.astype(np.float64), 1.5)
     good = np.abs(y - expected) <= allowed(name, isa, z, tolerance) * np.abs(expected)
     assert np.all(good[far_from_subnormal(expected, dtype)])
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference, optimizers
+from fastmlp import _engine, _kernels, optimizers, reference
 
 every_optimizer = pytest.mark.parametrize("name", _engine.optimizers)
 STATES = optimizers.STATES
@@ -15,8 +15,8 @@ HYPER = {
 
 
 def test_every_optimizer_has_a_twin_and_the_reverse():
-    assert list(_reference.OPTIMIZERS) == _engine.optimizers
-    assert {name: len(states) for name, states in STATES.items()} == _engine.n_states == _reference.N_STATES
+    assert list(reference.OPTIMIZERS) == _engine.optimizers
+    assert {name: len(states) for name, states in STATES.items()} == _engine.n_states == reference.N_STATES
 
 
 def case(rng, name, n, dtype):
@@ -30,10 +30,10 @@ def twin(name, g, w, states, hyper):
     """The twin in float64, and for each result the size of the terms that it adds up."""
     g, w = g.astype(np.float64), w.astype(np.float64)
     states = tuple(a.astype(np.float64) for a in states)
-    found = _reference.OPTIMIZERS[name](g, w, states, hyper)
+    found = reference.OPTIMIZERS[name](g, w, states, hyper)
     # The same with all terms of one sign: |w| + |step|
     negative = tuple(-np.abs(a) if state == "m" else a for a, state in zip(states, STATES[name], strict=True))
-    size = _reference.OPTIMIZERS[name](-np.abs(g), np.abs(w), negative, hyper)
+    size = reference.OPTIMIZERS[name](-np.abs(g), np.abs(w), negative, hyper)
     return (found[0], *found[1]), (size[0], *size[1])
 
 
@@ -109,9 +109,9 @@ def test_ten_updates_walk_with_the_twin(name, isa, dtype, tolerance):
     for _ in range(10):
         g = rng.standard_normal(33).astype(dtype)
         corrected = {"momentum_schedule": True} if name == "nadam" else {"bias_correction": True}
-        constants, powers = _reference.hyper_of_step(HYPER | corrected, 0.01, powers)
+        constants, powers = reference.hyper_of_step(HYPER | corrected, 0.01, powers)
         w, states = _kernels.update(name, g, w, states, constants, isa=isa)
-        exact, exact_states = _reference.OPTIMIZERS[name](g.astype(np.float64), exact, exact_states, constants)
+        exact, exact_states = reference.OPTIMIZERS[name](g.astype(np.float64), exact, exact_states, constants)
     np.testing.assert_allclose(w, exact, rtol=0, atol=10 * tolerance("update") * np.abs(exact).max())
 
 
@@ -144,9 +144,9 @@ def test_prepare_gradient_is_the_twins(isa, dtype, sizes, tolerance):
         for n in sizes:
             g, w, hyper = prepared(rng, n, dtype, **constants)
             found = _kernels.prepare_gradient(g, w, hyper, isa=isa)
-            exact = _reference.prepare_gradient(g.astype(np.float64), w.astype(np.float64), hyper)
+            exact = reference.prepare_gradient(g.astype(np.float64), w.astype(np.float64), hyper)
             np.testing.assert_allclose(found, exact, rtol=0, atol=tolerance("update") * np.abs([g, w]).max())
-    assert np.abs(_reference.prepare_gradient(*prepared(rng, 100, dtype))).max() == pytest.approx(0.4)
+    assert np.abs(reference.prepare_gradient(*prepared(rng, 100, dtype))).max() == pytest.approx(0.4)
 
 
 def test_clipping_keeps_nan_and_bounds_infinity(isa, dtype):
@@ -161,7 +161,7 @@ def test_penalty_is_the_twins(isa, dtype, sizes):
     for n in sizes:
         x = np.random.default_rng(7).standard_normal(n).astype(dtype)
         for l1, l2 in ((0.3, 0.7), (0.3, 0.0), (0.0, 2.0), (0.0, 0.0)):
-            assert _kernels.penalty(x, l1, l2, isa=isa) == pytest.approx(_reference.penalty(x, l1, l2), rel=1e-14)
+            assert _kernels.penalty(x, l1, l2, isa=isa) == pytest.approx(reference.penalty(x, l1, l2), rel=1e-14)
 
 
 @pytest.mark.parametrize("n_out", [1, 15, 16, 40])
@@ -172,7 +172,7 @@ def test_max_norm_is_the_twins(n_in, n_out, isa, dtype, tolerance):
     norms = np.linalg.norm(w.astype(np.float64), axis=0)
     limit = float(np.sqrt(n_in) * 0.9)
     found = _kernels.max_norm(w, limit, isa=isa)
-    exact = _reference.max_norm(w.astype(np.float64), limit)
+    exact = reference.max_norm(w.astype(np.float64), limit)
     np.testing.assert_allclose(found, exact, rtol=0, atol=tolerance("product") * np.sqrt(n_in) * np.abs(w).max())
     assert found[:, norms < 0.99 * limit].tobytes() == w[:, norms < 0.99 * limit].tobytes()
     np.testing.assert_array_less(np.linalg.norm(found, axis=0), limit * (1 + 1e-5))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, _reference, gradcheck, layers
+from fastmlp import _engine, gradcheck, layers, reference
 
 OPTIONS = {
     "decay": {"weight_decay": 0.3},
@@ -43,8 +43,8 @@ def twin_of(model):
     arrays, found = iter(model.weights), []
     for spec in layers.plan(model.layers, model.n_inputs):
         w, b = (*next(arrays), np.zeros(0)) if spec.kind == "prelu" else next(arrays)
-        found.append(_reference.Layer(w, b, *spec[1:]))
-    twin = _reference.Network(found, "softmax_cross_entropy_labels", seed=3)
+        found.append(reference.Layer(w, b, *spec[1:]))
+    twin = reference.Network(found, "softmax_cross_entropy_labels", seed=3)
     twin.set_optimizer(model.optimizer.kernel)
     return twin
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, _reference, plotting
+from fastmlp import _engine, plotting, reference
 from fastmlp._diagram import MOST_NODES
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[plot]'")
@@ -316,7 +316,7 @@ def test_activations_and_derivatives_are_the_twins(alpha):
         lines = {line.get_label(): line for line in place.lines}
         z = lines["value"].get_xdata()
         assert (z[0], z[-1]) == (-4, 4)
-        for label, expected in zip(("value", "derivative"), _reference.ACTIVATIONS[name](z, given), strict=True):
+        for label, expected in zip(("value", "derivative"), reference.ACTIVATIONS[name](z, given), strict=True):
             np.testing.assert_allclose(lines[label].get_ydata(), expected, rtol=1e-12, atol=1e-14)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, _reference
+from fastmlp import _engine, reference
 from fastmlp._split import split
 
 RNG = np.random.default_rng(5)
@@ -44,7 +44,7 @@ def test_moments_are_those_of_numpy(source):
     exact = data.astype(np.longdouble)
     np.testing.assert_allclose(mean, exact.mean(axis=0).astype(float), rtol=1e-13, atol=1e-13 * np.abs(data).max())
     np.testing.assert_allclose(variance, exact.var(axis=0).astype(float), rtol=1e-12, atol=1e-28)
-    twin = _reference.moments(data)
+    twin = reference.moments(data)
     np.testing.assert_array_equal(mean, twin[0])
     np.testing.assert_array_equal(variance, twin[1])
 
@@ -65,7 +65,7 @@ def test_weighted_moments_are_those_of_numpy(source):
     np.testing.assert_allclose(mean, average.astype(float), rtol=1e-13, atol=1e-13 * np.abs(data).max())
     expected = np.average((exact - average) ** 2, axis=0, weights=weights).astype(float)
     np.testing.assert_allclose(variance, expected, rtol=1e-11, atol=1e-28)
-    for found, twin in zip((mean, variance), _reference.moments(data, None, weights), strict=True):
+    for found, twin in zip((mean, variance), reference.moments(data, None, weights), strict=True):
         np.testing.assert_array_equal(found, twin)
     found = _engine.covariance(data, mean, None, weights)
     expected = (exact - average).T @ ((exact - average) * weights[:, None]) / weights.sum()
@@ -88,7 +88,7 @@ def test_errors_of_sums_do_not_grow_with_the_rows(value):
 @pytest.mark.parametrize("rows", [256 * 3, 256 * 5 + 1, 256 * 16, 256 * 17 + 3, 256 * 39])
 def test_the_tree_depends_on_the_number_of_blocks_alone(rows):
     data = np.random.default_rng(3).standard_normal((rows, 2)) + 5
-    for found, twin in zip(_engine.moments(data), _reference.moments(data), strict=True):
+    for found, twin in zip(_engine.moments(data), reference.moments(data), strict=True):
         np.testing.assert_array_equal(found, twin)
     expected = np.cov(data, rowvar=False, bias=True)
     np.testing.assert_allclose(_engine.covariance(data, data.mean(axis=0)), expected, rtol=0, atol=1e-13)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference
+from fastmlp import _engine, _kernels, reference
 from fastmlp.bench import machine
 
 
@@ -35,7 +35,7 @@ def test_probe_fma_has_the_closed_form(isa, dtype):
         exact = float(s) ** n * x[2:].astype(np.float64) + float(t) * (1 - float(s) ** n) / (1 - float(s))
         scale = np.abs(x[2:]) + t / (1 - s)
         assert np.all(np.abs(found[2:] - exact) <= limit * scale), n
-        assert np.all(np.abs(found[2:] - _reference.probe_fma(x, n)[2:]) <= limit * scale), n
+        assert np.all(np.abs(found[2:] - reference.probe_fma(x, n)[2:]) <= limit * scale), n
 
 
 def test_probe_fma_stays_finite(isa, dtype):
@@ -52,10 +52,10 @@ def test_probe_triad_is_its_twin(isa, dtype, sizes):
     rng = np.random.default_rng(1)
     for n in sizes:
         a, b = rng.integers(-1000, 1000, (2, n)).astype(dtype)
-        np.testing.assert_array_equal(_kernels.probe_triad(a, b, isa), _reference.probe_triad(a, b), f"{n=}")
+        np.testing.assert_array_equal(_kernels.probe_triad(a, b, isa), reference.probe_triad(a, b), f"{n=}")
         a, b = rng.standard_normal((2, n)).astype(dtype)
         limit = np.finfo(dtype).eps * (np.abs(a) + 3 * np.abs(b))  # the twin rounds twice, the kernel once
-        assert np.all(np.abs(_kernels.probe_triad(a, b, isa) - _reference.probe_triad(a, b)) <= limit), n
+        assert np.all(np.abs(_kernels.probe_triad(a, b, isa) - reference.probe_triad(a, b)) <= limit), n
 
 
 def test_probe_triad_works_in_place_where_it_is_told(isa, dtype):

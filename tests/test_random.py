@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fastmlp import _engine, _reference
+from fastmlp import _engine, reference
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 17, 100, 1001])
@@ -14,11 +14,11 @@ from fastmlp import _engine, _reference
 def test_shuffle_is_the_twins(n, seed, stream):
     order = _engine.shuffle(n, seed, stream)
     assert order.dtype == np.int64
-    np.testing.assert_array_equal(order, _reference.shuffle(n, seed, stream))
+    np.testing.assert_array_equal(order, reference.shuffle(n, seed, stream))
 
 
 def test_shuffle_of_nothing():
-    assert _engine.shuffle(0, 1, 2).shape == _reference.shuffle(0, 1, 2).shape == (0,)
+    assert _engine.shuffle(0, 1, 2).shape == reference.shuffle(0, 1, 2).shape == (0,)
 
 
 @pytest.mark.parametrize("n", [2, 10, 4097, 100_000])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, _reference
+from fastmlp import _engine, reference
 
 X = np.random.default_rng(1).standard_normal((150, 6)).astype(np.float32)
 Y = np.random.default_rng(2).integers(0, 3, 150)
@@ -120,7 +120,7 @@ def test_a_copy_within_an_epoch_goes_on_with_the_next_order(copy_of):
     by_hand = copy.deepcopy(model)
     for each in (model, within.copy):
         each.fit(X, Y, verbose=0)
-    order = _reference.shuffle(len(X), model.seed, 1)  # that of epoch 0 is behind it
+    order = reference.shuffle(len(X), model.seed, 1)  # that of epoch 0 is behind it
     by_hand.fit([(X[rows], Y[rows]) for rows in np.split(order, range(32, len(X), 32))], verbose=0)
     assert bits(within.copy) == bits(model)
     assert bits(within.copy)[0] == bits(by_hand)[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference
+from fastmlp import _engine, _kernels, reference
 
 DTYPE_OF_GATHER = {short: long for long, short in _engine.GATHER_OF_DTYPE.items()}
 
@@ -26,7 +26,7 @@ def test_gather_converts_every_size(source_dtype, isa, dtype, sizes):
         for index in (None, rng.integers(0, 7, 11), np.array([3])):
             found = _kernels.gather(source, dtype, index, isa=isa)
             assert found.dtype == dtype
-            np.testing.assert_array_equal(found, _reference.gather(source, dtype, index), f"{n=} {index=}")
+            np.testing.assert_array_equal(found, reference.gather(source, dtype, index), f"{n=} {index=}")
 
 
 LAYOUTS = {
@@ -52,7 +52,7 @@ def test_gather_follows_any_strides(source_dtype, layout, isa, dtype):
         index = rng.permutation(len(source))
         for chosen in (None, index):
             np.testing.assert_array_equal(
-                _kernels.gather(source, dtype, chosen, isa=isa), _reference.gather(source, dtype, chosen), f"{n=}"
+                _kernels.gather(source, dtype, chosen, isa=isa), reference.gather(source, dtype, chosen), f"{n=}"
             )
 
 
@@ -69,7 +69,7 @@ def test_gather_takes_off_the_mean_and_scales_in_double(source_dtype, isa, dtype
             data = LAYOUTS[layout](source)
             for index in (None, rng.integers(0, 6, 9)):
                 found = _kernels.gather(data, dtype, index, mean, scale, isa=isa)
-                np.testing.assert_array_equal(found, _reference.gather(data, dtype, index, mean, scale), f"{n=}")
+                np.testing.assert_array_equal(found, reference.gather(data, dtype, index, mean, scale), f"{n=}")
                 exact = (data.astype(np.longdouble) - mean) * scale
                 exact = exact if index is None else exact[index]
                 limit = np.finfo(dtype).eps * np.abs(exact) + 1e-300
@@ -94,7 +94,7 @@ def test_scatter_brings_rows_back(isa, dtype, sizes):
     for n in sizes:
         for rows in (1, 3, 17):
             x = rng.standard_normal((rows, n)).astype(dtype)
-            np.testing.assert_array_equal(_kernels.scatter(x, isa=isa), _reference.scatter(x), f"{rows=} {n=}")
+            np.testing.assert_array_equal(_kernels.scatter(x, isa=isa), reference.scatter(x), f"{rows=} {n=}")
 
 
 def test_multiply_is_exact(isa, dtype, sizes):
@@ -102,20 +102,20 @@ def test_multiply_is_exact(isa, dtype, sizes):
     for n in sizes:
         a, b = rng.standard_normal((2, n)).astype(dtype)
         a[0], b[n // 2] = np.nan, -np.inf
-        np.testing.assert_array_equal(_kernels.multiply(a, b, isa=isa), _reference.multiply(a, b), f"{n=}")
+        np.testing.assert_array_equal(_kernels.multiply(a, b, isa=isa), reference.multiply(a, b), f"{n=}")
 
 
 def test_sum_is_in_float64(isa, dtype, sizes):
     rng = np.random.default_rng(7)
     for n in sizes:
         x = rng.integers(-(2**20), 2**20, n).astype(dtype)
-        assert _kernels.sum(x, isa=isa) == _reference.sum(x) == int(x.astype(int).sum()), n
+        assert _kernels.sum(x, isa=isa) == reference.sum(x) == int(x.astype(int).sum()), n
 
 
 def test_sum_rounds_little(isa, dtype):
     x = np.random.default_rng(8).standard_normal(100_003).astype(dtype)
     limit = 4 * np.finfo(np.float64).eps * np.abs(x.astype(np.float64)).sum()
-    assert abs(_kernels.sum(x, isa=isa) - _reference.sum(x)) <= limit
+    assert abs(_kernels.sum(x, isa=isa) - reference.sum(x)) <= limit
 
 
 def test_sum_has_one_order(isa, dtype):
@@ -141,7 +141,7 @@ def test_within_finds_one_bad_element_anywhere(isa, dtype):
             x = np.linspace(-3, 5, n + offset, dtype=dtype)[offset:]
             for low, high in ((-3, 5), (-limit, limit), (0, 5), (-3, 4.9)):
                 found = _kernels.within(x, low, high, isa=isa)
-                assert found == _reference.within(x, low, high), f"{n=} {low=} {high=}"
+                assert found == reference.within(x, low, high), f"{n=} {low=} {high=}"
             for i in range(n):
                 for bad in (np.nan, np.inf, -np.inf):
                     y = x.copy()

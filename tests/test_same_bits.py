@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference
+from fastmlp import _engine, _kernels, reference
 from fastmlp.optimizers import STATES
 
 # The baseline of x86-64 rounds multiply-adds twice and has other bits: it is compared with itself only.
@@ -172,7 +172,7 @@ def weights_of_rows(isa, dtype):
 
 
 def optimizers(isa, dtype):
-    hyper = _reference.NEUTRAL | HYPER | {"rate": 0.01, "correction_1": 1.3, "correction_2": 1.7, "correction_g": 0.2}
+    hyper = reference.NEUTRAL | HYPER | {"rate": 0.01, "correction_1": 1.3, "correction_2": 1.7, "correction_g": 0.2}
     hyper |= {"weight_decay": 0.01, "gradient_scale": 0.9, "share": 0.5, "l1": 0.01, "l2": 0.1, "clip_value": 1.5}
     del hyper["bias_correction"]
     for name in _engine.optimizers:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fastmlp import _engine, _kernels, _reference
+from fastmlp import _engine, _kernels, reference
 
-SHARD = _reference.SHARD_ROWS
+SHARD = reference.SHARD_ROWS
 # Around the edges of a shard, several whole ones, the last of a few rows; 5 and 6 shards leave odd ones on two levels.
 ROWS = [1, SHARD - 1, SHARD, SHARD + 1, 2 * SHARD, 3 * SHARD + 5, 5 * SHARD - 1, 6 * SHARD]
 
@@ -92,8 +92,8 @@ def test_the_statistics_of_a_batch_are_sums_by_the_tree(rows, isa, dtype):
 def test_the_twin_has_the_same_tree():
     for rows in ROWS:
         x, dz = numbers("float32", rows, 3), numbers("float32", rows, 4, seed=2)
-        assert _reference.dense_bias_gradient(dz).tobytes() == tree([b.sum(axis=0) for _, b in shards(x, dz)]).tobytes()
-        assert _reference.dense_weight_gradient(x, dz).tobytes() == tree([a.T @ b for a, b in shards(x, dz)]).tobytes()
+        assert reference.dense_bias_gradient(dz).tobytes() == tree([b.sum(axis=0) for _, b in shards(x, dz)]).tobytes()
+        assert reference.dense_weight_gradient(x, dz).tobytes() == tree([a.T @ b for a, b in shards(x, dz)]).tobytes()
 
 
 # ---- errors that do not grow with the rows ----

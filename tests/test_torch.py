@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 import fastmlp as fm
-from fastmlp import _engine, _reference
+from fastmlp import _engine, reference
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[test-peers]'")
 functional = torch.nn.functional
@@ -336,7 +336,7 @@ def test_the_first_hundred_steps_of_mnist(mnist):
     model = mnist_model()
     net = Net(model)
     stepper = torch.optim.SGD(net.parameters, 1e-3)
-    twin = _reference.Network([(W, b, "relu") for W, b in model.weights[:2]] + [model.weights[2]],
+    twin = reference.Network([(W, b, "relu") for W, b in model.weights[:2]] + [model.weights[2]],
                               "softmax_cross_entropy_labels")  # fmt: skip
     order = _engine.shuffle(len(X), model.seed, 0)
     for first in range(0, 3200, 32):

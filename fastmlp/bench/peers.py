@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp as fm
-from fastmlp import _reference
+from fastmlp import reference
 from fastmlp._validation import Array
 from fastmlp.bench.frameworks import JaxScan, JaxStep, Keras, OnnxRuntime, Torch, TorchCompile
 from fastmlp.bench.peer import BETA_1, BETA_2, EPSILON, FastMLP, Peer, adam_constants, batches_of
@@ -29,7 +29,7 @@ from fastmlp.history import finished
 
 
 class Twin(Peer):
-    """fastmlp/_reference.py: written to be read, in float64 where that is simpler."""
+    """fastmlp/reference/: written to be read, in float64 where that is simpler."""
 
     name, requires = "twin", ("numpy",)
 
@@ -37,7 +37,7 @@ class Twin(Peer):
         super().__init__(workload)
         *hidden, last = self.weights
         layers = [*((W, b, "relu") for W, b in hidden), last]
-        self.net = _reference.Network(layers, "softmax_cross_entropy_labels")
+        self.net = reference.Network(layers, "softmax_cross_entropy_labels")
         self.net.set_optimizer(workload.optimizer)
         self.hyper = workload.model().optimizer.hyper()
         self.batches = batches_of(workload)
