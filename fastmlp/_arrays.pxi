@@ -55,7 +55,7 @@ def mapped(*arrays):
     return found
 
 
-# The quick way past the checks of _validation.py and losses.py, which cost tens of microseconds. What is refused here
+# The quick way past the checks of _validation.py and losses/, which cost tens of microseconds. What is refused here
 # may still be good, or needs the error that they word.
 
 def is_plain_matrix(value, n_columns, double low, double high):

@@ -52,7 +52,11 @@ TENSOR_TYPES = {
 }  # fmt: skip
 
 # Those of fastmlp, none that a user has derived.
-LAYERS = {kind.__name__: kind for kind in layers.Layer.__subclasses__() if kind.__module__ == layers.__name__}
+LAYERS = {
+    name: kind
+    for name in layers.__all__
+    if isinstance(kind := getattr(layers, name), type) and kind is not layers.Layer
+}
 INITIALIZERS = {kind.__name__: kind for kind in {type(initializer) for initializer in initializers.BY_NAME.values()}}
 
 

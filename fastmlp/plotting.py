@@ -496,7 +496,7 @@ def confusion_matrix(
     given = np.asarray(y_true)
     if given.dtype.kind in "USO" and given.size:
         y_true, y_pred, labels = _numbered(given, np.asarray(y_pred), labels)
-    true, predicted, n = metrics._classes(y_true, y_pred)
+    true, predicted, n = metrics.classes_of(y_true, y_pred)
     if n > _MOST_CLASSES:
         raise ValueError(f"there are {n} classes by the largest label; at most {_MOST_CLASSES} are drawn")
     if labels is not None and len(labels) < n:

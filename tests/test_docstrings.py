@@ -10,7 +10,9 @@ import pytest
 import fastmlp
 
 MODULES = ["fastmlp"] + [
-    f"fastmlp.{module.name}" for module in pkgutil.iter_modules(fastmlp.__path__) if module.name != "__main__"
+    module.name
+    for module in pkgutil.walk_packages(fastmlp.__path__, "fastmlp.")
+    if module.name != "fastmlp.__main__" and not module.name.startswith("fastmlp.bench.")
 ]
 
 

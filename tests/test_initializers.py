@@ -14,7 +14,7 @@ import scipy.stats
 
 import fastmlp as fm
 from fastmlp import initializers
-from fastmlp.initializers import Constant, Normal, Orthogonal, TruncatedNormal, Uniform, VarianceScaling
+from fastmlp.initializers import Constant, Normal, Orthogonal, TruncatedNormal, Uniform, VarianceScaling, orthonormal
 
 # Of 37 x 70 float64 numbers, seed 7, layer 2: the first digits of their SHA-256 on the machine where each was added.
 BITS = {
@@ -153,7 +153,7 @@ def test_it_is_the_q_of_lapacks_decomposition():
 def test_nearly_dependent_rows_end_orthonormal():
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((1, 80)) + 1e-9 * rng.standard_normal((70, 80))
-    found = initializers._orthonormal(rows)
+    found = orthonormal.orthonormal(rows)
     np.testing.assert_allclose(found @ found.T, np.eye(70), rtol=0, atol=1e-14)
 
 
@@ -169,7 +169,7 @@ def test_products_do_not_depend_on_the_order(n):
     bits = (53 - (n - 1).bit_length()) // 2
 
     def product(order):
-        return initializers._product(initializers._split(a[:, order], bits), initializers._split(b[order], bits))
+        return orthonormal._product(orthonormal._split(a[:, order], bits), orthonormal._split(b[order], bits))
 
     found = product(np.arange(n))
     for _ in range(5):
@@ -183,7 +183,7 @@ def test_products_do_not_depend_on_the_order(n):
 def test_sums_of_rows(shape):
     x = np.random.default_rng(1).integers(-99, 99, shape).astype(float)
     before = x.copy()
-    np.testing.assert_array_equal(initializers._sums(x), x.sum(1))
+    np.testing.assert_array_equal(orthonormal._sums(x), x.sum(1))
     np.testing.assert_array_equal(x, before)
 
 

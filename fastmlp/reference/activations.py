@@ -9,11 +9,7 @@ from fastmlp.reference.base import Array, Pair, by_name, in_float64
 # NaN gives NaN in y, infinities give the limits, and at a kink the derivative is the one stated.
 
 SELU_SCALE = 1.0507009873554804934193349852946
-
-
 SELU_ALPHA = 1.6732632423543772848170429916717
-
-
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
-
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -30,6 +28,7 @@ Pair: TypeAlias = tuple[Array, Array]
 
 
 def by_name(*functions: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
+    """Functions by their names."""
     return {f.__name__: f for f in functions}
 
 

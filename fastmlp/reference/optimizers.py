@@ -13,14 +13,8 @@ from fastmlp.reference.base import Array, Pair, by_name
 # hyper has the fields of fm_hyper in csrc/fastmlp.h. States, m and v, start at zero.
 
 Hyper: TypeAlias = dict[str, float]
-
-
 States: TypeAlias = tuple[Array, ...]
-
-
 Update: TypeAlias = tuple[Array, States]
-
-
 _Step: TypeAlias = Callable[[Array, Array, Any, Hyper], Update]
 
 
@@ -117,8 +111,6 @@ def lion(g: Array, w: Array, states: States, hyper: Hyper) -> Update:
 OPTIMIZERS = by_name(
     sgd, momentum, nesterov, rmsprop, rmsprop_centered, adagrad, adam, amsgrad, nadam, lion
 )  # fmt: skip
-
-
 N_STATES = {
     "sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "rmsprop_centered": 2, "adagrad": 1, "adam": 2, "amsgrad": 3,
     "nadam": 2, "lion": 1,
@@ -146,14 +138,10 @@ def max_norm(w: Array, limit: float) -> Array:
 
 
 Powers: TypeAlias = tuple[float, float, float, float]
-
-
 NO_OPTIONS = {
     "weight_decay": 0.0, "l2": 0.0, "clip_norm": 0.0, "clip_value": 0.0, "accumulation": 1, "decay_biases": True,
     "average_momentum": 0.0,
 }  # fmt: skip
-
-
 NEUTRAL = {
     "momentum": 0.0, "beta_2": 0.0, "epsilon": 0.0, "epsilon_in_root": 0.0, "correction_1": 1.0, "correction_2": 1.0,
     "correction_g": 0.0, "weight_decay": 0.0, "gradient_scale": 1.0, "share": 1.0, "l1": 0.0, "l2": 0.0,

@@ -21,4 +21,5 @@ def by_tree(sums: Callable[..., Any], *arrays: Array) -> Any:
 
 
 def column_sums(rows: Array) -> Array:
+    """The sums of the columns of one shard."""
     return cast(Array, rows.sum(axis=0))

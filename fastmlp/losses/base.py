@@ -1,4 +1,4 @@
-"""What all losses have in common: `fastmlp.losses` has them themselves."""
+"""What all losses have in common."""
 
 import dataclasses
 from typing import Any, ClassVar
