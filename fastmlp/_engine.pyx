@@ -5,10 +5,10 @@ A training step has two phases. Phase 1 works on blocks of rows: gather, forward
 on tiles of the weights: sum the gradient over the whole batch, update. Between them
 lies the only barrier of a step, unless the batch has too few rows to share; then every layer is shared by panels.
 There is no list comprehension here: in those of Cython 3.3 an item is released twice where memory ends.
-Here are the instruction sets and the memory; _turn.pxi says who may change a model, _step.pxi holds the plan of a step
-and its execution, _arrays.pxi how a user's arrays are read, _network.pxi the class `Network` (weights and optimizer
-state), _derivatives.pxi derivatives of a network as it predicts, _run.pxi the class `Run` (the buffers of one kind of
-pass over data).
+Here are the instruction sets and the memory. The rest is in engine/: who may change a model (turn), a step in its order
+(plan, gather, forward, backward, update, phases), its callers (train, infer), how a user's arrays are read (arrays), the
+class `Network` (weights and optimizer state), derivatives of a network as it predicts, the class `Run` (the buffers of
+one kind of pass over data), means and covariances (moments).
 """
 
 import collections
@@ -228,10 +228,17 @@ def shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream):
     return index
 
 
-include "_turn.pxi"
-include "_step.pxi"
-include "_arrays.pxi"
-include "_network.pxi"
-include "_derivatives.pxi"
-include "_run.pxi"
-include "_moments.pxi"
+include "engine/turn.pxi"
+include "engine/plan.pxi"
+include "engine/gather.pxi"
+include "engine/forward.pxi"
+include "engine/backward.pxi"
+include "engine/update.pxi"
+include "engine/phases.pxi"
+include "engine/train.pxi"
+include "engine/infer.pxi"
+include "engine/arrays.pxi"
+include "engine/network.pxi"
+include "engine/derivatives.pxi"
+include "engine/run.pxi"
+include "engine/moments.pxi"

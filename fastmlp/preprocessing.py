@@ -153,7 +153,7 @@ class Whiten(Preprocessing):
 
 
 _EPSILON = float(np.finfo(np.float64).eps)
-# Rows of a block of the sums in _moments.pxi.
+# Rows of a block of the sums in engine/moments.pxi.
 _BLOCK_ROWS = 256
 
 

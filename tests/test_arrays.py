@@ -1,4 +1,4 @@
-"""fastmlp/_arrays.pxi: the quick checks accept only what the long ones accept."""
+"""fastmlp/engine/arrays.pxi: the quick checks accept only what the long ones accept."""
 
 import numpy as np
 import pytest

@@ -12,7 +12,7 @@ from fastmlp import _engine, _kernels, reference
 
 HELPERS = {"aligned", "copied", "line_of", "table", "to_panels", "from_panels", "padded"}
 BY_REGISTRY = {"activation": "ACTIVATIONS", "loss": "LOSSES", "update": "OPTIMIZERS"}
-# In csrc/random.c, in fastmlp/_step.pxi, within dropout, in fastmlp/_moments.pxi, and in csrc/kernels/tree.inc.h.
+# In csrc/random.c, fastmlp/engine/train.pxi, within dropout, in fastmlp/engine/moments.pxi, csrc/kernels/tree.inc.h.
 NOT_IN_THE_TABLE = {"shuffle", "hyper_of_step", "philox_4x32", "moments", "by_tree"}
 KERNELS = Path(__file__).parents[1] / "csrc" / "kernels"
 

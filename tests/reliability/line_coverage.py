@@ -82,7 +82,7 @@ def gcov(folder):
     return found
 
 
-POSITION = re.compile(r'\s*/\* "(fastmlp/\w+\.(?:pyx|pxi|pxd))":(\d+)$')
+POSITION = re.compile(r'\s*/\* "(fastmlp/[\w/]+\.(?:pyx|pxi|pxd))":(\d+)$')
 
 
 def cython_lines(folder, counts):
