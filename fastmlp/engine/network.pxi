@@ -444,7 +444,7 @@ cdef class Network:
         self.set_optimizer(state["optimizer"], state["states"])
         self.progress.step, self.progress.epoch = state["step"], state["epoch"]
         self.progress.updates, self.progress.pending = state["updates"], state["pending"]
-        # Of a file or a pickle of before there were weights: each waiting step has the same.
+        # Of what was saved before there were weights: each waiting step has the same.
         self.progress.unit, self.progress.weight = state.get("weights", (0.0, state["pending"]))
         (self.progress.momentum_power, self.progress.beta_2_power, self.progress.schedule_power,
          self.progress.schedule_product) = state["powers"]
