@@ -5,6 +5,7 @@ not have is skipped with the reason, and fails instead where FASTMLP_REQUIRE_ISA
 """
 
 import dataclasses
+import gc
 import os
 import signal
 
@@ -28,6 +29,19 @@ def pytest_report_header(config):
     lines = [f"fastmlp: kernels tested here: {', '.join(runs)}; OpenMP: {'yes' if _engine.has_openmp else 'no'}"]
     lines += [f"fastmlp: {name} NOT TESTED: {missing}" for name, missing in ISAS.items() if missing is not None]
     return lines
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Many thousand tests are objects which stay: a search of garbage among them would find none, and would take tenths
+    of a second, in some tests at each step."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,6 @@
 """The command line, in this process and as `python -m fastmlp`: what it prints, saves, refuses and returns."""
 
+import dataclasses
 import errno
 import os
 import re
@@ -22,9 +23,10 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch):
-    """Between the timings of the demo."""
+def short_timings(monkeypatch):
+    """The demo times one turn, without pauses."""
     monkeypatch.setattr(measure, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(cli, "_TURNS", 1)
 
 
 def failure(capsys, arguments):
@@ -198,7 +200,8 @@ def test_mnist_without_its_files_is_told(capsys, tmp_path):
 
 
 @pytest.mark.skipif(not os.environ.get("FASTMLP_DATA"), reason="needs MNIST: set FASTMLP_DATA")
-def test_mnist_is_learned(capsys):
+def test_mnist_is_learned(capsys, monkeypatch):
+    monkeypatch.setitem(cli.TASKS, "mnist", dataclasses.replace(cli.TASKS["mnist"], twin_steps=3))  # slow in NumPy
     assert cli.main(["demo", "--data", "mnist", "--epochs", "1"]) == 0
     out = capsys.readouterr().out
     assert "60,000 to learn from, 10,000 held out" in out

@@ -80,7 +80,7 @@ def test_fit_keeps_to_its_budget(widths, batch_size, optimizer, n_threads, dtype
     """The weights and those to go back to, the optimizer's states, thrice the activations of a batch, and of a sample
     its place in the order and its label."""
     chosen, states = OPTIMIZERS[optimizer]
-    n = max(100, batch_size + 1)
+    n = max(20, batch_size + 1)
     X = np.random.default_rng(0).standard_normal((n, widths[0]), np.float32).astype(dtype)
     y = np.arange(n) % 10
     with tracing() as peak:
