@@ -70,18 +70,16 @@ class Reader:
         return n_rows
 
     def numbers(self, places: Sequence[int], n_rows: int, largest: float) -> Array | None:
-        """Columns of numbers; None where a cell is none, or larger.
+        """Columns of numbers, at least one; None where a cell is none, or larger.
 
         Returns
         -------
         ndarray of shape (n_rows, len(places)), float32 or float64 (`Numbers`), or None
         """
-        within = set(places)
-        wanted = sorted(within)
-        order = None if wanted == list(places) else np.searchsorted(wanted, places)
-        # Neighbours are cut out in one piece.
-        first = [place for place in wanted if place - 1 not in within]
-        last = [place for place in wanted if place + 1 not in within]
+        wanted = np.unique(places)
+        order = None if np.array_equal(wanted, places) else np.searchsorted(wanted, places)
+        gaps = np.flatnonzero(np.diff(wanted) > 1)  # neighbours are cut out in one piece
+        first, last = wanted[[0, *(gaps + 1)]], wanted[[*gaps, -1]]
         lines = bytes.maketrans(self.separator, b"\n")
         found = Numbers(n_rows, len(places))
         for rows, begins, ends in self._grids():
@@ -133,26 +131,25 @@ class Reader:
             ends = np.flatnonzero(marks)
             begins = np.empty_like(ends)
             begins[:1], begins[1:] = 0, ends[:-1] + 1
-            if self.n_columns == 1 or not self._are_rows(values, ends):
+            n_lines = int(np.count_nonzero(values[ends] == _NEWLINE)) if self.is_quoted else rows.count(b"\n")
+            if self.n_columns == 1 or not self._are_rows(values, ends, n_lines):
                 is_line = values[ends] == _NEWLINE
                 is_empty = is_line & ((begins == ends) | ((begins == ends - 1) & (values[begins] == _RETURN)))
                 is_empty[1:] &= is_line[:-1]
                 begins, ends = begins[~is_empty], ends[~is_empty]
+                n_empty = int(np.count_nonzero(is_empty))
                 # An empty line of a single column may be a missing value.
-                if not self._are_rows(values, ends) or (self.n_columns == 1 and is_empty.any()):
+                if not self._are_rows(values, ends, n_lines - n_empty) or (self.n_columns == 1 and n_empty):
                     yield rows, None, ends
                     return
                 if not len(ends):
                     continue
             yield rows, begins.reshape(-1, self.n_columns), ends.reshape(-1, self.n_columns)
 
-    def _are_rows(self, values: Array, ends: Array) -> bool:
+    def _are_rows(self, values: Array, ends: Array, n_lines: int) -> bool:
         """Whether the ends of cells are those of lines where each row ends, and only there."""
         last = ends[self.n_columns - 1 :: self.n_columns]
-        n_lines = np.count_nonzero(values[ends] == _NEWLINE)
-        return (
-            len(ends) == len(last) * self.n_columns and n_lines == len(last) and bool((values[last] == _NEWLINE).all())
-        )
+        return len(ends) == n_lines * self.n_columns and bool((values[last] == _NEWLINE).all())
 
     def _lines(self) -> Iterator[bytes]:
         """Whole rows, some at a time; each ends a line."""

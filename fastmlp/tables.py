@@ -212,7 +212,7 @@ class Table:
         return None if found is None else found[:, 0]
 
     def _fast_numbers(self, places: Sequence[int]) -> Array | None:
-        return None if self.fast is None else self.fast.numbers(places, self.n_rows, LARGEST["float32"])
+        return self.fast.numbers(places, self.n_rows, LARGEST["float32"]) if self.fast and places else None
 
     def cells(self, column: str, remedy: str) -> Cells:
         """The cells of a column, none missing."""
