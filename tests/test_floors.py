@@ -1,0 +1,86 @@
+"""The floors of the package: a table in CONTRIBUTING.md says which room stands on which, and no import goes up."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "fastmlp"
+pytestmark = pytest.mark.skipif(not PACKAGE.is_dir(), reason="the sources are not here")
+# What still points up, for types or within functions: for each floor that is pointed at, from where.
+NOT_YET = {
+    "model": {
+        *("_boundary", "_callback", "_diagram", "_evaluation", "_pool", "_targets", "_validation", "batches"),
+        *("derivatives", "files", "lbfgs", "plotting", "summary", "training"),
+    },
+    "files": {"_csv", "tables"},
+    "plotting": {"_html", "history"},
+    "history": {"_html"},
+    "learning_rates": {"plotting"},
+    "batches": {"_evaluation"},
+}
+
+
+def floors():
+    """{room: number of its floor from the ground}; a room is a module or a folder, the package itself "fastmlp"."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = re.search(r"^## Floors$.*?```text\n(.*?)```", text, re.MULTILINE | re.DOTALL)[1]
+    lines = [line.split() for line in table.splitlines()]
+    found = {room: len(lines) - i for i, line in enumerate(lines) for room in line}
+    assert len(found) == sum(map(len, lines))  # none twice
+    return found
+
+
+def rooms():
+    """{room: the files in it}."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        found.setdefault("fastmlp" if first == "__init__" else first, []).append(path)
+    return found
+
+
+def imported(path):
+    """Rooms that a file imports: anywhere in it, for types too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    known = floors()
+    found = set()
+    for name in names:
+        package, _, rest = name.partition(".")
+        if package == "fastmlp":
+            room = rest.partition(".")[0]
+            found.add(room if room in known else "fastmlp")  # a name of the package itself
+    return found
+
+
+def test_every_room_has_its_floor():
+    assert set(floors()) == {*rooms(), "_engine", "_kernels"}
+
+
+def test_no_import_goes_up():
+    floor, up = floors(), {}
+    for room, paths in rooms().items():
+        for target in set().union(*map(imported, paths)) - {room}:
+            if floor[target] > floor[room]:
+                up.setdefault(target, set()).add(room)
+    assert up == NOT_YET
+
+
+def test_rooms_of_one_floor_make_no_circle():
+    floor, own = floors(), rooms()
+    down = {room: set().union(*map(imported, paths)) - {room} for room, paths in own.items()}
+    left = {room: {t for t in targets if t in own and floor[t] == floor[room]} for room, targets in down.items()}
+    while True:
+        free = {room for room, targets in left.items() if not targets}
+        if not free:
+            break
+        left = {room: targets - free for room, targets in left.items() if room not in free}
+    assert not left
