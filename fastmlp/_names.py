@@ -142,6 +142,16 @@ def resolved(kind: str, name: str, known: Collection[str], argument: str | None 
     )
 
 
+def with_option(name: str) -> str | None:
+    """Our spelling of a metric with its option, "f1_macro" of "F1-Macro" and "top_3_accuracy" of "Top 3 Accuracy"; None
+    of any other name."""
+    plain = _plain(name)
+    if found := re.fullmatch(r"(precision|recall|f1)(binary|macro|micro|weighted)", plain):
+        return f"{found[1]}_{found[2]}"
+    found = re.fullmatch(r"top([1-9][0-9]{0,8})accuracy", plain)
+    return f"top_{found[1]}_accuracy" if found else None
+
+
 def monitored(name: str, metrics: Iterable[str]) -> str:
     """Our name of a quantity in the logs: "val_accuracy" of "val_acc".
 
@@ -160,7 +170,7 @@ def monitored(name: str, metrics: Iterable[str]) -> str:
     plain = name[validated.end() :] if validated else name
     if _plain(plain) in ("lr", "learningrate"):
         return name if validated else "learning_rate"
-    found = synonym("metric", plain, ["loss", *metrics])
+    found = synonym("metric", plain, ["loss", *metrics]) or with_option(plain)
     return name if found is None else f"{'val_' if validated else ''}{found}"
 
 

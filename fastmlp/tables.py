@@ -11,7 +11,9 @@ import difflib
 import functools
 import itertools
 import math
+import os
 import re
+import stat
 import unicodedata
 from array import array
 from collections.abc import Collection, Iterator, Sequence
@@ -361,8 +363,9 @@ def targets(paths: Sequence[str], inputs: Sequence[str], force: bool) -> list[Pa
         The first one of an input that is not there.
     """
     for name in inputs:
-        with open(name, "rb"):  # before a word on outputs: --force would not help
-            pass
+        if not stat.S_ISFIFO(os.stat(name).st_mode):  # a pipe that is opened and closed loses what is written to it
+            with open(name, "rb"):  # before a word on outputs: --force would not help
+                pass
     found = [files.writable(path) for path in paths]
     for i, (path, target) in enumerate(zip(paths, found, strict=True)):
         if target in found[:i]:

@@ -216,6 +216,8 @@ def test_float32_is_summed_in_float64(sklearn):
         (lambda: M.mae([[1, 2]], [[1], [2]]), ValueError, r"y_true has shape \(1, 2\), but y_pred \(2, 1\)"),
         (lambda: M.Metric("f2"), ValueError, "metric 'f2' is unknown; choose 'accuracy'"),
         (lambda: M.Metric(3), TypeError, "a metric must be a name or a function"),
+        (lambda: M.get(M.Metric), TypeError, "the class Metric; call it"),
+        (lambda: M.Metric(fm.EarlyStopping), TypeError, "the class EarlyStopping; call it"),
         (lambda: M.Metric("accuracy", "macro"), ValueError, "average='macro' has no meaning for the metric 'accuracy'"),
         (lambda: M.Metric("f1", "mean"), ValueError, "average must be one of"),
         (lambda: M.Metric("f1", k=3), ValueError, "k=3 has no meaning for the metric 'f1'"),
@@ -228,6 +230,17 @@ def test_float32_is_summed_in_float64(sklearn):
 def test_wrong_arguments_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [("F1_macro", "f1_macro"), ("f1-macro", "f1_macro"), ("Recall Weighted", "recall_weighted"),
+     ("Top_3_Accuracy", "top_3_accuracy"), ("top-12 accuracy", "top_12_accuracy")],
+)  # fmt: skip
+def test_names_with_an_option_are_spelt_as_any(name, ours):
+    assert M.get(name) == M.get(ours)
+    assert M.get(name).name == ours
+    assert fm.EarlyStopping(f"val_{name}").monitor == f"val_{ours}"
 
 
 # ---- in a model ----

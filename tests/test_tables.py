@@ -425,6 +425,22 @@ def test_a_file_that_changes_meanwhile_is_refused(table, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_looking_for_inputs_does_not_open_a_pipe(tmp_path):
+    pipe = tmp_path / "p.csv"
+    os.mkfifo(pipe)
+    found = []
+    out = str(tmp_path / "out.npz")
+    looking = threading.Thread(target=lambda: found.append(tables.targets([out], [str(pipe)], False)), daemon=True)
+    looking.start()
+    looking.join(5)  # to open it waits for a writer, of whom there is none
+    assert len(found) == 1
+    with pytest.raises(OSError, match="absent"):
+        tables.targets([out], [str(tmp_path / "absent")], False)
+    with pytest.raises(IsADirectoryError):
+        tables.targets([out], [str(tmp_path)], False)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
 def test_a_pipe_is_read_once(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp._names import resolved
+from fastmlp._names import resolved, with_option
 from fastmlp._repr import Shown
 from fastmlp._validation import (
     Array,
@@ -19,6 +19,7 @@ from fastmlp._validation import (
     plain_array,
     refuse_masked,
     scalar,
+    shown,
 )
 from fastmlp.metrics.classes import (
     AVERAGES,
@@ -42,10 +43,11 @@ BY_NAME = OF_CLASSES | OF_VALUES
 
 def _named(name: str, average: Any, k: Any) -> dict[str, Any]:
     """The arguments of a metric that a name stands for: "f1_macro" and "top_3_accuracy" hold an option."""
-    found = re.fullmatch(r"(precision|recall|f1)_(binary|macro|micro|weighted)", name)
+    usual = with_option(name) or name
+    found = re.fullmatch(r"(precision|recall|f1)_(binary|macro|micro|weighted)", usual)
     if found and average in (None, found[2]):
         return {"function": found[1], "average": found[2]}
-    found = re.fullmatch(r"top_([1-9]\d{0,8})_accuracy", name)
+    found = re.fullmatch(r"top_([1-9]\d{0,8})_accuracy", usual)
     if found and k in (None, int(found[1])):
         return {"function": "top_k_accuracy", "k": int(found[1])}
     return {"function": resolved("metric", name, BY_NAME)}
@@ -100,8 +102,10 @@ class Metric(Shown):
         if isinstance(self.function, str):
             keep(self, **_named(self.function, self.average, self.k))
         known = self.function if isinstance(self.function, str) else None
-        if known is None and not callable(self.function):
-            raise TypeError(f"a metric must be a name or a function of targets and predictions, not {self.function!r}")
+        if known is None and (not callable(self.function) or isinstance(self.function, type)):
+            raise TypeError(
+                f"a metric must be a name or a function of targets and predictions, not {shown(self.function)}"
+            )
         if self.average is not None:
             if known not in ("precision", "recall", "f1"):
                 raise ValueError(f"average={self.average!r} has no meaning for the metric {self.function!r}")
