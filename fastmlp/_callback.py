@@ -127,8 +127,8 @@ class Monitor(Callback):
     mode : {"auto", "min", "max"}
         Whether less or more is better. "auto" goes by the words of the name: more of accuracies and the other measures
         of classes and r2 in `fastmlp.metrics`, less of what ends in "loss", "error" or the name of an error there; a
-        name that fits both, "f1_loss" for example, or none is refused. Of the model's own metrics with a name given to
-        them it knows what they compute.
+        name that fits both, "f1_loss" for example, or none is refused, whatever a metric of that name computes. Where
+        the model has a metric of a name that fits, what it computes decides.
     min_delta : float
         What counts as better differs by more than this.
     """

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastmlp import _engine
-from fastmlp._validation import Array
+from fastmlp._validation import Array, counted
 
 # Streams of random numbers from here downwards, one a class and one for ties; epochs count theirs from 0 upwards.
 _LAST_STREAM = 2**64 - 1
@@ -31,7 +31,8 @@ def split(labels: Array, share: float, seed: int) -> tuple[Array, Array]:
     many = int(share * n + 0.5)
     if not 0 < many < n:
         raise ValueError(
-            f"validation_split={share} of {n} samples holds out {many}; choose it so that samples remain on both sides"
+            f"validation_split={share} of {counted(n, 'sample')} holds out {many}; choose it so that "
+            "samples remain on both sides"
         )
     classes, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     quotas = [share * count for count in counts.tolist()]

@@ -14,7 +14,7 @@ import fastmlp
 from fastmlp import _classes, files, losses, optimizers, plotting, tables
 from fastmlp._arguments import CommandError, say
 from fastmlp._split import split
-from fastmlp._validation import Array
+from fastmlp._validation import Array, counted
 from fastmlp.history import History, finished
 
 # Those that suit a target; the first is the default.
@@ -110,7 +110,7 @@ def held_out(strata: Array, share: float, seed: int, option: str) -> Array:
     many = int(share * len(strata) + 0.5)
     if not 0 < many < len(strata):
         raise CommandError(
-            f"{option} {share:g} of {tables.counted(len(strata), 'row')} holds out {many}; choose it so that rows "
+            f"{option} {share:g} of {counted(len(strata), 'row')} holds out {many}; choose it so that rows "
             "remain on both sides"
         )
     found = np.zeros(len(strata), bool)
@@ -188,10 +188,7 @@ def read(options: argparse.Namespace) -> Data:
     cells, why = _classes.task_of(options.task, table, target)
     classes = None if cells is None else _classes.classes_of(table, target, cells)
     notes = Notes(target, columns, classes, None if table.has_header else len(table.columns))
-    say(
-        f"{table.name}: {tables.counted(table.n_rows, 'row')}, {tables.counted(len(columns), 'column')} and the target "
-        f"{target!r}"
-    )
+    say(f"{table.name}: {counted(table.n_rows, 'row')}, {counted(len(columns), 'column')} and the target {target!r}")
     X, y = arrays(table, notes, "leave the column out by --drop {column}", cells)
     name = table.name
     del table, cells  # the text of a file is as large as its numbers
@@ -215,7 +212,7 @@ def read(options: argparse.Namespace) -> Data:
         held = held_out(strata, options.validation_split, options.seed, "--validation-split")
         X, y, validation = X[~held], y[~held], (X[held], y[held])
     held_rows = "none" if validation is None else f"{len(validation[1]):,}"
-    say(f"{tables.counted(len(y), 'row')} to learn from, {held_rows} for validation")
+    say(f"{counted(len(y), 'row')} to learn from, {held_rows} for validation")
     if classes is not None:
         for line in rare(classes, y, None if validation is None else validation[1]):
             say(line)
@@ -272,7 +269,7 @@ def at_positions(table: tables.Table, notes: Notes) -> tables.Table:
     if width != notes.width:
         trained = "" if notes.width is None else f", and the one that the model was trained on has {notes.width}"
         raise CommandError(
-            f"{table.name} has no names and {tables.counted(width, 'column')}{trained}: which are the model's is not "
+            f"{table.name} has no names and {counted(width, 'column')}{trained}: which are the model's is not "
             "known; give it a first line with the names of its columns, the model's being "
             f"{tables.listed(notes.columns)}, or these {len(notes.columns)} alone in this order"
         )

@@ -97,8 +97,9 @@ def finite_number(
 
 
 def counted(n: int, what: str) -> str:
-    """A number of things: "1 output", "2 outputs"."""
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+    """A number of things: "1 output", "2,000 rows", "2 classes"."""
+    ending = "" if n == 1 else "es" if what.endswith("s") else "s"
+    return f"{n:,} {what}{ending}"
 
 
 def flag(name: str, value: Any) -> bool:
@@ -222,7 +223,7 @@ def refuse_masked(name: str, value: Any) -> None:
     """Raise where values of an array, or of arrays in lists, are masked: NumPy would hand on what lies below a mask."""
     masked = _n_masked(value, 0)
     if masked:
-        raise ValueError(f"{name} masks {masked} values; fill or drop them first")
+        raise ValueError(f"{name} masks {counted(masked, 'value')}; fill or drop them first")
 
 
 def _n_masked(value: Any, depth: int) -> int:
@@ -324,7 +325,9 @@ def sample_weights(name: str, value: Any, n_samples: int, dtype: str) -> Array:
     """One weight for each sample as a matrix (n_samples, 1) that the engine reads."""
     array = numeric_array(name, value)
     if array.shape not in ((n_samples,), (n_samples, 1)):
-        raise ValueError(f"{name} has shape {array.shape}, but X holds {n_samples} samples: give one weight for each")
+        raise ValueError(
+            f"{name} has shape {array.shape}, but X holds {counted(n_samples, 'sample')}: give one weight for each"
+        )
     array = array.reshape(-1, 1)
     if _engine.is_plain_matrix(array, 1, 0.0, LARGEST[dtype]):
         return array
@@ -377,15 +380,15 @@ def samples(name: str, value: Any, n_inputs: int | None, dtype: str) -> Array:
     if array.ndim != 2:
         if array.ndim == 1 and n_inputs not in (None, 1):
             raise ValueError(
-                f"{name} has shape {array.shape}, but this model takes {n_inputs} inputs; a single sample is "
-                f"{name}[None, :], of shape (1, {len(array)})"
+                f"{name} has shape {array.shape}, but this model takes {counted(n_inputs, 'input')}; a single "
+                f"sample is {name}[None, :], of shape (1, {len(array)})"
             )
         array = array.reshape(len(array), -1)
     if array.shape[1] == 0:
         raise ValueError(f"{name} of shape {array.shape} has no columns")
     if n_inputs is not None and array.shape[1] != n_inputs:
         raise ValueError(
-            f"{name} has {array.shape[1]} columns (shape {np.shape(value)}), but this model takes {n_inputs}"
+            f"{name} has {counted(array.shape[1], 'column')} (shape {np.shape(value)}), but this model takes {n_inputs}"
         )
     all_finite(name, array, dtype)
     return engine_dtype(array, dtype)

@@ -27,7 +27,7 @@ from fastmlp._arguments import (
     say,
     silence_broken_streams,
 )
-from fastmlp._validation import Array
+from fastmlp._validation import Array, counted
 from fastmlp.history import finished
 
 _IMPORTED = time.perf_counter()
@@ -175,7 +175,9 @@ def demo(options: argparse.Namespace) -> int:
     n_test = len(data.X_test)
     say(f"\ntest accuracy {accuracy:.4f}: {round(accuracy * n_test):,} of {n_test:,} held-out images are right")
     if until is not None:
-        reached = f"reached {until.reached}" if until.reached else f"not reached in {len(history.epoch)} epochs"
+        reached = (
+            f"reached {until.reached}" if until.reached else f"not reached in {counted(len(history.epoch), 'epoch')}"
+        )
         say(f"accuracy {until.accuracy:g} {reached}")
     if folder is not None:
         model.save(folder / "model.safetensors")

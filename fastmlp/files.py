@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import _targets, initializers, layers, losses, optimizers, preprocessing, schedules
-from fastmlp._validation import bounded_integer, file_path, finite_number
+from fastmlp._validation import bounded_integer, counted, file_path, finite_number
 from fastmlp._version import __version__
 from fastmlp.history import History
 from fastmlp.metrics import Metric
@@ -417,7 +417,9 @@ def _made_history(described: dict[str, Any]) -> History:
     history.epoch = [bounded_integer("epoch", epoch, at_least=0) for epoch in described["epoch"]]
     history.update({str(name): [float(value) for value in found] for name, found in described["history"].items()})
     if any(len(values) != len(history.epoch) for values in history.values()):
-        raise ValueError(f"the history has {len(history.epoch)} epochs, but not as many values of each quantity")
+        raise ValueError(
+            f"the history has {counted(len(history.epoch), 'epoch')}, but not as many values of each quantity"
+        )
     history.stopped = str(described["stopped"])
     return history
 

@@ -5,6 +5,8 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fastmlp._validation import counted
+
 
 class History(dict[str, list[float]]):
     """Losses and metrics of a call of `fit`, epoch by epoch: a dictionary from their names to lists of numbers.
@@ -99,7 +101,7 @@ class History(dict[str, list[float]]):
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.items())
         why = f" ({self.stopped})" if self.stopped not in ("", "epochs done") else ""
-        return f"<fastmlp.History: {len(self.epoch)} epochs{why}{', ' if last else ''}{last}>"
+        return f"<fastmlp.History: {counted(len(self.epoch), 'epoch')}{why}{', ' if last else ''}{last}>"
 
     def _repr_html_(self) -> str:
         """The numbers as a table, and the curves where matplotlib is there, in a notebook."""

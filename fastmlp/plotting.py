@@ -7,6 +7,7 @@ values.
 
 import itertools
 import math
+import numbers
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from fastmlp import _boundary, _diagram, _engine, _kernels, files, metrics
 from fastmlp._figures import COLOURS, colour_bar
 from fastmlp._quiet import quiet
-from fastmlp._validation import a_model, bounded_integer
+from fastmlp._validation import a_model, bounded_integer, counted, plain_array, refuse_masked
 from fastmlp.history import History
 from fastmlp.layers import DEFAULT_ALPHA, checked_activation
 
@@ -350,11 +351,12 @@ def first_layer(model: "Model", shape: tuple[int, ...] | None = None, n: int | N
     if shape is None:
         side = math.isqrt(n_in)
         if side * side != n_in:
-            raise ValueError(f"{n_in} inputs make no square image; give shape=(height, width)")
+            raise ValueError(f"{counted(n_in, 'input')} make no square image; give shape=(height, width)")
         shape = (side, side)
     shape = tuple(bounded_integer("shape", size) for size in shape)
     if math.prod(shape) != n_in or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
-        raise ValueError(f"shape must be (height, width) or (height, width, 3) of {n_in} inputs, not {shape}")
+        inputs = counted(n_in, "input")
+        raise ValueError(f"shape must be (height, width) or (height, width, 3) of {inputs}, not {shape}")
     n = min(units, 100) if n is None else bounded_integer("n", n)
     if n > units:
         raise ValueError(f"n={n}, but the first layer has {units} units")
@@ -486,21 +488,22 @@ def confusion_matrix(
     Raises
     ------
     ValueError, TypeError
-        Where the two do not fit each other or hold no labels.
+        Where the two do not fit each other or hold no labels, names are missing or masked, or labels has one twice.
 
     Examples
     --------
     >>> import fastmlp as fm
     >>> ax = fm.plotting.confusion_matrix([0, 1, 1, 2], [0, 1, 2, 2], labels=["cat", "dog", "horse"])
     """
-    given = np.asarray(y_true)
+    labels = None if labels is None else _names_of(labels)
+    given = plain_array("y_true", y_true)
     if given.dtype.kind in "USO" and given.size:
-        y_true, y_pred, labels = _numbered(given, np.asarray(y_pred), labels)
+        y_true, y_pred, labels = _numbered(given, plain_array("y_pred", y_pred), labels)
     true, predicted, n = metrics.classes_of(y_true, y_pred)
     if n > _MOST_CLASSES:
         raise ValueError(f"there are {n} classes by the largest label; at most {_MOST_CLASSES} are drawn")
     if labels is not None and len(labels) < n:
-        raise ValueError(f"labels names {len(labels)} classes, but there are {n}")
+        raise ValueError(f"labels names {counted(len(labels), 'class')}, but there are {n}")
     n = n if labels is None else len(labels)
     counts = np.bincount(true * n + predicted, minlength=n * n).reshape(n, n)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -527,6 +530,16 @@ def confusion_matrix(
     return ax
 
 
+def _names_of(labels: Sequence[Any]) -> list[Any]:
+    """Names of classes, none of them twice."""
+    refuse_masked("labels", labels)
+    names = list(labels)
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise ValueError(f"labels holds {twice[0]!r} twice; give each class a name of its own")
+    return names
+
+
 def _numbered(
     true: npt.NDArray[Any], predicted: npt.NDArray[Any], labels: Sequence[Any] | None
 ) -> tuple[Any, Any, Any]:
@@ -534,7 +547,14 @@ def _numbered(
     if predicted.dtype.kind not in "USO":
         name = true.reshape(-1).tolist()[0]
         raise TypeError(f"y_true holds names such as {name!r}, but y_pred {predicted.dtype}; give names or numbers")
-    names = sorted({*true.ravel().tolist(), *predicted.ravel().tolist()}) if labels is None else list(labels)
+    for name, array in (("y_true", true), ("y_pred", predicted)):
+        for value in array.ravel().tolist():
+            if not isinstance(value, str | bytes | numbers.Real) or value != value:
+                raise TypeError(f"{name} holds {value!r} among names of classes; fill or drop what is missing first")
+    try:
+        names = sorted({*true.ravel().tolist(), *predicted.ravel().tolist()}) if labels is None else list(labels)
+    except TypeError as error:
+        raise TypeError(f"y_true and y_pred hold names that have no order: {error}; give strings") from None
     number = {name: i for i, name in enumerate(names)}
     found = []
     for name, array in (("y_true", true), ("y_pred", predicted)):
@@ -595,7 +615,7 @@ def decision_boundary(
     picture = _boundary.of(a_model(model), X, y, output)
     n = _boundary.n_classes(picture)
     if labels is not None and len(labels) < n:
-        raise ValueError(f"labels names {len(labels)} classes, but there are {n}")
+        raise ValueError(f"labels names {counted(len(labels), 'class')}, but there are {n}")
     if labels is not None and n == 0:
         raise ValueError("labels are names of classes, but the model predicts values; leave them out")
     return _boundary.draw(picture, _axes(ax, (5.6, 4.6)), labels)

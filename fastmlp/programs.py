@@ -18,7 +18,7 @@ import fastmlp
 from fastmlp import _classes, _engine, _train, datasets, metrics, optimizers, preprocessing, tables
 from fastmlp._arguments import CommandError, integer, number, say
 from fastmlp._names import synonym
-from fastmlp._validation import Array
+from fastmlp._validation import Array, counted
 
 COMMANDS = ("data", "split", "train", "predict")
 
@@ -81,7 +81,7 @@ def data(options: argparse.Namespace) -> int:
     with tables.writing(path) as writer:
         writer.writerow([found.target, *found.columns])
         writer.writerows([found.classes[label], *row] for label, row in zip(y, X.tolist(), strict=True))
-    say(f"{tables.counted(len(X), 'row')}, {X.shape[1]} columns and the target {found.target!r}: {found.source}")
+    say(f"{counted(len(X), 'row')}, {counted(X.shape[1], 'column')} and the target {found.target!r}: {found.source}")
     say(f"saved {out}")
     return 0
 
@@ -117,12 +117,12 @@ def split(options: argparse.Namespace) -> int:
         for (_, row), held in zip(table.rows(), held_out.tolist(), strict=True):
             (test if held else train).writerow(row)
     drawn = "each class gives its share" if classes else "rows are drawn whatever their target"
-    say(f"{options.file}: {tables.counted(table.n_rows, 'row')}; {why}: {drawn}")
+    say(f"{options.file}: {counted(table.n_rows, 'row')}; {why}: {drawn}")
     for alike in _classes.one_number(classes):
         say(f"classes that are one number, kept apart: {tables.listed(alike)}")
     for name, rows in zip(names, (~held_out, held_out), strict=True):
         of = f": {_classes.counts(classes, strata[rows])}" if classes else ""
-        say(f"saved {name}, {tables.counted(int(rows.sum()), 'row')}{of}")
+        say(f"saved {name}, {counted(int(rows.sum()), 'row')}{of}")
         absent = [classes[place] for place in sorted({*range(len(classes))}.difference(strata[rows].tolist()))]
         if absent:
             say(f"warning: {name} has no row of {tables.listed(absent)}")
@@ -165,7 +165,7 @@ def predict(options: argparse.Namespace) -> int:
     used = {*notes.columns, notes.target}
     unused = [name for place, name in enumerate(table.columns) if name not in used and place not in set(kept)]
     say(
-        f"{options.file}: {tables.counted(len(X), 'row')}"
+        f"{options.file}: {counted(len(X), 'row')}"
         + (f"; not used: {tables.listed(unused)}" if unused else "")
         + ("" if truth is not None else f"; predicted without comparing with a target {notes.target!r}")
     )
@@ -233,7 +233,7 @@ def _compare(model: fastmlp.Model, notes: _train.Notes, X: Array, truth: Truth, 
     if n_unknown:
         shown = [f"{name!r} ({count:,})" for name, count in truth.unknown.items()]
         say(
-            f"{tables.counted(n_unknown, 'row')} of classes that the model has not learned: {', '.join(shown[:10])}"
+            f"{counted(n_unknown, 'row')} of classes that the model has not learned: {', '.join(shown[:10])}"
             f"{', ...' * (len(shown) > 10)}; what follows is of the {n_rows - n_unknown:,} others"
         )
         known = y >= 0
@@ -243,7 +243,7 @@ def _compare(model: fastmlp.Model, notes: _train.Notes, X: Array, truth: Truth, 
     logs = model.evaluate(X, y)
     say(f"loss {logs['loss']:.6g}")
     right = round(logs["accuracy"] * len(y))
-    say(f"accuracy {logs['accuracy']:.4f}: {right:,} of {tables.counted(len(y), 'row')} are right")
+    say(f"accuracy {logs['accuracy']:.4f}: {right:,} of {counted(len(y), 'row')} are right")
     if n_unknown:
         say(f"of all {n_rows:,} rows, on which it cannot be right: accuracy {right / n_rows:.4f}")
     if len(notes.classes) > _MOST_CLASSES:

@@ -27,7 +27,7 @@ from fastmlp._arguments import CommandError
 from fastmlp._csv import writing as writing
 from fastmlp._csv import writing_new as writing_new
 from fastmlp._engine import LARGEST
-from fastmlp._validation import Array
+from fastmlp._validation import Array, counted
 
 # Names that an error lists.
 _MOST_NAMES = 8
@@ -392,8 +392,3 @@ def _quoted(column: str) -> str:
 
 def _spelled(separator: str) -> str:
     return "tab" if separator == "\t" else f"'{separator}'"
-
-
-def counted(n: int, what: str) -> str:
-    """A number of things: "1 row", "2 rows"."""
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"

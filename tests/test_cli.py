@@ -109,7 +109,7 @@ def test_until_stops_and_tells_the_time(capsys):
 
 def test_until_out_of_reach_fails(capsys):
     assert cli.main(["demo", "--until", "1", "--epochs", "1"]) == 1
-    assert "accuracy 1 not reached in 1 epochs" in capsys.readouterr().out
+    assert "accuracy 1 not reached in 1 epoch\n" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time counts from the import")

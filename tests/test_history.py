@@ -7,6 +7,7 @@ import json
 import pickle
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_what_is_no_number_in_the_logs_is_refused_by_name(name, value, message):
     with pytest.raises(TypeError, match=message):
         trained.fit(X, y, epochs=3, callbacks=[Adds(name, value)], verbose=2)
     assert list(trained.history) == ["loss", "accuracy"]
-    assert "<fastmlp.History: 1 epochs" in repr(trained.history)
+    assert "<fastmlp.History: 1 epoch" in repr(trained.history)
 
 
 def test_what_a_callback_that_fails_left_in_the_logs_is_no_part_of_the_history():
@@ -202,3 +203,23 @@ def test_libraries_that_want_a_dictionary_take_a_history():
     frame = pandas.DataFrame(history)
     assert list(frame.columns) == list(history)
     np.testing.assert_array_equal(frame.to_numpy().T, [*history.values()])
+
+
+def test_one_of_a_thing_is_told_as_one():
+    """And there is one function that says how many."""
+    X, y = np.ones((1, 2)), np.ones((1, 1))
+    model = fm.Model([fm.Dense(1)])
+    assert repr(model.fit(X, y, verbose=0)).startswith("<fastmlp.History: 1 epoch, loss=")
+    wrong = [
+        (lambda: model.fit(X, np.ones((2, 1)), verbose=0), "X holds 1 sample$"),
+        (lambda: model.fit(X, np.ma.array(y, mask=True), verbose=0), "masks 1 value;"),
+        (lambda: model.predict(np.ones((3, 1))), "has 1 column "),
+        (lambda: model.evaluate(X, y, sample_weight=[1, 1]), "X holds 1 sample:"),
+        (lambda: fm.Model([fm.Dense(2)], n_inputs=1).predict(np.ones((1, 3))), "takes 1$"),
+    ]
+    for call, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            call()
+    package = Path(fm.__file__).parent
+    found = [path.name for path in package.rglob("*.py") if "def counted(" in path.read_text(encoding="utf-8")]
+    assert found == ["_validation.py"]

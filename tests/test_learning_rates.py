@@ -131,3 +131,41 @@ def test_picture_and_repr():
     assert lines[f"suggestion: {found.suggestion:.2g}"].get_xdata() == [found.suggestion] * 2
     assert ax.get_xscale() == "log"
     matplotlib.pyplot.close("all")
+
+
+class Scripted:
+    """Stands for `train_on_batch`: the losses of a sweep, one after the other."""
+
+    def __init__(self, losses):
+        self.losses = iter(losses)
+
+    def __call__(self, *batch):
+        loss = next(self.losses)
+        if not np.isfinite(loss):
+            raise fm.DivergedError(0, 0.1, fm.History())
+        return loss
+
+
+def swept(monkeypatch, losses, steps=50):
+    monkeypatch.setattr(fm.Model, "train_on_batch", Scripted(losses))
+    return fm.find_learning_rate(model(), X, Y, steps=steps)
+
+
+def test_the_sweep_ends_at_four_times_the_least_loss(monkeypatch):
+    """The mean of five losses, of 50: 3.9 times the least is not enough, and the fifth loss of 4.1 is."""
+    assert len(swept(monkeypatch, [1.0] * 20 + [3.9] * 30).losses) == 50
+    assert len(swept(monkeypatch, [1.0] * 20 + [4.1] * 30).losses) == 25
+
+
+def test_a_loss_that_is_no_number_ends_the_sweep(monkeypatch):
+    found = swept(monkeypatch, [*np.linspace(2, 1, 30), np.nan])
+    assert len(found.losses) == len(found.rates) == 30
+    with pytest.raises(ValueError, match="the loss of the first batch is no finite number"):
+        swept(monkeypatch, [np.nan])
+
+
+def test_losses_are_means_of_a_share_of_the_steps(monkeypatch):
+    """Of 4 % on each side: one loss among 200 moves the 17 means around it."""
+    losses = np.ones(200)
+    losses[100] = 2
+    np.testing.assert_array_equal(np.flatnonzero(swept(monkeypatch, losses, 200).smoothed > 1), np.arange(92, 109))

@@ -133,11 +133,11 @@ def test_a_mask_that_hides_nothing_is_none(door):
 @pytest.mark.parametrize("value", [np.ma.masked, np.ma.array(1.0, mask=True)])
 def test_single_numbers_that_are_masked_are_refused(value):
     """float() makes zero or NaN of them."""
-    with pytest.raises(ValueError, match="the number that the loss 'loss' returns masks 1 values"):
+    with pytest.raises(ValueError, match="the number that the loss 'loss' returns masks 1 value;"):
         fit(model(own_loss_that(change_loss=lambda _: value)), X, T)
-    with pytest.raises(ValueError, match="what the metric 'own' returns masks 1 values"):
+    with pytest.raises(ValueError, match="what the metric 'own' returns masks 1 value;"):
         fm.metrics.Metric(lambda y, p: value, name="own")(T, T)
-    with pytest.raises(ValueError, match=r"class_weight\[0\] masks 1 values"):
+    with pytest.raises(ValueError, match=r"class_weight\[0\] masks 1 value;"):
         fit(model("softmax_cross_entropy"), X, LABELS, class_weight={0: value})
 
 
@@ -151,7 +151,7 @@ def test_a_loss_of_ones_own_may_have_targets_of_any_kind():
     fit(model(of_records), X, records)
     hidden = np.ma.array(records)
     hidden["kind"][3] = np.ma.masked
-    with pytest.raises(ValueError, match="y masks 1 values"):
+    with pytest.raises(ValueError, match="y masks 1 value;"):
         fit(model(of_records), X, hidden)
 
     def of_objects(scores, targets):
@@ -161,7 +161,7 @@ def test_a_loss_of_ones_own_may_have_targets_of_any_kind():
     objects[:] = [row for row in T]
     fit(model(of_objects), X, objects)
     objects[7] = np.ma.array(T[7], mask=[True, False])
-    with pytest.raises(ValueError, match="y masks 1 values"):
+    with pytest.raises(ValueError, match="y masks 1 value;"):
         fit(model(of_objects), X, objects)
 
 
@@ -169,7 +169,7 @@ def test_what_is_refused_has_changed_nothing():
     made = model(own_loss)
     before = [array.tobytes() for pair in made.weights for array in pair]
     for door in ((masked(X), T), (X, masked(T))):
-        with pytest.raises(ValueError, match="masks 1 values"):
+        with pytest.raises(ValueError, match="masks 1 value;"):
             fit(made, *door)
     assert [array.tobytes() for pair in made.weights for array in pair] == before
     assert made._network.step == 0

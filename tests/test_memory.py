@@ -192,3 +192,22 @@ def test_small_buffers_stay_for_the_next_call(monkeypatch):
     assert len(made) == 3
     model.predict(X[:1])
     assert len(made) == 3
+
+
+class Kept:
+    """Stands for a pass that is kept, of so many bytes."""
+
+    def __init__(self, n_bytes):
+        self.n_bytes = n_bytes
+
+
+@pytest.mark.parametrize(("sizes", "stay"), [
+    ([64], [0]), ([64.1], []), ([20, 20, 20], [0, 1, 2]), ([30, 20, 20], [1, 2]), ([10, 60, 3], [1, 2]),
+    ([1, 63, 65], [0, 1]), ([40, 40, 40], [2]),
+])  # fmt: skip
+def test_passes_that_are_kept_have_64_mib_in_all(sizes, stay):
+    """The newest, as docs/engine.md says."""
+    model = fm.Model([fm.Dense(1)])
+    model._runs.update({(i, "prediction"): Kept(int(size * 2**20)) for i, size in enumerate(sizes)})
+    _pool.trim(model)
+    assert [i for i, _ in model._runs] == stay

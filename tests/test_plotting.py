@@ -396,6 +396,25 @@ def test_wrong_labels_are_refused(true, predicted, more, message):
     assert not plt.get_fignums()
 
 
+MASKED = np.ma.array(["a", "b", "a"], mask=[0, 1, 1])
+
+
+@pytest.mark.parametrize(("true", "predicted", "labels", "error", "message"), [
+    (["a", "b", "a"], MASKED, None, ValueError, "y_pred masks 2 values"),
+    (MASKED, ["a", "b", "a"], None, ValueError, "y_true masks 2 values"),
+    (["a", None], ["a", "b"], None, TypeError, "y_true holds None among names"),
+    (["a", "b"], np.array(["a", np.nan], object), ["a", "b"], TypeError, "y_pred holds nan among names"),
+    (np.array([1, "b"], object), ["a", "b"], None, TypeError, "names that have no order"),
+    (["a", "b"], ["a", "b"], ["a", "b", "a"], ValueError, "labels holds 'a' twice"),
+    ([0, 1], [0, 1], ["a", "a"], ValueError, "labels holds 'a' twice"),
+    ([0, 1], [0, 1], np.ma.array(["a", "b"], mask=[0, 1]), ValueError, "labels masks 1 value;"),
+])  # fmt: skip
+def test_wrong_names_of_classes_are_refused(true, predicted, labels, error, message):
+    with pytest.raises(error, match=message):
+        plotting.confusion_matrix(true, predicted, labels=labels)
+    assert not plt.get_fignums()
+
+
 def grid_of(ax, n=200):
     sides = [np.linspace(*limits, n) for limits in (ax.get_xlim(), ax.get_ylim())]
     return np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)

@@ -419,3 +419,13 @@ def test_the_norm_waits_for_the_gradients_of_all_threads(options):
             model.train_on_batch(X[first : first + 1024] * (1 + first), Y[first : first + 1024])
         found.append([array.tobytes() for arrays in model.weights for array in arrays])
     assert found[1:] == found[:1] * 2
+
+
+@pytest.mark.parametrize(
+    ("running", "n_threads", "crowded"), [(1, 4, False), (2, 4, True), (3, 2, False), (4, 2, True)]
+)
+def test_what_else_runs_crowds_a_machine(running, n_threads, crowded, tmp_path, monkeypatch):
+    """Of four processors, where the thread that asks is one of those that run."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    (tmp_path / "loadavg").write_text(f"0.10 0.20 0.30 {running}/512 4711\n")
+    assert config.is_crowded(n_threads, str(tmp_path / "loadavg")) == crowded

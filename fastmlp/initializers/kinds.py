@@ -295,8 +295,8 @@ class Given(Initializer):
         """The array as dtype, where its shape is right."""
         if self.array.shape != shape:
             raise ValueError(
-                f"the array given as initializer has shape {self.array.shape}, but the layer has {n_in} inputs and "
-                f"{counted(n_out, 'output')} and wants {shape}"
+                f"the array given as initializer has shape {self.array.shape}, but the layer has "
+                f"{counted(n_in, 'input')} and {counted(n_out, 'output')} and wants {shape}"
             )
         found: Array = self.array.astype(dtype)
         return found

@@ -25,7 +25,8 @@ def check_numbers(name: str, value: Numbers | None, n_outputs: int) -> None:
     """Whether there is one number for all outputs, or one for each; makes none, a file may speak of 2**31 outputs."""
     if isinstance(value, tuple) and len(value) != n_outputs:
         raise ValueError(
-            f"{name} holds {len(value)} numbers, but the model has {counted(n_outputs, 'output')}; give one or all"
+            f"{name} holds {counted(len(value), 'number')}, but the model has {counted(n_outputs, 'output')}; "
+            "give one or all"
         )
 
 
@@ -86,7 +87,7 @@ class Loss(OtherNames):
         if array.ndim == 1 and n_outputs == 1:
             array = array.reshape(-1, 1)
         if array.shape[:1] != (n_samples,):
-            raise ValueError(f"{name} has shape {np.shape(y)}, but X holds {n_samples} samples")
+            raise ValueError(f"{name} has shape {np.shape(y)}, but X holds {counted(n_samples, 'sample')}")
         if array.ndim != 2:
             array = array.reshape(n_samples, -1)
         if array.shape[1] != n_outputs:

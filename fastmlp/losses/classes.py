@@ -57,13 +57,13 @@ class _OfClasses(Loss):
             wrong = np.flatnonzero(~(np.abs(sums - 1) <= _SUM_TOLERANCE) | (rows.min(axis=1) < 0))
             if len(wrong):
                 raise ValueError(
-                    f"{name}[{wrong[0]}] is no distribution over {n_outputs} classes: it sums to {sums[wrong[0]]:g}, "
-                    f"its smallest entry is {rows[wrong[0]].min():g}; give integer labels, one-hot rows or "
-                    "probabilities"
+                    f"{name}[{wrong[0]}] is no distribution over {counted(n_outputs, 'class')}: it sums to "
+                    f"{sums[wrong[0]]:g}, its smallest entry is {rows[wrong[0]].min():g}; give integer labels, "
+                    "one-hot rows or probabilities"
                 )
             return rows
         if len(array) != n_samples:
-            raise ValueError(f"{name} has shape {np.shape(y)}, but X holds {n_samples} samples")
+            raise ValueError(f"{name} has shape {np.shape(y)}, but X holds {counted(n_samples, 'sample')}")
         all_finite(name, array, dtype)
         fractional = array != np.floor(array) if array.dtype.kind == "f" else np.zeros(0)
         if fractional.any():

@@ -8,6 +8,7 @@ import numpy as np
 from fastmlp._validation import (
     Array,
     all_finite,
+    counted,
     numeric_array,
     plain_array,
 )
@@ -80,7 +81,7 @@ class Custom(Loss):
         """Anything with a row for each sample, of which nothing is masked."""
         array = plain_array(name, y)
         if array.shape[:1] != (n_samples,):
-            raise ValueError(f"{name} has shape {array.shape}, but X holds {n_samples} samples")
+            raise ValueError(f"{name} has shape {array.shape}, but X holds {counted(n_samples, 'sample')}")
         return array
 
     def strata(self, targets: Array) -> Array:

@@ -10,6 +10,7 @@ from fastmlp._validation import (
     Array,
     bounded_integer,
     choice,
+    counted,
 )
 from fastmlp.metrics.base import checked_array
 
@@ -250,11 +251,11 @@ def _true_labels(y_true: Any, n: int, n_classes: int | None = None) -> Array:
     """Labels of the targets of so many samples."""
     array = checked_array("y_true", y_true)
     if len(array) != n:
-        raise ValueError(f"y_true has shape {np.shape(y_true)}, but y_pred holds {n} samples")
+        raise ValueError(f"y_true has shape {np.shape(y_true)}, but y_pred holds {counted(n, 'sample')}")
     if array.ndim == 1:
         labels = _labels("y_true", array)
         if n_classes is not None and labels.max() >= n_classes:
-            raise ValueError(f"y_true holds the label {labels.max()}, but y_pred scores {n_classes} classes")
+            raise ValueError(f"y_true holds the label {labels.max()}, but y_pred scores {counted(n_classes, 'class')}")
         return labels
     if array.ndim != 2 or (np.abs(array.sum(axis=1, dtype=np.float64) - 1) > _SUM_TOLERANCE).any():
         raise ValueError(
@@ -262,7 +263,7 @@ def _true_labels(y_true: Any, n: int, n_classes: int | None = None) -> Array:
             "one column at a time"
         )
     if n_classes is not None and array.shape[1] != n_classes:
-        raise ValueError(f"y_true has shape {np.shape(y_true)}, but y_pred scores {n_classes} classes")
+        raise ValueError(f"y_true has shape {np.shape(y_true)}, but y_pred scores {counted(n_classes, 'class')}")
     found: Array = array.argmax(axis=1)
     return found
 

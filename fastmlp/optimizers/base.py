@@ -9,6 +9,7 @@ from fastmlp._validation import (
     Array,
     OtherNames,
     bounded_integer,
+    counted,
     finite_number,
     flag,
     keep,
@@ -129,8 +130,8 @@ class Optimizer(OtherNames):
             usable = rates.shape == (n,) and bool(((rates >= 0) & (rates < np.inf)).all())
         if not usable:
             raise ValueError(
-                f"{self.learning_rate!r} gives the rates {rates} for {n} steps from {first}; they must be {n} finite "
-                "numbers, at least 0"
+                f"{self.learning_rate!r} gives the rates {rates} for {counted(n, 'step')} from {first}; they must "
+                f"be {n} finite numbers, at least 0"
             )
         return rates
 
