@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -249,8 +249,19 @@ class Writer:
 @contextlib.contextmanager
 def writing(path: Path, separator: str = ",") -> Iterator[Writer]:
     """A writer whose file is there, whole, in the end, or not at all."""
-    with files.replacing(path) as temporary, writing_new(temporary, separator) as writer:
+    with writing_all([path], separator) as (writer,):
         yield writer
+
+
+@contextlib.contextmanager
+def writing_all(paths: Sequence[Path], separator: str = ",") -> Iterator[list[Writer]]:
+    """Writers whose files are there, all of them whole, in the end, or none."""
+    with files.replacing_all(paths) as temporaries, contextlib.ExitStack() as stack:
+        writers = []
+        for path, temporary in zip(paths, temporaries, strict=True):
+            stack.enter_context(files.naming(path, temporary))
+            writers.append(stack.enter_context(writing_new(temporary, separator)))
+        yield writers
 
 
 @contextlib.contextmanager

@@ -186,6 +186,15 @@ def arity(function: Callable[..., Any], given: int, name: str) -> int:
     return min(given, len(taken))
 
 
+def positional_names(function: Callable[..., Any]) -> list[str]:
+    """Names of the parameters that a function can be given by position; none of one that is not written in Python."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
 def is_by_number(value: Any) -> bool:
     """Whether something has a length and items by number, and nothing else of an array or an iterable."""
     others = ("__iter__", "__array__", "__array_interface__", "__array_struct__")

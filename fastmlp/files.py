@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ _HOST, _PROCESS = f"{zlib.crc32(platform.node().encode()):08x}", secrets.token_h
 
 # A temporary file of another host that nobody has written to for so long was left behind.
 _LEFT_SECONDS = 3600.0
+
+# Names of files that a process has open.
+_STREAM = re.compile(r"/dev/(std(in|out|err)|fd/\d+)|/proc/([^/]+/){1,3}fd/\d+")
 
 # Formats that a name may promise, and what writes them.
 _OTHER_FORMATS = {
@@ -142,20 +145,43 @@ def replacing(target: Path) -> Iterator[Path]:
     and the name before this returns: should the power fail, the old file or the new one is there. Errors name the
     target.
     """
-    _remove_leftovers(target)
-    temporary = _temporary(target)
-    try:
+    with replacing_all([target]) as (temporary,), naming(target, temporary):
         yield temporary
-        if target.exists():
-            shutil.copymode(target, temporary)
-        _to_disk(temporary)
-        os.replace(temporary, target)
-        with contextlib.suppress(OSError):  # a file system, or Windows, that cannot do so with a folder
-            _to_disk(target.parent)
-    except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
+
+
+@contextlib.contextmanager
+def replacing_all(targets: Sequence[Path]) -> Iterator[list[Path]]:
+    """Paths as of `replacing`, none of which gets its name before all are on the disk."""
+    for target in targets:
+        _remove_leftovers(target)
+    temporaries = [_temporary(target) for target in targets]
+    try:
+        yield temporaries
+        for target, temporary in zip(targets, temporaries, strict=True):
+            with naming(target, temporary):
+                if target.exists():
+                    shutil.copymode(target, temporary)
+                _to_disk(temporary)
+        for target, temporary in zip(targets, temporaries, strict=True):
+            with naming(target, temporary):
+                os.replace(temporary, target)
+        for folder in {target.parent for target in targets}:
+            with contextlib.suppress(OSError):  # a file system, or Windows, that cannot do so with a folder
+                _to_disk(folder)
+    except BaseException:
+        for temporary in temporaries:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def naming(target: Path, temporary: Path) -> Iterator[None]:
+    """Errors of the system name the target, not its temporary file, or none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary)):
             error.filename = str(target)  # of a full disk it is None
             del error.filename2
         raise
@@ -264,12 +290,12 @@ def _check_folder(folder: Path) -> None:
 def writable(path: Any) -> Path:
     """Where to write: a regular file, or a new one in a folder that is there."""
     target = Path(os.path.realpath(file_path("path", path)))
+    if _is_stream(os.fspath(path)) or (target.exists() and not target.is_file() and not target.is_dir()):
+        raise OSError(errno.EINVAL, "not a regular file; give the name of one, which is written whole", str(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder to save in", str(target.parent))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "not a regular file; a model is saved to one", str(path))
     if target.exists() and not os.access(target, os.W_OK):
         try:
             os.close(os.open(target, os.O_WRONLY))  # the system says why
@@ -277,6 +303,20 @@ def writable(path: Any) -> Path:
             raise OSError(error.errno, error.strerror, str(path)) from None
     _check_folder(target.parent)
     return target
+
+
+def _is_stream(path: Any) -> bool:
+    """Whether a name, or what it links to, is that of an open file: a rename would take away what is behind it."""
+    path = os.fsdecode(path)
+    for _ in range(40):
+        path = os.path.abspath(path)
+        if _STREAM.fullmatch(path):
+            return True
+        try:
+            path = os.path.join(os.path.dirname(path), os.readlink(path))
+        except OSError:  # no link
+            return False
+    return False
 
 
 def load(path: Any, loss: Any = None) -> Model:

@@ -110,7 +110,7 @@ def split(options: argparse.Namespace) -> int:
     classes = () if cells is None else _classes.classes_of(table, options.target, cells)
     strata = np.zeros(table.n_rows, np.int64) if cells is None else _classes.labels(cells, classes)[0]
     held_out = _train.held_out(strata, options.test, options.seed, "--test")
-    with tables.writing(paths[0], table.separator) as train, tables.writing(paths[1], table.separator) as test:
+    with tables.writing_all(paths, table.separator) as (train, test):
         if table.has_header:
             for writer in (train, test):
                 writer.writerow(table.spelled)

@@ -25,6 +25,7 @@ import numpy as np
 from fastmlp import _csv, _plain, files
 from fastmlp._arguments import CommandError
 from fastmlp._csv import writing as writing
+from fastmlp._csv import writing_all as writing_all
 from fastmlp._csv import writing_new as writing_new
 from fastmlp._engine import LARGEST
 from fastmlp._validation import Array, counted
@@ -363,9 +364,13 @@ def targets(paths: Sequence[str], inputs: Sequence[str], force: bool) -> list[Pa
         The first one of an input that is not there.
     """
     for name in inputs:
+        if name == "-" and not Path(name).exists():
+            raise CommandError("there is no file '-'; /dev/stdin is the name of what a pipe gives, or write ./-")
         if not stat.S_ISFIFO(os.stat(name).st_mode):  # a pipe that is opened and closed loses what is written to it
             with open(name, "rb"):  # before a word on outputs: --force would not help
                 pass
+    if "-" in paths:
+        raise CommandError("--out -: results go to a file, not to stdout; give its name, ./- for one of that name")
     found = [files.writable(path) for path in paths]
     for i, (path, target) in enumerate(zip(paths, found, strict=True)):
         if target in found[:i]:

@@ -309,3 +309,15 @@ def test_between_two_steps_a_callback_may_change_a_model_and_the_thread_that_rea
     model.fit(batches(), steps_per_epoch=2, epochs=3, callbacks=[Change()], verbose=0)
     assert model.optimizer == (fm.SGD(0.1 / 3, momentum=0.5) if source == "callback" else fm.Adam())
     assert bool(refused) == (source == "iterable")
+
+
+@pytest.mark.parametrize("names", ["y_true, y_pred", "targets, scores", "target, output", "y, y_hat", "y_true, scores"])
+def test_parameters_of_the_other_order_are_refused(names):
+    other = eval(f"lambda {names}: (0.0, None)")
+    with pytest.raises(TypeError, match=r"is called with \(scores, targets\), in this order"):
+        fm.Model([fm.Dense(1)], loss=other)
+
+
+@pytest.mark.parametrize("names", ["scores, targets", "y_pred, y_true", "input, target", "y, t", "a, b", "*both"])
+def test_other_names_of_parameters_are_taken(names):
+    fm.Model([fm.Dense(1)], loss=eval(f"lambda {names}: (0.0, None)"))

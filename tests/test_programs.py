@@ -1,6 +1,7 @@
 """The programs for files: what split, train and predict write, print and refuse."""
 
 import csv
+import errno
 import os
 import re
 import subprocess
@@ -189,6 +190,50 @@ def test_a_file_that_fails_half_way_is_not_there(monkeypatch, capsys):
 
     monkeypatch.setattr(tables.Table, "rows", broken)
     assert "the disk is full" in failure(capsys, "split", "data.csv", "--target", "kind")
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_split_on_a_full_disk_replaces_both_files_or_none(capsys, monkeypatch, call):
+    write("data.csv", two_classes())
+    for name in ("data-train.csv", "data-test.csv"):
+        write(name, ["mine"])
+    calls = []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) == call:
+            raise OSError(errno.ENOSPC, "the disk is full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    err = failure(capsys, "split", "data.csv", "--target", "kind", "--force")
+    assert "the disk is full" in err
+    assert re.search(r"data-(train|test)\.csv$", err)
+    assert [rows(f"data-{part}.csv") for part in ("train", "test")] == [[["mine"]]] * 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of open files")
+def test_results_go_to_no_open_file_and_no_pipe(capsys):
+    write("data.csv", two_classes())
+    trained("--epochs", 1)
+    os.mkfifo("pipe")
+    Path("link").symlink_to("/dev/stdout")
+    with open("all.txt", "w") as file:
+        for name in (
+            "/dev/stdout",
+            "/dev/stderr",
+            f"/dev/fd/{file.fileno()}",
+            f"/proc/self/fd/{file.fileno()}",
+            "link",
+            "pipe",
+        ):
+            err = failure(capsys, "predict", "model.safetensors", "data.csv", "--force", "--out", name)
+            assert "not a regular file; give the name of one" in err
+            assert err.endswith(f"{name}\n")
+        assert os.path.samestat(os.stat("all.txt"), os.fstat(file.fileno()))
+    for command in (["predict", "model.safetensors", "data.csv"], ["train", "data.csv", "--target", "kind"]):
+        assert "give its name" in failure(capsys, *command, "--out", "-")
+    assert "/dev/stdin" in failure(capsys, "train", "-", "--target", "kind", "--force")
+    assert "/dev/stdin" in failure(capsys, "predict", "model.safetensors", "-")
 
 
 # ---- train ----

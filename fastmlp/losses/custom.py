@@ -11,8 +11,14 @@ from fastmlp._validation import (
     counted,
     numeric_array,
     plain_array,
+    positional_names,
 )
 from fastmlp.losses.base import Loss
+
+# Names that parameters have in the order of Keras: its losses take the targets first.
+_NAMES_OF_TARGETS = {"y_true", "true", "truth", "target", "targets", "label", "labels"}
+_NAMES_OF_SCORES = {"y_pred", "y_hat", "pred", "preds", "prediction", "predictions", "predicted", "score", "scores",
+                    "y_score", "logit", "logits", "output", "outputs"}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -32,7 +38,8 @@ class Custom(Loss):
     Raises
     ------
     TypeError
-        Where the function is not callable, or gives anything else.
+        Where the function is not callable, or gives anything else, or where its parameters have the names of the other
+        order, ``(y_true, y_pred)`` for example, which is Keras's.
     ValueError
         Where dscores have another shape, or hold NaN or infinity though the loss does not.
 
@@ -54,6 +61,12 @@ class Custom(Loss):
     def __post_init__(self) -> None:
         if not callable(self.function) or isinstance(self.function, type):
             raise TypeError(f"function must be a function of scores and targets, not {self.function!r}")
+        first, second = [*positional_names(self.function), "", ""][:2]
+        if first in _NAMES_OF_TARGETS or second in _NAMES_OF_SCORES:
+            raise TypeError(
+                f"the loss {getattr(self.function, '__name__', self.function)!r} takes ({first}, {second}), but is "
+                "called with (scores, targets), in this order; exchange the two, or rename them where they are right"
+            )
 
     def __call__(self, scores: Array, targets: Array) -> tuple[float, Array]:
         """The function's results, checked."""
