@@ -12,6 +12,7 @@ import pytest
 
 import fastmlp as fm
 from fastmlp import batches
+from fastmlp._evaluation import is_batches
 
 ROWS = [20, 7, 20, 1, 33, 20]
 
@@ -517,3 +518,10 @@ def test_a_reader_that_ends_before_its_time_is_told(monkeypatch):
     monkeypatch.setattr(batches.Reader, "_read", lambda *arguments: None)
     with pytest.raises(RuntimeError, match="has ended before its time"):
         classifier().fit(LIST, verbose=0)
+
+
+@pytest.mark.parametrize(("n_inputs", "batches"), [(1, True), (2, False)])
+def test_rows_of_one_input_may_be_numbers(n_inputs, batches):
+    """A pair of pairs of vectors is batches only where a number is a row."""
+    pair = np.ones(3), np.ones(3)
+    assert is_batches([pair, pair], n_inputs) == batches
