@@ -1,6 +1,7 @@
 """Callbacks and the reasons for which training ends."""
 
 import csv
+import inspect
 import math
 import pickle
 import re
@@ -819,3 +820,16 @@ def test_a_scheduled_rate_is_checked():
 def test_flags_are_checked(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_train_batch_end"])
+@pytest.mark.parametrize("turned", [False, True], ids=["alone", "turned"])
+def test_a_hook_does_not_get_one_argument_under_the_name_of_another(hook, turned):
+    names = [*inspect.signature(getattr(fm.Callback, hook)).parameters][1:]
+    wrong = names[::-1] if turned else names[1:]
+    namespace = {}
+    exec(f"def method(self, {', '.join(wrong)}): pass", namespace)
+    callback = type("Mine", (fm.Callback,), {hook: namespace["method"]})()
+    model = fm.Model([fm.Dense(1)], "mean_squared_error")
+    with pytest.raises(TypeError, match=f"would get {names[0]} as {wrong[0]}; give it"):
+        model.fit(np.zeros((4, 2)), np.zeros((4, 1)), epochs=1, callbacks=[callback], verbose=0)
