@@ -5,7 +5,7 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 
@@ -15,7 +15,18 @@ class CommandError(Exception):
 
 def say(line: str) -> None:
     """A line on stdout at once, so that it keeps its place between the lines on stderr."""
-    print(line, flush=True)
+    with naming_stdout():
+        print(line, flush=True)
+
+
+@contextlib.contextmanager
+def naming_stdout() -> Iterator[None]:
+    """Errors of writing there, which name no file, say where it was."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
 
 
 class Parser(argparse.ArgumentParser):

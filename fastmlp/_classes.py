@@ -211,8 +211,13 @@ def task_of(asked: str | None, table: Table, target: str) -> tuple[Cells | None,
 # ---- words ----
 
 
+def printable(name: str) -> str:
+    """A name without characters that a terminal obeys: these as Python escapes them."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
 def counts(classes: Sequence[str], positions: Array, at_most: int = 10) -> str:
     """How many rows each class has."""
     numbers = np.bincount(positions, minlength=len(classes)).tolist()
-    shown = [f"{name} ({count:,})" for name, count in zip(classes, numbers, strict=True)]
+    shown = [f"{printable(name)} ({count:,})" for name, count in zip(classes, numbers, strict=True)]
     return ", ".join(shown[:at_most]) + (", ..." if len(shown) > at_most else "")

@@ -167,6 +167,20 @@ def offset(text: Text, n_lines: int) -> int:
         return 3 * text.has_mark + sum(len(line.encode()) for line in itertools.islice(lines, n_lines))
 
 
+def ended_by_return(text: Text, first: int, last: int) -> int:
+    """The line of a row, as an editor counts, where a lone carriage return begins or ends it though lines end
+    otherwise; else 0."""
+    n_ends, line = 0, 0
+    with _lines(text) as lines:
+        for number, content in enumerate(lines, 1):
+            if content.endswith("\r") and number in (first - 1, last) and not line:
+                line = n_ends + 1
+            n_ends += content.endswith("\n")
+            if n_ends and number >= last:
+                break
+    return line if n_ends else 0
+
+
 def records(text: Text, separator: str) -> Iterator[tuple[int, int, list[str]]]:
     """The lines on which each row begins and ends, from 1, and its cells, of an empty line none.
 

@@ -1,9 +1,9 @@
 """`fastmlp train`: from a table to a model, its history and its learning curves."""
 
 import argparse
-import contextlib
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def held_out(strata: Array, share: float, seed: int, option: str) -> Array:
     if not 0 < many < len(strata):
         raise CommandError(
             f"{option} {share:g} of {counted(len(strata), 'row')} holds out {many}; choose it so that rows "
-            "remain on both sides"
+            f"remain on both sides{', or 0 for no validation' * (option == '--validation-split')}"
         )
     found = np.zeros(len(strata), bool)
     found[split(strata, share, seed)[1]] = True
@@ -177,6 +177,10 @@ def read(options: argparse.Namespace) -> Data:
     dropped = {table.position(name, [target, *options.drop]) for name in options.drop}
     columns = tuple(name for place, name in enumerate(table.columns) if name != target and place not in dropped)
     if table.position(target) in dropped or not columns:
+        if not options.drop:
+            raise CommandError(
+                f"{table.name} has no column but the target {target!r}; give a file with more to learn from"
+            )
         raise CommandError("--drop leaves no target, or no column to learn from; drop less")
     nameless = set(table.unnamed)
     unnamed = [name for name in columns if name in nameless]
@@ -378,6 +382,12 @@ def run(options: argparse.Namespace) -> int:
         files.check_name(out)
     except ValueError as error:
         raise CommandError(f"--out: {error}") from None
+    inputs = [name for name in (options.file, options.validation) if name is not None and os.path.exists(name)]
+    if len(inputs) == 2 and os.path.samefile(*inputs):
+        raise CommandError(
+            f"--validation {options.validation} is the file to learn from, of which nothing would be found out; give "
+            "another, or --validation-split for a share of it"
+        )
     paths = tables.targets(names, [options.file, *([options.validation] if options.validation else [])], options.force)
     data = read(options)
     stop = None
@@ -406,13 +416,23 @@ def run(options: argparse.Namespace) -> int:
         model = in_units_of_target(model, options, data)
         _tell_units(model.loss, data.notes.target)
     _tell(model, data)
-    with contextlib.ExitStack() as stack:  # all files, or none: the others are renamed when the model is there
-        others = [stack.enter_context(files.replacing(path)) for path in paths[1:]]
-        _write_history(others[0], history, data)
-        for path in others[1:]:
-            plotting.save_new(lambda ax: _curves(ax, history, data, best), path)
-        files.save(model, paths[0], data.notes.written())
-    say(f"saved {', '.join(names)}")
+    files.save(model, paths[0], data.notes.written())  # first: it is what took the time
+    saved, failed = [names[0]], None
+    for name, path in zip(names[1:], paths[1:], strict=True):
+        try:
+            with files.replacing(path) as temporary:
+                if name == names[1]:
+                    _write_history(temporary, history, data)
+                else:
+                    plotting.save_new(lambda ax: _curves(ax, history, data, best), temporary)
+            saved.append(name)
+        except OSError as error:
+            failed = failed or error
+            there = ", and the one that is there is of another training" if path.exists() else ""
+            say(f"warning: {name} is not written{there}: {error.strerror or error}")
+    say(f"saved {', '.join(saved)}")
+    if failed is not None:
+        raise failed
     finished(history)  # Ctrl-C has ended the training: the model is that of the last whole epoch, or the best
     return 0
 

@@ -23,6 +23,7 @@ from fastmlp._arguments import (
     CommandError,
     Parser,
     integer,
+    naming_stdout,
     open_closed_streams,
     say,
     silence_broken_streams,
@@ -360,7 +361,8 @@ def info(options: argparse.Namespace) -> int:
     int
         Exit code 0.
     """
-    fastmlp.show_config()
+    with naming_stdout():
+        fastmlp.show_config()
     return 0
 
 
@@ -382,7 +384,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(arguments)
         finally:  # here, where it can be told, and not as Python ends; also what argparse wrote
-            sys.stdout.flush()
+            with naming_stdout():
+                sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:  # the reader, `head` for example, has seen enough

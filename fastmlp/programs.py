@@ -269,6 +269,7 @@ def confusion(classes: Sequence[str], counts: Array) -> list[str]:
     -------
     list of str
     """
+    classes = [_classes.printable(name) for name in classes]
     first = max(len("true"), *map(len, classes))
     widths = [max(len(name), len(str(column.max()))) for name, column in zip(classes, counts.T, strict=True)]
     named = [f"{name:>{width}}" for name, width in zip(classes, widths, strict=True)]
@@ -290,7 +291,10 @@ def _share(text: str) -> float:
 
 
 def _share_or_none(text: str) -> float:
-    return 0.0 if number(text) == 0 else _share(text)
+    value = number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, not {text}")
+    return value
 
 
 def _positive(text: str) -> float:

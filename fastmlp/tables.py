@@ -119,7 +119,7 @@ class Table:
         missing values.
         """
         named, n_rows = not self.has_header, 0
-        for line, _, cells in _csv.records(self.text, self.separator):
+        for line, end, cells in _csv.records(self.text, self.separator):
             if not cells and len(self.columns) == 1:
                 raise CommandError(
                     f"{self.name}, line {line} is empty: in a file of one column it may be a missing value; mend the "
@@ -131,6 +131,12 @@ class Table:
                 named = True
                 continue
             if len(cells) != len(self.columns):
+                middle = _csv.ended_by_return(self.text, line, end)
+                if middle:
+                    raise CommandError(
+                        f"{self.name}: a carriage return ends line {middle} in the middle; remove it, or put the cell "
+                        "into quotes"
+                    )
                 raise CommandError(
                     f"{self.name}, line {line}: {counted(len(cells), 'cell')}, but the first line has "
                     f"{len(self.columns)}; mend the line (a cell that holds a {self.separator!r} must stand in quotes)"

@@ -311,7 +311,10 @@ def test_closed_streams_and_dead_readers_are_no_traceback(tmp_path, arguments):
 @pytest.mark.skipif(not is_full(), reason="no device here that is always full")
 def test_output_that_finds_no_room_is_told(tmp_path):
     for command in ("info", "data digits"):
-        assert shell(f"$fastmlp {command} >/dev/full", tmp_path) == (1, "fastmlp: error: No space left on device\n")
+        assert shell(f"$fastmlp {command} >/dev/full", tmp_path) == (
+            1,
+            "fastmlp: error: No space left on device: standard output\n",
+        )
 
 
 @needs_bash

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _classes, _plain, _train, cli, files, tables
+from fastmlp import _classes, _plain, _train, cli, files, programs, tables
 from fastmlp.datasets import BREAST_CANCER_FEATURES, load_breast_cancer, load_digits
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -453,15 +453,51 @@ def test_one_bad_cell_does_not_make_a_regression_a_classification(capsys):
     assert _train.load("model.safetensors")[1].classes == ("1", "2", "X")
 
 
-@pytest.mark.parametrize("broken", [(_train.files, "save"), (_train.plotting, "history"), (_train, "_write_history")])
-def test_train_saves_all_its_files_or_none(capsys, monkeypatch, broken):
+@pytest.mark.parametrize(
+    ("module", "name", "left"),
+    [
+        (_train.files, "save", []),
+        (_train.plotting, "history", ["model-history.csv", "model.safetensors"]),
+        (_train, "_write_history", ["model-curves.png", "model.safetensors"]),
+    ],
+)
+def test_train_saves_the_model_whatever_becomes_of_the_other_files(capsys, monkeypatch, module, name, left):
     write("data.csv", two_classes())
 
     def full(*arguments):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(*broken, full)
-    assert "the disk is full" in failure(capsys, "train", "data.csv", "--target", "kind", "--epochs", 1, "--silent")
+    monkeypatch.setattr(module, name, full)
+    assert cli.main(["train", "data.csv", "--target", "kind", "--epochs", "1", "--silent"]) == 1
+    assert "the disk is full" in capsys.readouterr().err
+    assert sorted(path.name for path in Path().iterdir()) == ["data.csv", *left]
+
+
+def test_arguments_of_train_that_can_not_be_meant(capsys):
+    write("data.csv", two_classes())
+    command = ["train", "data.csv", "--target", "kind"]
+    assert "is the file to learn from" in failure(capsys, *command, "--validation", "./data.csv")
+    assert "at least 0 and below 1" in failure(capsys, *command, "--validation-split", "20")
+    write("two.csv", ["a,kind", "1,x", "2,y"])
+    assert "or 0 for no validation" in failure(capsys, "train", "two.csv", "--target", "kind")
+    write("one.csv", ["kind", "x", "y", "x"])
+    err = failure(capsys, "train", "one.csv", "--target", "kind")
+    assert "no column but the target 'kind'" in err
+    assert "--drop" not in err
+
+
+@pytest.mark.parametrize("text", ["a,b,c\n1,\r2,x\n3,4,y\n", "a,b,c\n1,2,x\r,\n3,4,y\n"])
+def test_a_carriage_return_in_the_middle_of_a_line_is_told(capsys, text):
+    Path("data.csv").write_bytes(text.encode())
+    assert "a carriage return ends line 2 in the middle" in failure(capsys, "train", "data.csv", "--target", "c")
+
+
+def test_control_characters_of_classes_are_escaped():
+    lines = (
+        _classes.counts(["a\033[31m", "b\n"], np.array([0, 1])),
+        *programs.confusion(["a\033", "b\n"], np.eye(2, dtype=int)),
+    )
+    assert all(line.isprintable() for line in lines)
 
 
 def test_task_overrides_what_the_target_looks_like(capsys):
