@@ -234,6 +234,16 @@ class CSVLogger(Callback):
         if not self.append and os.path.isfile(self.path) and os.path.getsize(self.path):
             remedy = "append=True adds to it; otherwise remove it, or give another name"
             raise FileExistsError(errno.EEXIST, f"the CSV file is there already; {remedy}", self.path)
+        if self.append and os.path.isfile(self.path):
+            import csv
+
+            with open(self.path, newline="", encoding="utf-8") as file:
+                columns = next(csv.reader(file, delimiter=self.separator), [])
+            missing = [name for name in self.params["metrics"] if name not in columns]
+            if "epoch" in columns and missing:  # a log, and not a file of another kind, whose columns are kept to
+                raise ValueError(
+                    f"{self.path} has no columns for {', '.join(missing)}; give another file to write them"
+                )
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the file, and read its columns where it is added to."""

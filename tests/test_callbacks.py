@@ -833,3 +833,16 @@ def test_a_hook_does_not_get_one_argument_under_the_name_of_another(hook, turned
     model = fm.Model([fm.Dense(1)], "mean_squared_error")
     with pytest.raises(TypeError, match=f"would get {names[0]} as {wrong[0]}; give it"):
         model.fit(np.zeros((4, 2)), np.zeros((4, 1)), epochs=1, callbacks=[callback], verbose=0)
+
+
+def test_csv_logger_does_not_append_to_a_file_that_lacks_columns(tmp_path):
+    X, y = np.eye(4), np.arange(4) % 2
+    model = fm.Model([fm.Dense(2)], "softmax_cross_entropy")
+    path = tmp_path / "log.csv"
+    for _ in range(2):
+        model.fit(X, y, epochs=1, callbacks=[fm.CSVLogger(path, append=True)], verbose=0)
+    before, weights = path.read_bytes(), model.weights
+    with pytest.raises(ValueError, match="no columns for val_loss"):
+        model.fit(X, y, validation_data=(X, y), callbacks=[fm.CSVLogger(path, append=True)], verbose=0)
+    assert path.read_bytes() == before
+    np.testing.assert_array_equal(model.weights[0][0], weights[0][0])
