@@ -124,17 +124,17 @@ def moved(model: "Model", dscores: Array) -> Array:
     return np.asarray((dscores * model._target_statistics["scale"]).astype(model.dtype))
 
 
-def watch(model: "Model", targets: Array, subset: Array | None, weights: Array | None) -> Callable[[float], None]:
+def watch(model: "Model", targets: Array, subset: Array | None, weights: Array | None) -> Callable[[float], str]:
     """A function that warns where the loss of a first epoch, which it is given, shows targets far from the scale of
     the outputs: targets far above 1 with an error no smaller than a constant would make, or a deviation far below 1
     with an error a hundred times that. Outputs are of about 1 in the beginning, and optimizers move them by small
-    steps."""
+    steps. Of an infinite loss, that of an epoch that diverged, it returns what to say of large targets."""
     if model._targets is not None or type(model.loss) not in _ERRORS or (model.built and model._network.step > 0):
-        return lambda loss: None
+        return lambda loss: ""
     error_of = _ERRORS[type(model.loss)]
 
     @quiet
-    def look(loss: float) -> None:
+    def look(loss: float) -> str:
         penalty = model._network.penalty()
         value = loss - penalty
         rows = np.arange(len(targets)) if subset is None else subset
@@ -142,10 +142,18 @@ def watch(model: "Model", targets: Array, subset: Array | None, weights: Array |
         of_rows = np.ones(len(rows)) if weights is None else weights[rows, 0].astype(np.float64)
         y = targets[rows][of_rows > 0].astype(np.float64)
         if len(y) < 2 or not value > 0 or penalty > PENALTY_SHARE * loss:  # the loss tells too little then
-            return
+            return ""
         error = error_of(model.loss, value / of_rows.mean(), model.n_outputs)
         deviation = math.sqrt(y.var(axis=0).mean())
         above = math.sqrt((y * y).mean()) > LARGE and error > max(LARGE, LEARNED * deviation)
+        if loss == math.inf:
+            if not above:
+                return ""
+            return (
+                f"The targets have the mean {y.mean():.3g} and the deviation {deviation:.3g}, far from the scale of "
+                "the outputs, about 1: make the model with targets='standardize'; a smaller learning rate or scaled "
+                "inputs may help, too"
+            )
         if above or (0 < deviation < SMALL and error > LARGE_RATIO * deviation):
             warnings.warn(
                 f"after the first epoch the typical error is {error:.3g}, where the targets have the mean "
@@ -154,6 +162,7 @@ def watch(model: "Model", targets: Array, subset: Array | None, weights: Array |
                 UserWarning,
                 stacklevel=_outside(),
             )
+        return ""
 
     return look
 

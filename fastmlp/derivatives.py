@@ -59,6 +59,7 @@ def jvp(
     pairs = None if dweights is None else model._gradients("dweights", dweights)
     scores, out = (np.empty((len(array), model.n_outputs), model.dtype) for _ in range(2))
     model._with_run(lambda run: run.push(tangents, out, scores, pairs), len(array), "derivatives", array)
+    model._check_range(array, scores)
     return _targets.restored(model, scores), _targets.moved(model, out)
 
 
@@ -67,6 +68,7 @@ def jacobian(model: "Model", X: npt.ArrayLike) -> Array:
     array, shape = _inputs(model, X)
     out = np.empty((len(array), model.n_outputs, array.shape[1]), model.dtype)
     model._with_run(lambda run: run.jacobian(out), len(array), "derivatives", array)
+    model._check_range(array, out)
     if model._targets is not None:
         out = _targets.moved(model, out.swapaxes(1, 2)).swapaxes(1, 2)
     return _pulled(model, out).reshape(len(array), model.n_outputs, *shape[1:])
@@ -83,6 +85,7 @@ def input_gradients(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike) -> Array
         return found
     out = np.empty(array.shape, model.dtype)
     model._with_run(lambda run: run.pull(out), len(array), "derivatives", array, targets)
+    model._check_range(array, out)
     return _pulled(model, out).reshape(shape)
 
 

@@ -146,22 +146,35 @@ class DivergedError(ArithmeticError):
     """
 
     def __init__(
-        self, step: int, learning_rate: float, history: History, layer: int = 0, largest_weight: float = math.nan
+        self,
+        step: int,
+        learning_rate: float,
+        history: History,
+        layer: int = 0,
+        largest_weight: float = math.nan,
+        remedy: str = "A smaller learning rate or scaled inputs usually help",
+        cause: str = "the loss became NaN or infinite",
     ) -> None:
         super().__init__(
-            f"the loss became NaN or infinite at step {step} (learning rate {learning_rate:g}); the largest weight was "
+            f"{cause} at step {step} (learning rate {learning_rate:g}); the largest weight was "
             f"then {largest_weight:.3g}, in layer {layer}. The weights are those before that epoch, or before a single "
-            "step, whose predecessor may have ruined them (assign model.weights then). A smaller learning rate or "
-            "scaled inputs usually help"
+            f"step, whose predecessor may have ruined them (assign model.weights then). {remedy}"
         )
         self.step = step
         self.learning_rate = learning_rate
         self.layer = layer
         self.largest_weight = largest_weight
         self.history = history
+        self._words = remedy, cause
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.step, self.learning_rate, self.history, self.layer, self.largest_weight)
+        told = self.step, self.learning_rate, self.history, self.layer, self.largest_weight
+        return type(self), (*told, *self._words)
+
+    def advised(self, remedy: str) -> "DivergedError":
+        """The same with another remedy."""
+        told = self.step, self.learning_rate, self.history, self.layer, self.largest_weight
+        return type(self)(*told, remedy, self._words[1])
 
 
 def finished(history: History) -> History:

@@ -812,6 +812,7 @@ class Model:
             self._ready()
             self._build(X.shape[1])
             loss, _, pairs = self._with_run(_engine.Run.gradients, len(X), "training", X, targets, weights)
+            self._check_range(X, loss)
             return float(loss), pairs
 
     def apply_gradients(self, gradients: Sequence[Sequence[npt.ArrayLike]]) -> None:
@@ -1014,10 +1015,11 @@ class Model:
         return out
 
     @quiet
-    def _check_range(self, X: Array, found: Any) -> None:
+    def _check_range(self, X: Array, found: Any, subset: Array | None = None) -> None:
         """ValueError where what was found of X is not finite because scaled inputs are not."""
         if self._preprocessing is not None and not math.isfinite(np.sum(found)):
-            preprocessing_module.check_range(self._preprocessing, self._statistics, X, self._dtype)
+            rows = X if subset is None else X[subset]
+            preprocessing_module.check_range(self._preprocessing, self._statistics, rows, self._dtype)
 
     def _outputs(self, X: Array, link: str, subset: Array | None = None, in_units: bool = False) -> Array:
         """Predictions, or what metrics are of: in the units of the targets, unrounded."""
@@ -1085,14 +1087,13 @@ class Model:
         if steps is not None:
             raise ValueError("steps is for an iterable of batches; of arrays give the rows that count")
         X, targets = self._data(X, y)
-        logs = self._evaluate(X, targets, self._sample_weights(sample_weight, targets))
-        self._check_range(X, logs["loss"])
-        return logs
+        return self._evaluate(X, targets, self._sample_weights(sample_weight, targets))
 
     def _evaluate(
         self, X: Array, targets: Array, weights: Array | None = None, subset: Array | None = None
     ) -> dict[str, float]:
         logs = self._evaluate_loss(X, targets, weights, subset)
+        self._check_range(X, logs["loss"], subset)
         if self._metrics:
             found = self._outputs(X, self._loss.link, subset, in_units=True)
             targets = targets if subset is None else targets[subset]

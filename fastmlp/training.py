@@ -37,13 +37,13 @@ def fit(
     shuffle: bool,
     hooks: Hooks,
     initial_epoch: int,
-    watch: Callable[[float], None] = lambda loss: None,
+    watch: Callable[[float], str] = lambda loss: "",
 ) -> History:
     """Train for some epochs on the data bound to an engine.Run, or on those of a batches.BatchRun.
 
     Small epochs go through several at a time where nobody wants to hear of each one. Ctrl-C ends the training with the
     history of the epochs that were finished; a second one, while callbacks end theirs, is a KeyboardInterrupt. `watch`
-    is given the loss of the first epoch.
+    is given the loss of the first epoch, infinity where that diverged; it returns a remedy then.
 
     Returns
     -------
@@ -69,9 +69,12 @@ def fit(
             many = 1 if by_epoch or steps is None else max(1, min(epochs - epoch, pace.steps // steps))
             try:
                 train_epochs(model, run, many, shuffle, hooks, pace, recorded, history, maps)
-            except DivergedError:
+            except DivergedError as error:
                 if many == 1:
                     history.stopped = "diverged"
+                    remedy = watch(math.inf) if epoch == initial_epoch else ""
+                    if remedy:
+                        raise error.advised(remedy) from None
                     raise
                 by_epoch = True  # the same epochs again, one by one, up to the one in which it happened
                 continue
@@ -156,7 +159,7 @@ def train_epochs(
     try:
         train_steps(model, run, total, shuffle, hooks, pace, recorded, history, maps)
         if not network.is_finite():  # the last update has no next step whose loss would tell
-            raise diverged(model, network.step, model.optimizer.rate(network.step - 1), history)
+            raise diverged(model, network.step, model.optimizer.rate(network.step - 1), history, updated=True)
     except DivergedError:
         network.restore(last_good)
         raise
@@ -206,15 +209,18 @@ def train_steps(
 
 
 @quiet
-def diverged(model: "Model", step: int, rate: float, history: History) -> DivergedError:
-    """What to raise of the present weights."""
+def diverged(model: "Model", step: int, rate: float, history: History, updated: bool = False) -> DivergedError:
+    """What to raise of the present weights; where a step was `updated` and its loss finite, of running statistics."""
+    cause = {}
     network, layer, largest = model._network, 0, -1.0
     for i, (arrays, shapes) in enumerate(zip(network.get_weights(), network.shapes(False), strict=True)):
         for array in arrays[: len(shapes)]:  # without running statistics
             size = np.abs(array).max(initial=0)
             if not size <= largest:  # NaN is more than all numbers
                 layer, largest = i, float(size) if np.isfinite(size) else np.inf
-    return DivergedError(int(step), rate, history, layer, largest)
+        if updated and np.isfinite(largest) and not all(np.isfinite(array).all() for array in arrays[len(shapes) :]):
+            cause = {"cause": f"a running statistic of layer {i} became NaN or infinite"}
+    return DivergedError(int(step), rate, history, layer, largest, **cause)
 
 
 class Maps:

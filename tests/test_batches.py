@@ -525,3 +525,29 @@ def test_rows_of_one_input_may_be_numbers(n_inputs, batches):
     """A pair of pairs of vectors is batches only where a number is a row."""
     pair = np.ones(3), np.ones(3)
     assert is_batches([pair, pair], n_inputs) == batches
+
+
+def test_weights_of_zero_alone_are_refused_at_the_end():
+    data, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
+    zeros, ones = np.zeros(4), np.ones(4)
+    model = fm.Model([fm.Dense(2)], "softmax_cross_entropy", n_inputs=4)
+    with pytest.raises(ValueError, match="give at least one sample a weight above 0"):
+        model.evaluate([(data, y, zeros)] * 2)
+    model.fit([(data, y, zeros), (data, y, ones)], epochs=2, verbose=0)
+    model.evaluate([(data, y, zeros), (data, y, ones)])
+
+
+def test_inputs_that_are_scaled_too_far_are_named():
+    data = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    far, y = data.copy(), data[:, :1]
+    far[3, 0] = 3e38
+    model = fm.Model([fm.Dense(4), fm.Dense(1)], preprocessing="standardize", metrics=["mae"])
+    model.fit(1e-3 * data, y, verbose=0)
+    for call in (
+        lambda: model.evaluate(far, y), lambda: model.evaluate([(far, y)]),
+        lambda: model.loss_and_gradients(far, y), lambda: model.input_gradients(far, y),
+        lambda: model.jvp(far, far * 0),
+        lambda: model.fit(1e-3 * data, y, validation_data=(far, y), verbose=0),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"column 0 of X holds 3.*e\+38, which the preprocessing scales"):
+            call()

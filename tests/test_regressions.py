@@ -150,7 +150,7 @@ def test_stop_training_between_chunks(monkeypatch):
 
 def test_masked_values_are_refused():
     X, y = data()
-    with pytest.raises(ValueError, match="X masks 1 values"):
+    with pytest.raises(ValueError, match="X masks 1 value"):
         fm.Model([fm.Dense(1)]).fit(np.ma.array(X, mask=np.arange(X.size).reshape(X.shape) == 3), y, verbose=0)
 
 

@@ -175,7 +175,7 @@ def test_numbers_that_are_none_are_still_refused():
         np.ma.masked,
         True,
     ):
-        with pytest.raises((TypeError, ValueError), match=r"learning_rate must be|masks 1 values"):
+        with pytest.raises((TypeError, ValueError), match=r"learning_rate must be|masks 1 value"):
             fm.SGD(value)
     with pytest.raises(TypeError, match="units must be an integer"):
         fm.Dense(np.float64(3))

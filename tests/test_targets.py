@@ -387,3 +387,23 @@ def test_targets_that_are_learned_in_an_epoch_are_not():
     model = fm.Model([fm.Dense(1)], optimizer=fm.Adam(2.0), dtype="float64")
     y = X @ np.array([50.0, 40, 30, 20, 10])
     model.fit(np.tile(X, (20, 1)), np.tile(y, 20), batch_size=8, verbose=0)
+
+
+@pytest.mark.parametrize("factor", [1, 1000])
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_first_epoch_that_diverges_names_far_targets(factor, batches):
+    model = fm.Model([fm.Dense(32, "relu"), fm.Dense(2)], optimizer=fm.SGD(10.0))
+    y = factor * (1e3 + 300 * Z)
+    given = ([(X, y)] * 60,) if batches else (X, y)
+    with pytest.raises(fm.DivergedError, match="make the model with targets='standardize'") as found:
+        model.fit(*given, epochs=60, verbose=0)
+    assert str(pickle.loads(pickle.dumps(found.value))) == str(found.value)
+    model = fm.Model([fm.Dense(32, "relu"), fm.Dense(2)], optimizer=fm.SGD(1e6))
+    with pytest.raises(fm.DivergedError, match="A smaller learning rate or scaled inputs usually help"):
+        model.fit(X, Z, epochs=60, batch_size=1, verbose=0)
+
+
+def test_a_running_statistic_that_overflows_is_named():
+    data = np.concatenate([np.full((50, 1), 3e19), np.full((50, 1), -3e19)]).astype(np.float32)
+    with pytest.raises(fm.DivergedError, match=r"^a running statistic of layer 0 became NaN or infinite"):
+        fm.Model([fm.BatchNorm(0.5), fm.Dense(1)]).fit(data, np.zeros((100, 1)), batch_size=100, verbose=0)
