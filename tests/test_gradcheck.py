@@ -90,11 +90,13 @@ def test_several_quantiles_of_one_target():
 
 @every_loss
 @every_activation
-@pytest.mark.parametrize("shape", range(len(SHAPES)))
-def test_gradients_are_the_slopes_of_the_loss(shape, activation, case):
+def test_gradients_are_the_slopes_of_the_loss(activation, case):
+    """In one shape each, so that every activation and every loss meets all of them."""
+    place = _engine.activations.index(activation)
+    shape = (place + list(LOSSES).index(case)) % len(SHAPES)
     n_inputs, widths, n = SHAPES[shape]
     loss, targets = LOSSES[case]
-    seed = 100 * shape + _engine.activations.index(activation)
+    seed = 100 * shape + place
     rng = np.random.default_rng(seed)
     model = network(n_inputs, widths, activation, loss, seed)
     X = rng.standard_normal((n, n_inputs))

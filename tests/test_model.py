@@ -646,8 +646,8 @@ def traced(call):
         tracemalloc.stop()
 
 
-def large():
-    return np.random.default_rng(5).integers(0, 2, (40_000, 300)).astype(np.uint8)
+def large(n=40_000):
+    return np.random.default_rng(5).integers(0, 2, (n, 300)).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -657,10 +657,10 @@ def large():
      lambda X: X.reshape(-1, 10, 30)],
 )  # fmt: skip
 def test_data_are_not_copied(make):
-    X = make(large())
+    X = make(large(10_000))
     model = fm.Model([fm.Dense(8, "relu"), fm.Dense(2)], "softmax_cross_entropy", n_threads=1)
     y = np.zeros(len(X), np.int32)
-    size = 40_000 * X[0].size
+    size = len(X) * X[0].size
     indices = 8 * len(X)
     assert traced(lambda: model.fit(X, y, batch_size=128, verbose=0)) < size / 2 + indices
     assert traced(lambda: model.predict(X)) < size / 2 + indices

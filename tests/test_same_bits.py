@@ -82,10 +82,13 @@ def test_threads_do_not_change_a_bit(shape, isa, dtype):
 
 
 @pytest.mark.skipif(not _engine.has_openmp, reason="built without OpenMP: one thread only")
-@pytest.mark.parametrize("shape", ["few rows of a wide net", "many rows"])  # by panels, by rows
 @pytest.mark.parametrize("loss", _engine.losses)
 @pytest.mark.parametrize("optimizer", _engine.optimizers)
-def test_threads_do_not_change_a_bit_with_any_optimizer_and_loss(shape, loss, optimizer, dtype):
+def test_threads_do_not_change_a_bit_with_any_optimizer_and_loss(loss, optimizer):
+    """In one shape and dtype each, so that every optimizer and every loss meets the four ways to combine them."""
+    way = list(_engine.optimizers).index(optimizer) + list(_engine.losses).index(loss)
+    shape = ("few rows of a wide net", "many rows")[way % 2]  # by panels, by rows
+    dtype = ("float32", "float64")[way // 2 % 2]
     one = trained(shape, None, 1, dtype, optimizer, loss)
     for n_threads in (2, 4):
         compare(one, trained(shape, None, n_threads, dtype, optimizer, loss))
