@@ -71,6 +71,10 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "categorical_focal_crossentropy": "'focal' weights all classes with 1; with 0.25, as Keras, it is "
         "fastmlp.losses.Focal(alpha=0.25)",
         "gaussian_nll_loss": "'gaussian_nll' takes logarithms of variances, as further outputs of the model",
+        **dict.fromkeys(
+            ("sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam", "lion", "lbfgs"),
+            "it is an optimizer: the loss comes before it, or write optimizer=",
+        ),
     },
     "metric": {
         "top_k_accuracy_score": "'top_k_accuracy' has k=5, this one 2: fastmlp.metrics.Metric('top_k_accuracy', k=2)",

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,7 +110,9 @@ class History(dict[str, list[float]]):
 
         return _html.history(self)
 
-    def plot(self, ax: Any = None, names: Sequence[str] | None = None) -> Any:
+    def plot(
+        self, ax: Any = None, names: Sequence[str] | None = None, to_file: str | os.PathLike[str] | None = None
+    ) -> Any:
         """Draw losses, metrics and the learning rate over the epochs (needs matplotlib: the extra "plot").
 
         Parameters
@@ -118,6 +121,9 @@ class History(dict[str, list[float]]):
             Where to draw the losses; None makes a new figure.
         names : sequence of str or None, default None
             What to draw, each with its ``"val_"``; None: everything.
+        to_file : str or path-like or None, default None
+            Where to save the figure, "loss.png" or "loss.svg" for example; the ending says the format. A figure that
+            was made for it is closed then.
 
         Returns
         -------
@@ -125,7 +131,7 @@ class History(dict[str, list[float]]):
         """
         from fastmlp import plotting
 
-        return plotting.history(self, ax, names)
+        return plotting.drawn(lambda axes: plotting.history(self, axes, names), ax, to_file)
 
 
 class DivergedError(ArithmeticError):

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,13 +49,15 @@ class RateSweep:
         ends = f"{self.rates[0]:.3g} to {self.rates[-1]:.3g}"
         return f"<fastmlp.RateSweep: {len(self.rates)} rates from {ends}, suggestion {found}>"
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, to_file: str | os.PathLike[str] | None = None) -> Any:
         """Draw the losses over the rates, and the suggestion (needs matplotlib: the extra "plot").
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default None
             None makes a new figure.
+        to_file : str or path-like or None, default None
+            Where to save the figure; the ending says the format. A figure that was made for it is closed then.
 
         Returns
         -------
@@ -62,7 +65,7 @@ class RateSweep:
         """
         from fastmlp import plotting
 
-        return plotting.rate_sweep(self, ax)
+        return plotting.drawn(lambda axes: plotting.rate_sweep(self, axes), ax, to_file)
 
 
 def find_learning_rate(

@@ -31,7 +31,6 @@ from fastmlp._validation import (
     check_some_weight,
     class_weights,
     counted,
-    file_path,
     finite_number,
     flag,
     is_by_number,
@@ -1264,12 +1263,7 @@ class Model:
         """
         from fastmlp import plotting
 
-        if to_file is None:
-            return plotting.network(self, ax)
-        path = file_path("to_file", to_file)
-        drawn = plotting.network(self, ax)
-        plotting.to_file(drawn, path, close=ax is None)
-        return drawn
+        return plotting.drawn(lambda axes: plotting.network(self, axes), ax, to_file)
 
     def save(self, path: Any) -> None:
         """Write the model, its optimizer's state included, to one safetensors file, by an atomic rename.

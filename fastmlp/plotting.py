@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fastmlp import _boundary, _diagram, _engine, _kernels, files, metrics
 from fastmlp._figures import COLOURS, colour_bar
 from fastmlp._quiet import quiet
-from fastmlp._validation import a_model, bounded_integer, counted, plain_array, refuse_masked
+from fastmlp._validation import a_model, bounded_integer, counted, file_path, plain_array, refuse_masked
 from fastmlp.history import History
 from fastmlp.layers import DEFAULT_ALPHA, checked_activation
 
@@ -98,6 +98,28 @@ def to_file(ax: Any, path: str, close: bool) -> None:
     finally:
         if close:
             pyplot().close(figure)
+
+
+def drawn(draw: Callable[[Any], Any], ax: Any, path: str | os.PathLike[str] | None) -> Any:
+    """What draw(ax) draws; where a path is given also written there, and closed if it has a figure of its own.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(ax)`` gives Axes.
+    ax : matplotlib Axes or None
+    path : str or path-like or None
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    if path is None:
+        return draw(ax)
+    name = file_path("to_file", path)
+    found = draw(ax)
+    to_file(found, name, close=ax is None)
+    return found
 
 
 # Of the learning rate and its scale; and where that begins, a share of the width, where a third one is needed.

@@ -531,7 +531,7 @@ def test_two_classes_have_colours_symbols_and_names_of_their_own(loss):
 
 
 def test_names_of_a_decision_boundary_are_checked():
-    with pytest.raises(ValueError, match="labels names 1 classes, but there are 2"):
+    with pytest.raises(ValueError, match="labels names 1 class, but there are 2"):
         plotting.decision_boundary(*binary(), labels=["cat"])
     with pytest.raises(ValueError, match="labels are names of classes, but the model predicts values"):
         plotting.decision_boundary(fm.Model([fm.Dense(1)], n_inputs=2), np.ones((3, 2)), labels=["a", "b"])
@@ -559,13 +559,17 @@ def test_one_output_is_not_called_outputs():
         fm.Model([fm.Dense(1)], fm.losses.BinaryCrossEntropy(positive_weight=(1, 2)))
 
 
+@pytest.mark.parametrize("of", ["model", "history"])
 @pytest.mark.parametrize(("suffix", "beginning"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
-def test_a_model_is_drawn_to_a_file(suffix, beginning, tmp_path):
-    ax = small().plot(to_file=tmp_path / f"model.{suffix}")
+def test_a_model_and_a_history_are_drawn_to_a_file(suffix, beginning, of, tmp_path):
+    thing = small()
+    if of == "history":
+        thing = thing.fit(np.ones((4, 4)), np.zeros((4, 3)), verbose=0)
+    ax = thing.plot(to_file=tmp_path / f"model.{suffix}")
     assert (tmp_path / f"model.{suffix}").read_bytes().startswith(beginning)
     assert not plt.fignum_exists(getattr(ax.figure, "number", -1))
     given = plt.figure().add_subplot()
-    assert small().plot(given, to_file=tmp_path / f"model.{suffix}") is given
+    assert thing.plot(given, to_file=tmp_path / f"model.{suffix}") is given
     assert plt.fignum_exists(given.figure.number)
     assert [path.name for path in tmp_path.iterdir()] == [f"model.{suffix}"]
 
