@@ -33,15 +33,20 @@ def pytest_report_header(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session):
-    """Many thousand tests are objects which stay: a search of garbage among them would find none, and would take tenths
-    of a second, in some tests at each step."""
+    """Many thousand tests are objects which stay: a search of garbage among them would find none."""
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.collect()
-        gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_stays():
+    """Neither is it looked for among those, nor among the libraries that modules before this one imported: it would
+    take tenths of a second, in some tests at each step."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
