@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class CommandError(Exception):
@@ -35,6 +35,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the line, exit with 2."""
         self.exit(2, f"fastmlp: error: {message} (fastmlp --help shows what there is)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Write help and version to a stdout that may have no room: argparse passes over the error of a stream that
+        does not buffer, as of all with PYTHONUNBUFFERED."""
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+        else:
+            with naming_stdout():
+                file.write(message)
 
 
 def integer(at_least: int, below: int) -> Callable[[str], int]:

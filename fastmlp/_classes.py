@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastmlp._arguments import CommandError
+from fastmlp._arguments import CommandError, say
 from fastmlp._validation import Array
 from fastmlp.tables import Cells, Table, listed, normal, parsed, without_commas, wrong_number
 
@@ -155,16 +155,19 @@ def labels(cells: Cells, classes: Sequence[str]) -> tuple[Array, dict[str, str],
 def known_labels(table: Table, column: str, cells: Cells, classes: Sequence[str], remedy: str) -> Array:
     """The positions of a target's cells among the classes, all of which are known.
 
+    Cells that are spelled differently are told.
+
     Raises
     ------
     CommandError
         Where one is not.
     """
-    found, _, unknown = labels(cells, classes)
+    found, respelled, unknown = labels(cells, classes)
     if unknown:
         row = int(np.argmax(found < 0))
         wrong = f"{cells.spellings[cells.codes[row]]!r} is none of the classes {listed(classes)}"
         table.refuse(table.line(row), column, wrong, remedy)
+    tell_respelled(table.name, respelled)
     return found
 
 
@@ -209,6 +212,12 @@ def task_of(asked: str | None, table: Table, target: str) -> tuple[Cells | None,
 
 
 # ---- words ----
+
+
+def tell_respelled(name: str, respelled: dict[str, str]) -> None:
+    """Say which cells of a file were taken for which classes, as `labels` found them."""
+    for text, found in respelled.items():
+        say(f"{name}: {text!r} is taken for the class {found!r}, which is the same number")
 
 
 def printable(name: str) -> str:

@@ -151,6 +151,9 @@ def predict(options: argparse.Namespace) -> int:
     model.n_threads = options.threads
     read = tables.read(options.file, options.separator, options.header)
     kept = [read.position(name) for name in options.keep]
+    twice = [name for i, name in enumerate(options.keep) if kept[i] in kept[:i]]
+    if twice:
+        raise CommandError(f"--keep names the column {twice[0]!r} twice; name it once")
     table = _train.at_positions(read, notes)
     missing = [name for name in notes.columns if name not in table.places]
     if missing:
@@ -171,6 +174,8 @@ def predict(options: argparse.Namespace) -> int:
     )
     if table is not read:
         say(f"its columns have no names and are taken for the model's alone: {tables.listed(notes.columns)}")
+    if truth is not None:
+        _classes.tell_respelled(options.file, truth.respelled)
     predicted = probabilities(model, X) if notes.classes else model.predict(X)
     cells = (row for _, row in table.rows()) if kept else itertools.repeat([""], len(X))
     with tables.writing(path, table.separator) as writer:
@@ -227,8 +232,6 @@ def _compare(model: fastmlp.Model, notes: _train.Notes, X: Array, truth: Truth, 
         if len(y) > 1 and y.std() > 0:
             say(f"R2 {metrics.r2(y, predicted):.4f}")
         return
-    for text, name in truth.respelled.items():
-        say(f"{text!r} is taken for the class {name!r}, which is the same number")
     n_unknown, n_rows = sum(truth.unknown.values()), len(y)
     if n_unknown:
         shown = [f"{name!r} ({count:,})" for name, count in truth.unknown.items()]

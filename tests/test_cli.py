@@ -310,11 +310,12 @@ def test_closed_streams_and_dead_readers_are_no_traceback(tmp_path, arguments):
 @needs_bash
 @pytest.mark.skipif(not is_full(), reason="no device here that is always full")
 def test_output_that_finds_no_room_is_told(tmp_path):
+    told = (1, "fastmlp: error: No space left on device: standard output\n")
     for command in ("info", "data digits"):
-        assert shell(f"$fastmlp {command} >/dev/full", tmp_path) == (
-            1,
-            "fastmlp: error: No space left on device: standard output\n",
-        )
+        assert shell(f"$fastmlp {command} >/dev/full", tmp_path) == told
+    for command in ("--help", "--version", "train --help"):  # by argparse, which passes over errors
+        for unbuffered in ("", "1"):
+            assert shell(f"$fastmlp {command} >/dev/full", tmp_path, PYTHONUNBUFFERED=unbuffered) == told
 
 
 @needs_bash

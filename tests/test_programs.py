@@ -647,6 +647,10 @@ def test_predict_refuses(capsys):
     assert "the model needs this column" in message(["a,b", "1,two"])
     assert "no column 'id'" in message(["a,b", "1,2"], "--keep", "id")
     assert "'prediction'" in message(["a,b,prediction", "1,2,3"], "--keep", "prediction")
+    for names in (["a", "a"], ["b", "a", "b"]):  # two columns of one name make a file that is refused
+        assert f"--keep names the column {names[0]!r} twice" in message(["a,b", "1,2"], "--keep", *names)
+    one, two = "Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"
+    assert "twice; name it once" in message([f"a,b,{one}", "1,2,3"], "--keep", one, two)
 
 
 def test_files_that_are_no_model_of_train(capsys):
@@ -756,7 +760,8 @@ def test_names_are_found_however_their_accents_are_written(capsys):
 def test_classes_that_a_model_has_not_learned_are_counted(capsys):
     trained("--epochs", 30, "--learning-rate", "0.01")
     lines = two_classes()
-    write("new.csv", [*lines, "1,2,sideways,100", "2,3,sideways,100", "3,3,over,100"])
+    # First, in the middle and last: what is compared are the rows that are known, wherever they stand.
+    write("new.csv", [lines[0], "1,2,sideways,100", *lines[1:20], "3,-3,over,100", *lines[20:], "2,3,sideways,100"])
     run("predict", "model.safetensors", "data.csv", "--out", "p.csv")
     alone = capsys.readouterr().out
     run("predict", "model.safetensors", "new.csv", "--out", "q.csv")
@@ -771,6 +776,29 @@ def test_classes_that_a_model_has_not_learned_are_counted(capsys):
     write("new.csv", ["a,b,kind", "1,2,sideways"])
     run("predict", "model.safetensors", "new.csv")
     assert "accuracy" not in capsys.readouterr().out
+
+
+def test_a_class_spelled_as_the_same_number_is_told(capsys):
+    """By every command that takes it for the class, of every file but the one whose spellings are the classes."""
+    lines = ["a,kind", *(f"{i % 2 + i / 100},{i % 2}" for i in range(40))]
+    write("other.csv", ["a,kind", "0.1,0.0", "1.1,1", "0.2,00", "1.2,1"])
+    trained("--epochs", 1, "--validation", "other.csv", lines=lines, drop=())
+    told = [f"other.csv: {text!r} is taken for the class '0', which is the same number\n" for text in ("0.0", "00")]
+    out = capsys.readouterr().out
+    assert "".join(told) in out
+    assert out.count("is taken for the class") == 2
+    run("predict", "model.safetensors", "other.csv")
+    out = capsys.readouterr().out
+    assert "".join(told) in out
+    assert out.count("is taken for the class") == 2
+
+
+@pytest.mark.parametrize(("n", "is_rare"), [(4, True), (5, False)])
+def test_rare_is_a_class_of_fewer_than_five_rows_to_learn_from(capsys, n, is_rare):
+    lines = [*two_classes(), *(f"{40 + i},1,rare,100" for i in range(n))]
+    trained("--epochs", 1, "--validation-split", 0, lines=lines)
+    told = f"warning: fewer than 5 rows to learn from of 'rare' ({n}); the model may not know them\n"
+    assert (told in capsys.readouterr().out) is is_rare
 
 
 def test_rare_classes_are_told(capsys):
