@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmlp._arguments import CommandError, say
 from fastmlp._validation import Array
-from fastmlp.tables import Cells, Table, listed, normal, parsed, without_commas, wrong_number
+from fastmlp.tables import Cells, Table, listed, normal, parsed, without_marks, wrong_number
 
 # A target of whole numbers is taken for classes where there are at most so many different ones.
 _MOST_CLASSES = 20
@@ -68,28 +68,29 @@ def refuse_mixed(table: Table, column: str, cells: Cells) -> None:
     Raises
     ------
     CommandError
-        Where some cells are no numbers, and most are numbers, or are but for their commas; or those that are numbers
-        can not be names of classes; or all others stand for missing values.
+        Where some cells are no numbers, and most are numbers, or are but for their commas, other marks of groups,
+        signs of units or another minus; or those that are numbers can not be names of classes; or all others stand for
+        missing values.
     """
     values = [parsed(text) for text in cells.spellings]
     numeric = np.array([value is not None for value in values])
     if numeric.all():
         return
-    comma = np.array(
-        [value is None and bool(without_commas(text)) for text, value in zip(cells.spellings, values, strict=True)]
+    marked = np.array(
+        [value is None and bool(without_marks(text)) for text, value in zip(cells.spellings, values, strict=True)]
     )
     rows = np.bincount(cells.codes, minlength=len(numeric))
-    n_numbers, n_commas, n_wrong = (int(rows[which].sum()) for which in (numeric, comma, ~numeric))
+    n_numbers, n_marked, n_wrong = (int(rows[which].sum()) for which in (numeric, marked, ~numeric))
     numbers = [text for text, value in zip(cells.spellings, values, strict=True) if value is not None]
     others = {text.lower() for text in cells.spellings}.difference(text.lower() for text in numbers)
     mixed = numbers and (others <= _MISSING or not is_classification(numbers)[0])
-    if not mixed and n_numbers + n_commas <= n_wrong - n_commas:
+    if not mixed and n_numbers + n_marked <= n_wrong - n_marked:
         return
     row = int(np.argmax(~numeric[cells.codes]))
     wrong, remedy = wrong_number(cells.spellings[cells.codes[row]]), "leave the line out, or give --task classification"
     if n_numbers:
         wrong = f"{wrong}, though {'1 other is' if n_numbers == 1 else f'{n_numbers:,} others are'}"
-    if comma[cells.codes[row]]:
+    if marked[cells.codes[row]]:
         remedy = "give --task classification if it names a class"
     table.refuse(table.line(row), column, str(wrong), remedy)
 

@@ -5,6 +5,7 @@ import csv
 import io
 import os
 import random
+import re
 import threading
 
 import hostile
@@ -174,6 +175,14 @@ def test_groups_of_thousands_have_three_digits(text, meant):
         (["1", "NA", "2", "n/a", "NA"], "line 3, column 'y': 'NA' is not a number, though 2 others are"),
         (["1,5", "2,5", "a"], "line 2, column 'y': '1,5' is not a number; a decimal point is expected"),
         (["1,5", "a", "b"], None),
+        (
+            ["1 234", "2'345", "a"],
+            "line 2, column 'y': '1 234' is not a number; digits and a decimal point are expected",
+        ),
+        (["50%", "20 %"], "write 50; mend it, or give --task classification if it names a class"),
+        (["1", "\u22122"], "line 3, column 'y': '\u22122' is not a number; digits and a decimal point are expected"),
+        (["$5", "cheap", "dear"], None),
+        (["1-2", "3-4"], None),
     ],
 )
 def test_a_few_bad_cells_do_not_make_a_target_text(table, cells, named):
@@ -185,6 +194,34 @@ def test_a_few_bad_cells_do_not_make_a_target_text(table, cells, named):
         _classes.refuse_mixed(found, "y", found.cells("y", ""))
     assert named in str(error.value)
     assert "or give --task classification" in str(error.value)
+
+
+@pytest.mark.parametrize("number", ["1234", "1234567", "12345.6", "-1234.5", "+999999"])
+@pytest.mark.parametrize("mark", [" ", "'", "_", "\u00a0", "\u202f", "\u2009", "\u2019"])
+def test_marks_of_groups_are_told_with_the_number_that_is_meant(number, mark):
+    sign, digits, fraction = re.fullmatch(r"([+-]?)(\d+)(\.\d)?", number).groups("")
+    grouped = f"{int(digits):,}".replace(",", mark)
+    assert tables.wrong_number(f"{sign}{grouped}{fraction}").endswith(f": write {number}")
+    assert tables.wrong_number(f"{sign}{grouped}{fraction.replace('.', ',')}").endswith(f": write {number}")
+    assert tables.wrong_number(f"{sign}1{mark}2").endswith("is not a number")  # a group has three digits
+
+
+@pytest.mark.parametrize(("text", "meant"), [
+    ("50%", "50"), ("0.5 %", "0.5"), ("7\u2030", "7"), ("20\u00b0", "20"), ("$12.50", "12.50"), ("\u20ac5", "5"),
+    ("5 \u20ac", "5"), ("-\u00a35", "-5"), ("\u00a5 -5", "-5"), ("$1,234.50", "1234.50"), ("\u20ac1.234,50", "1234.50"),
+    ("1.234.567", "1234567"), ("1.234.567,8", "1234567.8"), ("\u22121.5", "-1.5"), ("\u20131,5", "-1.5"),
+    ("\uff0d2e3", "-2e3"),
+])  # fmt: skip
+def test_signs_of_units_and_other_minuses_are_told_with_the_number_that_is_meant(text, meant):
+    assert tables.wrong_number(text).endswith(f": write {meant}")
+
+
+@pytest.mark.parametrize("text", [
+    "$", "%", "\u2212", "1-2", "1.2.3", "01.02.2020", "2020_01", "12:30", "1/2", "5 kg", "A%", "--5", "$cheap", "+%",
+    "5 5%",
+])  # fmt: skip
+def test_text_that_is_no_number_in_disguise_gets_no_such_remedy(text):
+    assert tables.wrong_number(text).endswith("is not a number")
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
