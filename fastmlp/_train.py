@@ -21,8 +21,8 @@ from fastmlp.history import History, finished
 LOSSES_OF_CLASSES = ("softmax_cross_entropy", "binary_cross_entropy", "focal", "binary_focal")
 LOSSES_OF_NUMBERS = ("mean_squared_error", "half_squared_error", "mean_absolute_error", "huber", "log_cosh")
 
-# A column or target whose standard deviation is a smaller part of its mean is read, and computed with, in float64: of
-# its differences float32 keeps three digits at the most.
+# A model that reads its columns as they are is one of float64 where the standard deviation of one is a smaller part of
+# its mean: of its differences float32 keeps three digits at the most. Preprocessing takes the mean off in float64.
 _LEAST_SPREAD = 1e-4
 # Columns are looked at so many numbers at a time.
 _AT_A_TIME = 1 << 20
@@ -150,19 +150,13 @@ def rare(classes: Sequence[str], learned: Array, validated: Array | None) -> lis
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Inputs and targets: labels, or numbers. The network learns numbers with mean 0 and standard deviation 1."""
+    """Inputs and targets: labels, or numbers."""
 
     notes: Notes
     X: Array
     y: Array
     validation: tuple[Array, Array] | None
-    mean: float = 0.0
-    scale: float = 1.0
     dtype: str = "float32"
-
-    def learned(self, y: Array) -> Array:
-        """Targets as the network learns them."""
-        return y if self.notes.classes is not None else (y - self.mean) / self.scale
 
 
 def read(options: argparse.Namespace) -> Data:
@@ -220,24 +214,17 @@ def read(options: argparse.Namespace) -> Data:
     if classes is not None:
         for line in rare(classes, y, None if validation is None else validation[1]):
             say(line)
-    narrow = [column for column, is_narrow in zip(columns, _are_narrow(X), strict=True) if is_narrow]
-    if classes is None and _are_narrow(y[:, None])[0]:
-        narrow.append(target)
-    dtype = "float64" if narrow else "float32"
+    narrow = []
+    if options.preprocessing == "none":
+        narrow = [column for column, is_narrow in zip(columns, _are_narrow(X), strict=True) if is_narrow]
     if narrow:
-        say(f"the model is one of float64: next to their mean the values vary little in {tables.listed(narrow)}")
-    if classes is not None:
-        say("")
-        return Data(notes, X, y, validation, dtype=dtype)
-    scale = float(y.std())
-    if scale <= 1e-12 * abs(float(y.mean())):
+        say(
+            "the model is one of float64: without --preprocessing float32 would lose much of what the values differ in "
+            f"in {tables.listed(narrow)}"
+        )
+    if classes is None and float(y.std()) <= 1e-12 * abs(float(y.mean())):
         raise CommandError(f"{name}: the target {target!r} is {y[0]:g} in every row; give another --target")
-    found = Data(notes, X, y, validation, float(y.mean()), scale, dtype)
-    say(
-        f"losses of epochs are those of the {_STANDARDISED}: minus {found.mean:.10g}, divided by {scale:.6g}, its mean "
-        "and standard deviation\n"
-    )
-    return found
+    return Data(notes, X, y, validation, "float64" if narrow else "float32")
 
 
 def _are_narrow(X: Array) -> list[bool]:
@@ -303,8 +290,8 @@ def arrays(table: tables.Table, notes: Notes, remedy: str, cells: tables.Cells |
 # ---- the model ----
 
 
-def make(options: argparse.Namespace, data: Data, unit: float = 1.0) -> fastmlp.Model:
-    """The model that is asked for, with its first weights; of Huber's loss delta is the unit of its targets.
+def make(options: argparse.Namespace, data: Data) -> fastmlp.Model:
+    """The model that is asked for, with its first weights.
 
     Raises
     ------
@@ -322,33 +309,35 @@ def make(options: argparse.Namespace, data: Data, unit: float = 1.0) -> fastmlp.
     n_outputs = 1 if classes is None or loss.startswith("binary") else len(classes)
     if classes is not None and n_outputs == 1 and len(classes) != 2:
         raise CommandError(f"--loss {loss} is for two classes, not {len(classes)}; choose {fitting[0]}")
-    chosen = losses.Huber(max(unit, float(np.finfo(np.float32).tiny))) if loss == "huber" else loss
     kind = optimizers.BY_NAME[options.optimizer]
     return fastmlp.Model(
         [*(fastmlp.Dense(units, options.activation) for units in options.hidden), fastmlp.Dense(n_outputs)],
-        loss=chosen,
+        loss=loss,
         optimizer=kind(**({} if options.learning_rate is None else {"learning_rate": options.learning_rate})),
         seed=options.seed,
         n_inputs=data.X.shape[1],
         n_threads=options.threads,
         dtype=data.dtype,
         preprocessing=None if options.preprocessing == "none" else options.preprocessing,
+        targets="standardize" if classes is None else None,
     )
 
 
-def in_units_of_target(model: fastmlp.Model, options: argparse.Namespace, data: Data) -> fastmlp.Model:
-    """A model of the same weights, but for the last layer, which turns what was learned into the target's units.
+def loss_in_units(model: fastmlp.Model) -> losses.Loss:
+    """A model's loss, of predictions in the target's own units: Huber's has its corner where it was in deviations."""
+    if model.targets is None or not isinstance(model.loss, losses.Huber):
+        return model.loss
+    return losses.Huber(model.loss.delta * float(model.target_statistics["scale"][0]))
 
-    Its optimizer starts afresh: the states of the other would be of other units, too. Huber's loss has its corner where
-    it had it.
-    """
-    found = make(options, data, data.scale)
-    if found.preprocessing is not None:
-        found.adapt(data.X)
-    *before, (W, b) = model.weights
-    found.weights = [*before, (data.scale * W.astype(np.float64), data.mean + data.scale * b.astype(np.float64))]
-    found.history = model.history
-    return found
+
+def evaluate(model: fastmlp.Model, X: Array, y: Array) -> dict[str, float]:
+    """`Model.evaluate`, but for the loss of a regression, which is one of predictions in the target's own units."""
+    if model.targets is None:
+        return model.evaluate(X, y)
+    # A model of one weight, 1, that gives back what it gets: its loss is that of the predictions.
+    same = fastmlp.Model([fastmlp.Dense(1)], loss_in_units(model), n_inputs=1, dtype="float64")
+    same.weights = [(np.ones((1, 1)), np.zeros(1))]
+    return same.evaluate(model.predict(X), y)
 
 
 # ---- the command ----
@@ -395,12 +384,20 @@ def run(options: argparse.Namespace) -> int:
         stop = fastmlp.EarlyStopping(patience=options.patience, restore_best_weights=True)
     try:
         model = make(options, data)
+        if data.notes.classes is None:
+            model.adapt(data.X, data.y)
+            mean, scale = (float(model.target_statistics[name][0]) for name in ("mean", "scale"))
+            say(
+                f"losses of epochs are those of the {_STANDARDISED}: minus {mean:.10g}, divided by {scale:.6g}, its "
+                "mean and standard deviation"
+            )
+        say("")
         history = model.fit(
             data.X,
-            data.learned(data.y),
+            data.y,
             batch_size=options.batch_size,
             epochs=options.epochs,
-            validation_data=data.validation and (data.validation[0], data.learned(data.validation[1])),
+            validation_data=data.validation,
             callbacks=[] if stop is None else [stop],
             verbose=0 if options.silent else 1,
         )
@@ -413,8 +410,7 @@ def run(options: argparse.Namespace) -> int:
     if best is not None:
         say(f"the weights kept are those of epoch {best + 1} of {len(history.epoch)}, of the least validation loss")
     if data.notes.classes is None:
-        model = in_units_of_target(model, options, data)
-        _tell_units(model.loss, data.notes.target)
+        _tell_units(loss_in_units(model), data.notes.target)
     _tell(model, data)
     files.save(model, paths[0], data.notes.written())  # first: it is what took the time
     saved, failed = [names[0]], None
@@ -441,7 +437,7 @@ def _tell(model: fastmlp.Model, data: Data) -> None:
     """Loss and accuracy of the model as it is saved."""
     for what, pair in (("training", (data.X, data.y)), ("validation", data.validation)):
         if pair is not None:
-            logs = model.evaluate(*pair)
+            logs = evaluate(model, *pair)
             say(", ".join(f"{what} {name} {value:.6g}" for name, value in logs.items()))
 
 

@@ -227,7 +227,7 @@ def _compare(model: fastmlp.Model, notes: _train.Notes, X: Array, truth: Truth, 
     """Print loss and metrics, of rows of classes that the model has learned."""
     y = truth.y
     if notes.classes is None:
-        say(f"loss {model.evaluate(X, y)['loss']:.6g}")
+        say(f"loss {_train.evaluate(model, X, y)['loss']:.6g}")
         say(f"root mean squared error {metrics.rmse(y, predicted):.6g}")
         if len(y) > 1 and y.std() > 0:
             say(f"R2 {metrics.r2(y, predicted):.4f}")

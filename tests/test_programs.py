@@ -389,28 +389,106 @@ def test_losses_of_a_regression_say_their_units(capsys, monkeypatch, loss):
     factor = scale if loss == "mean_absolute_error" else scale**2
     assert logged_losses(out)[1] == pytest.approx(factor * float(history[-1][2]), rel=1e-4)
     if loss == "huber":
-        assert model.loss.delta == pytest.approx(scale, rel=1e-5)
-        assert f"huber with delta {model.loss.delta:.6g}, the standard deviation:" in out
+        assert f"huber with delta {scale:.6g}, the standard deviation:" in out
+        assert model.loss.delta == 1
+
+
+def test_a_regression_is_what_the_library_does():
+    trained("--epochs", 3, "--validation-split", "0.25", "--seed", 2, lines=large_numbers(), target="price", drop=())
+    table = tables.read("data.csv")
+    X, y = table.numbers(["x1", "x2"], ""), table.numbers(["price"], "")[:, 0].astype(float)
+    layers = [fastmlp.Dense(24, "relu"), fastmlp.Dense(24, "relu"), fastmlp.Dense(1)]
+    model = fastmlp.Model(layers, optimizer="adam", seed=2, preprocessing="standardize", targets="standardize")
+    model.fit(X, y, 32, 3, validation_split=0.25, verbose=0)
+    found = fastmlp.load("model.safetensors")
+    assert found.targets == "standardize"
+    assert dict(found.history) == dict(model.history)
+    for name, values in model.target_statistics.items():
+        np.testing.assert_array_equal(found.target_statistics[name], values)
+    np.testing.assert_array_equal(found.predict(X), model.predict(X))
+
+
+def told_loss(capsys, path):
+    """What `fastmlp predict` prints of a model, and the predictions that it writes."""
+    capsys.readouterr()
+    run("predict", path, "data.csv", "--force")
+    told = float(re.search(r"^loss (\S+)$", capsys.readouterr().out, re.MULTILINE)[1])
+    return told, np.array(rows("data-predictions.csv")[1:], float)[:, 0]
+
+
+@pytest.mark.parametrize("loss", _train.LOSSES_OF_NUMBERS)
+def test_the_loss_that_is_told_is_that_of_predictions_in_units_of_the_target(capsys, loss):
+    trained("--epochs", 9, "--loss", loss, "--validation-split", 0, lines=large_numbers(), target="price", drop=())
+    out = capsys.readouterr().out
+    y = tables.read("data.csv").numbers(["price"], "")[:, 0].astype(float)
+    told, predicted = told_loss(capsys, "model.safetensors")
+    error, corner = np.abs(predicted - y), y.std()
+    assert told == pytest.approx(
+        {
+            "mean_squared_error": error**2,
+            "half_squared_error": error**2 / 2,
+            "mean_absolute_error": error,
+            "huber": np.where(error < corner, error**2 / 2, corner * (error - corner / 2)),
+            "log_cosh": error + np.log1p(np.exp(-2 * error)) - np.log(2),
+        }[loss].mean(),
+        rel=1e-5,
+    )
+    assert float(re.search(r"training loss (\S+)", out)[1]) == pytest.approx(told, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "huber"])
+def test_a_regression_of_before_predicts_the_same(capsys, loss):
+    """Files had weights in the target's own units, and Huber's corner there; they go on as they did."""
+    trained("--epochs", 9, "--loss", loss, lines=large_numbers(), target="price", drop=())
+    model, notes = _train.load("model.safetensors")
+    mean, scale = (float(model.target_statistics[name][0]) for name in ("mean", "scale"))
+    before = fastmlp.Model(
+        model.layers,
+        fastmlp.losses.Huber(scale) if loss == "huber" else loss,
+        n_inputs=2,
+        preprocessing="standardize",
+    )
+    X = tables.read("data.csv").numbers(["x1", "x2"], "")
+    held = _train.held_out(np.zeros(len(X), np.int64), 0.2, 0, "")
+    before.adapt(X[~held])
+    *others, (W, b) = model.weights
+    before.weights = [*others, (scale * W.astype(float), mean + scale * b.astype(float))]
+    files.save(before, "before.safetensors", notes.written())
+    (told, predicted), (told_before, predicted_before) = (
+        told_loss(capsys, f"{name}.safetensors") for name in ("model", "before")
+    )
+    np.testing.assert_array_equal(predicted_before.astype(np.float32), before.predict(X)[:, 0])
+    np.testing.assert_allclose(predicted_before, predicted, rtol=1e-6)
+    assert told_before == pytest.approx(told, rel=1e-4)
 
 
 def test_float64_where_float32_would_lose_what_numbers_differ_in(capsys):
+    """Which is where nothing takes the mean off: preprocessing and the scaling of a target do so in float64."""
     x = np.random.default_rng(0).uniform(-1, 1, 300).tolist()
     lines = ["x,y", *(f"{a},{1.7e9 + 1000 * a}" for a in x)]
-    trained("--epochs", 200, "--learning-rate", "0.01", lines=lines, target="y", drop=())
-    out = capsys.readouterr().out
-    assert "the model is one of float64: next to their mean the values vary little in 'y'\n" in out
-    run("predict", "model.safetensors", "data.csv")
-    assert float(re.search(r"root mean squared error (\S+)", capsys.readouterr().out)[1]) < 25
-    predicted = np.array(rows("data-predictions.csv")[1:], float)
-    assert np.abs(predicted[:, 0] - 1.7e9 - 1000 * np.array(x)).max() < 100
+    for preprocessing in ("standardize", "none"):
+        trained("--epochs", 200, "--learning-rate", "0.01", "--preprocessing", preprocessing, "--force", lines=lines,
+                target="y", drop=())  # fmt: skip
+        assert "float64" not in capsys.readouterr().out
+        assert fastmlp.load("model.safetensors").dtype == "float32"
+        run("predict", "model.safetensors", "data.csv", "--force")
+        assert float(re.search(r"root mean squared error (\S+)", capsys.readouterr().out)[1]) < 25
+        predicted = np.array(rows("data-predictions.csv")[1:], float)
+        assert np.abs(predicted[:, 0] - 1.7e9 - 1000 * np.array(x)).max() < 100
 
     lines = ["time,x,same,kind", *(f"{1.7e9 + 50 * a},{a * a},5e9,{'ab'[a > 0]}" for a in x)]
-    trained("--epochs", 60, "--learning-rate", "0.01", "--force", lines=lines, drop=())
-    out = capsys.readouterr().out
-    assert "the values vary little in 'time'\n" in out
-    assert float(re.search(r"validation loss \S+, validation accuracy (\S+)", out)[1]) > 0.95
+    for preprocessing in ("standardize", "whiten"):
+        trained("--epochs", 60, "--learning-rate", "0.01", "--preprocessing", preprocessing, "--force", lines=lines,
+                drop=())  # fmt: skip
+        out = capsys.readouterr().out
+        assert "float64" not in out
+        assert float(re.search(r"validation loss \S+, validation accuracy (\S+)", out)[1]) > 0.95
+        assert fastmlp.load("model.safetensors").dtype == "float32"
+    trained("--epochs", 1, "--preprocessing", "none", "--force", lines=lines, drop=())
+    assert "the model is one of float64: " in (out := capsys.readouterr().out)
+    assert "what the values differ in in 'time'\n" in out
     assert fastmlp.load("model.safetensors").dtype == "float64"
-    trained("--epochs", 1, "--force")
+    trained("--epochs", 1, "--preprocessing", "none", "--force", lines=two_classes())
     assert "float64" not in capsys.readouterr().out
     assert fastmlp.load("model.safetensors").dtype == "float32"
 
