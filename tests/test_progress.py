@@ -1,10 +1,12 @@
 """fastmlp/_progress.py: lines on stdout, and one bar for a whole training where somebody watches."""
 
 import io
+import os
 import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,8 +223,10 @@ def test_a_process_without_streams_trains(monkeypatch):
 def test_a_pipe_gets_plain_lines(tmp_path):
     code = "import fastmlp as fm, numpy as np; fm.Model([fm.Dense(1)]).fit(np.ones((9, 2)), np.ones(9), epochs=2)"
     done = subprocess.run(  # elsewhere than in a checkout, whose sources Python would find first
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200, cwd=tmp_path
-    )
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, timeout=200, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(fm.__file__).parents[1])},
+    )  # fmt: skip
     assert done.stderr == ""
     assert [line.partition(" s ")[0][:9] for line in done.stdout.splitlines()] == ["epoch 1/2", "epoch 2/2"]
     assert "\r" not in done.stdout
