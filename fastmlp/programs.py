@@ -17,7 +17,7 @@ import numpy as np
 import fastmlp
 from fastmlp import _classes, _engine, _train, datasets, metrics, optimizers, preprocessing, tables
 from fastmlp._arguments import CommandError, integer, number, say
-from fastmlp._names import synonym
+from fastmlp._names import resolved
 from fastmlp._validation import Array, counted
 
 COMMANDS = ("data", "split", "train", "predict")
@@ -370,8 +370,15 @@ def add_commands(commands: Any) -> None:
 
 
 def _ours(kind: str, known: Collection[str]) -> Callable[[str], str]:
-    """What makes our names of those of other libraries, as Python does; others are left to be refused."""
-    return lambda text: synonym(kind, text, known) or text
+    """What makes our names of those of other libraries, and refuses others with the same remedies, as Python does."""
+
+    def parse(text: str) -> str:
+        try:
+            return resolved(kind, text, known)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
 
 
 def _add_training(command: argparse.ArgumentParser) -> None:
@@ -397,7 +404,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--preprocessing",
-        type=_ours("preprocessing", preprocessing.BY_NAME),
+        type=_ours("preprocessing", (*preprocessing.BY_NAME, "none")),
         choices=(*preprocessing.BY_NAME, "none"),
         default="standardize",
         help="of the columns, kept in the model; default: standardize",

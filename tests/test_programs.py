@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _classes, _plain, _train, cli, files, programs, tables
+from fastmlp import _classes, _names, _plain, _train, cli, files, programs, tables
 from fastmlp.datasets import BREAST_CANCER_FEATURES, load_breast_cancer, load_digits
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -622,6 +622,18 @@ def test_numbers_as_classes_are_the_same_however_they_are_written(capsys):
 def test_train_refuses(capsys, arguments, named):
     write("data.csv", two_classes())
     assert named in failure(capsys, "train", "data.csv", "--target", "kind", "--silent", *arguments)
+
+
+@pytest.mark.parametrize("kind", ["activation", "loss", "optimizer", "preprocessing"])
+def test_names_that_mean_something_else_are_refused_with_the_remedy_of_the_library(capsys, kind):
+    write("data.csv", two_classes())
+    for name, remedy in _names.ELSEWHERE[kind].items():
+        for spelled in (name, name.upper().replace("_", "-")):
+            told = f"argument --{kind}: {kind} {spelled!r} is no name here; {remedy} ("
+            assert told in failure(capsys, "train", "data.csv", "--target", "kind", f"--{kind}", spelled)
+    assert f"--{kind}: {kind} 'nonsense' is unknown; choose " in failure(
+        capsys, "train", "data.csv", "--target", "kind", f"--{kind}", "nonsense"
+    )
 
 
 def test_divergence_is_one_line(capsys):
