@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +275,48 @@ def test_train_is_what_the_library_does():
     for pair, other in zip(found.weights, model.weights, strict=True):
         np.testing.assert_array_equal(pair[0], other[0])
     np.testing.assert_array_equal(found.predict(X), model.predict(X))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
+def test_a_pipe_with_a_name_is_opened_once(monkeypatch):
+    trained("--epochs", 2)
+    os.mkfifo("pipe")
+    text, read, written, codes = Path("data.csv").read_text(), tables.read, threading.Event(), []
+
+    def write_all():
+        with open("pipe", "w") as pipe:
+            written.set()
+            pipe.write(text)
+
+    def read_late(*arguments):
+        assert not written.wait(0.2)  # nobody has opened it to look
+        return read(*arguments)
+
+    monkeypatch.setattr(tables, "read", read_late)
+
+    arguments = [
+        "train",
+        "pipe",
+        "--target",
+        "kind",
+        "--drop",
+        "id",
+        "--silent",
+        "--epochs",
+        "2",
+        "--out",
+        "p.safetensors",
+    ]
+    threads = [
+        threading.Thread(target=write_all, daemon=True),
+        threading.Thread(target=lambda: codes.append(cli.main(arguments)), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert codes == [0]
+    assert Path("p.safetensors").read_bytes() == Path("model.safetensors").read_bytes()
 
 
 def test_a_model_is_not_written_to_a_file_that_promises_another_format(capsys):
