@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import metrics
-from fastmlp._validation import Array, is_by_number
-from fastmlp.batches import check_pair, has_weight, is_iterable
+from fastmlp._validation import Array, check_some_weight, is_by_number
+from fastmlp.batches import check_pair, is_iterable
 
 if TYPE_CHECKING:
     from fastmlp.model import Model
@@ -71,20 +71,20 @@ class Batches:
 
     def evaluate(self) -> dict[str, float]:
         """Loss and metrics over all samples: of each batch by its rows, metrics of all predictions together."""
-        model, n_rows, some = self.model, 0, False
+        model, n_rows = self.model, 0
+        heaviest: list[float] = []  # weight of each batch
         sums: dict[str, float] = {}
         every: list[tuple[Array, Array]] = []
         for X, targets, weights in self:
             logs = model._evaluate_loss(X, targets, weights, None)
             model._check_range(X, logs["loss"])
-            some = some or has_weight(weights)
+            heaviest.append(1.0 if weights is None else weights.max())
             for name, value in logs.items():
                 sums[name] = sums.get(name, 0.0) + value * len(X)
             n_rows += len(X)
             if model.metrics:
                 every.append((targets, model._outputs(X, model.loss.link, in_units=True)))
-        if not some:
-            raise ValueError(f"{self.name} holds weights of zero alone; give at least one sample a weight above 0")
+        check_some_weight(f"sample_weight of {self.name}", np.array(heaviest), model.dtype)
         found = {name: value / n_rows for name, value in sums.items()}
         if every:
             if len({targets.ndim for targets, _ in every}) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastmlp._callback import Callback
-from fastmlp._validation import arity, positional_names
+from fastmlp._validation import arity
 from fastmlp.checkpoints import Checkpoint
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
@@ -124,14 +124,5 @@ def _make_floats(logs: dict[str, Any], method: Callable[..., Any]) -> None:
 
 
 def _arity(method: Callable[..., Any], hook: str) -> int:
-    """How many of a hook's arguments a method takes; a TypeError where it has the name of one at another's place."""
-    names = [*inspect.signature(getattr(Callback, hook)).parameters][1:]
-    taken = arity(method, len(names), f"a hook {hook}")
-    given = positional_names(method)[:taken]
-    for name, own in zip(names, given, strict=False):
-        if own != name and own in names:
-            raise TypeError(
-                f"{getattr(method, '__qualname__', method)} takes ({', '.join(given)}), and would get {name} as {own}; "
-                f"give it ({', '.join(names)})"
-            )
-    return taken
+    """How many of a hook's arguments a method takes."""
+    return arity(method, [*inspect.signature(getattr(Callback, hook)).parameters][1:], f"a hook {hook}")

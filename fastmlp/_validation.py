@@ -6,7 +6,7 @@ import math
 import numbers
 import os
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -170,20 +170,25 @@ def a_model(value: Any) -> "Model":
     return value
 
 
-def arity(function: Callable[..., Any], given: int, name: str) -> int:
-    """With how many of `given` arguments a function can be called: with all, or with as many as it takes."""
+def arity(function: Callable[..., Any], names: Sequence[str], what: str) -> int:
+    """With how many of the arguments of these names a function can be called: with all, or with as many as it takes; a
+    TypeError where it wants more, or has the name of one at another's place."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # not written in Python
-        return given
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return given
+        return len(names)
+    whose = getattr(function, "__qualname__", function)
     taken = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if sum(p.default is p.empty for p in taken) > given:
-        raise TypeError(
-            f"{getattr(function, '__qualname__', function)} wants {len(taken)} arguments, but {name} gets {given}"
-        )
-    return min(given, len(taken))
+    is_open = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if not is_open and sum(p.default is p.empty for p in taken) > len(names):
+        raise TypeError(f"{whose} wants {len(taken)} arguments, but {what} gets {len(names)}")
+    for name, own in zip(names, [p.name for p in taken], strict=False):
+        if own != name and own in names:
+            raise TypeError(
+                f"{whose} takes ({', '.join(p.name for p in taken)}), and would get {name} as {own}; "
+                f"give it ({', '.join(names)})"
+            )
+    return len(names) if is_open else min(len(names), len(taken))
 
 
 def positional_names(function: Callable[..., Any]) -> list[str]:

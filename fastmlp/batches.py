@@ -174,11 +174,6 @@ def check_pair(name: str, given: Any) -> None:
         )
 
 
-def has_weight(weights: Array | None) -> bool:
-    """Whether a sample of a batch has a weight above 0, as the engine has it, which flushes what is subnormal."""
-    return weights is None or bool(weights.max() >= np.finfo(weights.dtype).tiny)
-
-
 class BatchRun:
     """Stands for an engine.Run in `training.fit`: its data come from an iterable, and each batch is a step.
 

@@ -249,7 +249,8 @@ class LearningRateScheduler(Callback):
         if isinstance(schedule, Schedule):
             raise TypeError(f"{schedule!r} follows the steps: give it to the optimizer, as its learning_rate")
         self.schedule = schedule
-        self.n_arguments = arity(schedule, 2, "schedule")
+        for rate in ("rate", "lr", "learning_rate"):  # one alone gets the epoch
+            self.n_arguments = arity(schedule, ("epoch", rate), "schedule")
 
     def check(self, companions: Sequence[Callback]) -> None:
         """Whether the rate can be set."""

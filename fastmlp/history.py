@@ -135,7 +135,7 @@ class History(dict[str, list[float]]):
 
 
 class DivergedError(ArithmeticError):
-    """The loss became NaN or infinite.
+    """The loss, a weight or a running statistic became NaN or infinite; the message says which, and what may help.
 
     Attributes
     ----------

@@ -586,10 +586,11 @@ class Model:
         Raises
         ------
         ValueError, TypeError
-            Before anything has changed.
+            Before anything has changed; but after the first epoch for validation data that the preprocessing makes too
+            large for the dtype, or whose batches have weights of 0 alone.
         DivergedError
-            The loss, or a weight, became NaN or infinite; the weights are those before the epoch in which it did, and
-            the states of the optimizer start afresh. Schedules and masks of dropout go on.
+            The loss, a weight or a running statistic became NaN or infinite; the weights are those before the epoch in
+            which it did, and the states of the optimizer start afresh. Schedules and masks of dropout go on.
 
         Notes
         -----
@@ -803,7 +804,8 @@ class Model:
         Raises
         ------
         ValueError, TypeError
-            X, y or the weights do not suit the model; nothing has changed.
+            X, y or the weights do not suit the model; nothing has changed, but running statistics where X holds what
+            the preprocessing makes too large for the dtype.
         """
         X, targets = self._data(X, y)
         weights = self._sample_weights(sample_weight, targets)

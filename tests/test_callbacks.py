@@ -715,6 +715,8 @@ def test_a_weight_that_is_no_number_is_the_largest():
         (lambda: fm.ReduceLROnPlateau(factor=1.0), ValueError, "factor must be .* below 1"),
         (lambda: fm.ReduceLROnPlateau(cooldown=-1), ValueError, "cooldown must be at least 0"),
         (lambda: fm.LearningRateScheduler(0.1), TypeError, "schedule must be a function"),
+        (lambda: fm.LearningRateScheduler(lambda lr: lr / 2), TypeError, "would get epoch as lr; give it"),
+        (lambda: fm.LearningRateScheduler(lambda rate, epoch: rate), TypeError, r"give it \(epoch, rate\)"),
         (lambda: fm.ModelCheckpoint("net-{}"), ValueError, "must have fields with names"),
         (lambda: fm.ModelCheckpoint("net-{epoch.real}"), ValueError, "must have fields with names"),
         (lambda: fm.ModelCheckpoint("net-{epoch"), ValueError, "has a field that cannot be read"),
