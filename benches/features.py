@@ -36,7 +36,7 @@ def steps(net):
     X, y = data()
     rate, hyper = net.optimizer.rate(0), net.optimizer.hyper()
     runs = []  # the buffers of the model's own training
-    net._with_run(runs.append, BATCH, "training", X, net.loss.targets(y, len(X), N_CLASSES, "float32"))
+    net._core.with_run(runs.append, BATCH, "training", X, net.loss.targets(y, len(X), N_CLASSES, "float32"))
     run = runs[0]
     run.bind(X, net.loss.targets(y, len(X), N_CLASSES, "float32"))
     return lambda n: run.train(np.full(n, rate), hyper)

@@ -42,7 +42,8 @@ SECTIONS = {
 # Members of a class with many, by purpose. What is not named comes last, as "More": tests/test_manual.py wants none.
 PURPOSES = {
     "fastmlp.Model": {
-        "Train": ("fit", "train_on_batch", "build", "adapt", "average_weights"),
+        "Train": ("fit", "train_on_batch", "build", "adapt", "average_weights", "history"),
+        "Within a callback": ("stop_training", "stop_reason"),
         "Predict": ("predict", "scores"),
         "Judge": ("evaluate",),
         "Look at it": ("summary", "plot"),

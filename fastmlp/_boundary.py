@@ -2,16 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastmlp import _evaluation
 from fastmlp._figures import COLOURS, MARKERS, colour_bar
 from fastmlp._validation import Array, bounded_integer, numeric_array
-
-if TYPE_CHECKING:
-    from fastmlp.model import Model
+from fastmlp.core import Core
 
 # Places at which a model predicts, along each axis.
 RESOLUTION = 200
@@ -30,16 +29,18 @@ class Plane:
     level: float | None  # between two classes; None: there are none, or more
 
 
-def of(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None, output: int) -> Plane:
+def of(core: Core, X: npt.ArrayLike, y: npt.ArrayLike | None, output: int) -> Plane:
     """Predictions around some samples; a ValueError where they cannot be drawn."""
-    n_inputs, loss = model._built().n_inputs, model.loss
+    n_inputs, loss = core.built_network().n_inputs, core.loss
     if n_inputs != 2:
         raise ValueError(f"a decision boundary is drawn of two inputs, but this model has {n_inputs}")
     classes = loss.link == "softmax"
     if classes and output:
         raise ValueError(f"output={output} has no meaning for classes, of which all are drawn; leave it out")
-    output = bounded_integer("output", output, at_least=0, below=model.n_outputs)
-    model.predict(X) if y is None else model.evaluate(X, y)  # checks them
+    output = bounded_integer("output", output, at_least=0, below=core.n_outputs)
+    _evaluation.forward(core, X, loss.link)  # checks them
+    if y is not None:
+        core.data(X, y)
     points = numeric_array("X", X).astype(np.float64).reshape(-1, 2)
     if y is not None:
         array = numeric_array("y", y).reshape(len(points), -1)
@@ -49,7 +50,7 @@ def of(model: "Model", X: npt.ArrayLike, y: npt.ArrayLike | None, output: int) -
     margin = np.where(high > low, 0.08 * (high - low), 1.0)
     sides = [np.linspace(*ends, RESOLUTION) for ends in zip(low - margin, high + margin, strict=True)]
     grid = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
-    found = model.predict(grid).astype(np.float64).reshape(RESOLUTION, RESOLUTION, -1)
+    found = _evaluation.forward(core, grid, loss.link).astype(np.float64).reshape(RESOLUTION, RESOLUTION, -1)
     if classes:
         return Plane(points, y, sides, found, True, None, None)
     found = found[..., output]

@@ -1,14 +1,11 @@
 """What all callbacks share: the hooks, and how one watches a quantity of the logs."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from fastmlp._names import direction, monitored
 from fastmlp._validation import OtherNames, choice, finite_number, scalar
 from fastmlp.metrics import BY_NAME as METRICS
-
-if TYPE_CHECKING:
-    from fastmlp.model import Model
 
 Logs = dict[str, float]
 
@@ -43,7 +40,7 @@ class Callback(OtherNames):
 
     adds: ClassVar[tuple[str, ...]] = ()  # names that a callback of fastmlp adds to the logs
 
-    model: "Model"
+    model: Any  # the fastmlp.Model, of a higher floor
     params: dict[str, Any]
 
     def check(self, companions: Sequence["Callback"]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from fastmlp import files
+from fastmlp import _writing
 from fastmlp._arguments import CommandError
 
 _END_OF_LINE = re.compile(rb"\r\n|\r|\n")
@@ -270,10 +270,10 @@ def writing(path: Path, separator: str = ",") -> Iterator[Writer]:
 @contextlib.contextmanager
 def writing_all(paths: Sequence[Path], separator: str = ",") -> Iterator[list[Writer]]:
     """Writers whose files are there, all of them whole, in the end, or none."""
-    with files.replacing_all(paths) as temporaries, contextlib.ExitStack() as stack:
+    with _writing.replacing_all(paths) as temporaries, contextlib.ExitStack() as stack:
         writers = []
         for path, temporary in zip(paths, temporaries, strict=True):
-            stack.enter_context(files.naming(path, temporary))
+            stack.enter_context(_writing.naming(path, temporary))
             writers.append(stack.enter_context(writing_new(temporary, separator)))
         yield writers
 

@@ -4,16 +4,14 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastmlp import layers
 from fastmlp._figures import colour_bar
 from fastmlp._validation import Array
-
-if TYPE_CHECKING:
-    from fastmlp.model import Model
+from fastmlp.core import Core
 
 # Widest layer that is drawn node by node.
 MOST_NODES = 16
@@ -44,14 +42,14 @@ class Diagram:
         return max(column.width for column in self.columns) <= MOST_NODES
 
 
-def of(model: "Model") -> Diagram:
+def of(core: Core) -> Diagram:
     """The diagram of a model that is built."""
-    n = model._built().n_inputs
+    n = core.built_network().n_inputs
     found = Diagram([Column(n, ["inputs" if n > 1 else "input"])], [])
-    if model.preprocessing is not None:
-        found.columns[0].labels.append(type(model.preprocessing).__name__.lower())
-    _append(found, model.layers, iter(model.weights))
-    found.columns[-1].labels.append("outputs" if model.n_outputs > 1 else "output")
+    if core.preprocessing is not None:
+        found.columns[0].labels.append(type(core.preprocessing).__name__.lower())
+    _append(found, core.layers, iter(core.network.get_weights()))
+    found.columns[-1].labels.append("outputs" if core.n_outputs > 1 else "output")
     return found
 
 

@@ -28,7 +28,7 @@ def mapped(*arrays: Array | None) -> list[Array]: ...
 def is_plain_matrix(value: Any, n_columns: int | None, low: float, high: float) -> bool: ...
 def plain_labels(value: Any, n_samples: int, n_classes: int) -> NDArray[np.int32] | None: ...
 
-class LayerPlan(NamedTuple):
+class LayerSpec(NamedTuple):
     units: int
     activation: str | None = "identity"
     alpha: float = 0.0
@@ -71,7 +71,7 @@ class Network:
     n_inputs: int
     n_outputs: int
     n_bytes: int
-    layers: list[LayerPlan]
+    layers: list[LayerSpec]
     optimizer: str
     states: dict[str, Memory]
     statistics: dict[str, Array]

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""The engine: weights in panels, the training step, prediction. model.py has validated everything that comes here.
+"""The engine: weights in panels, the training step, prediction. core.py has validated everything that comes here.
 
 A training step has two phases. Phase 1 works on blocks of rows: gather, forward, loss, input gradients. Phase 2 works
 on tiles of the weights: sum the gradient over the whole batch, update. Between them

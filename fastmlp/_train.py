@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import _classes, files, losses, optimizers, plotting, tables
+from fastmlp import _classes, _writing, files, losses, optimizers, plotting, tables
 from fastmlp._arguments import CommandError, say
 from fastmlp._split import split
 from fastmlp._validation import Array, counted
+from fastmlp.core import core_of
 from fastmlp.history import History, finished
 
 # Those that suit a target; the first is the default.
@@ -412,11 +413,11 @@ def run(options: argparse.Namespace) -> int:
     if data.notes.classes is None:
         _tell_units(loss_in_units(model), data.notes.target)
     _tell(model, data)
-    files.save(model, paths[0], data.notes.written())  # first: it is what took the time
+    files.save(core_of(model), paths[0], data.notes.written())  # first: it is what took the time
     saved, failed = [names[0]], None
     for name, path in zip(names[1:], paths[1:], strict=True):
         try:
-            with files.replacing(path) as temporary:
+            with _writing.replacing(path) as temporary:
                 if name == names[1]:
                     _write_history(temporary, history, data)
                 else:

@@ -7,7 +7,7 @@ import numbers
 import os
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,9 @@ from fastmlp._engine import LARGEST
 from fastmlp._quiet import quiet
 from fastmlp._repr import Shown
 
-if TYPE_CHECKING:
-    from fastmlp.model import Model
-
 Array = npt.NDArray[Any]
+# The arrays of each layer that has any: weights, gradients or states.
+LayerArrays = list[tuple[Array, ...]]
 
 # Rows checked at a time: the temporary stays small beside a data set that may be a memory map.
 _CHECK_BYTES = 1 << 22
@@ -159,15 +158,6 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
     return str(value)
-
-
-def a_model(value: Any) -> "Model":
-    """A fastmlp.Model."""
-    from fastmlp.model import Model
-
-    if not isinstance(value, Model):
-        raise TypeError(f"model must be a fastmlp.Model, not {type(value).__name__}")
-    return value
 
 
 def arity(function: Callable[..., Any], names: Sequence[str], what: str) -> int:

@@ -2,19 +2,18 @@
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _flat
-from fastmlp._validation import Array, a_model, all_finite, numeric_array
+from fastmlp import _vector
+from fastmlp._validation import Array, all_finite, numeric_array
+from fastmlp.core import Core, core_of
+from fastmlp.model import Model
 
-if TYPE_CHECKING:
-    from fastmlp.model import Model
 
-
-def flat_weights(model: "Model") -> Array:
+def flat_weights(model: Model) -> Array:
     """All weights that have a gradient, frozen or not, in one vector: what `primitive` takes as theta.
 
     Parameters
@@ -28,11 +27,12 @@ def flat_weights(model: "Model") -> Array:
         The arrays of ``model.weights``, or of ``model.average_weights`` where the optimizer keeps an average, which
         then predicts: one after the other, without running statistics and unused biases.
     """
-    average = a_model(model).average_weights
-    return _flat.vector(model.weights if average is None else average, _moved(model))
+    core = core_of(model)
+    average = model.average_weights
+    return _vector.joined(model.weights if average is None else average, _moved(core))
 
 
-def set_flat_weights(model: "Model", theta: npt.ArrayLike) -> None:
+def set_flat_weights(model: Model, theta: npt.ArrayLike) -> None:
     """Give a model the weights of a vector; running statistics stay.
 
     Parameters
@@ -47,20 +47,21 @@ def set_flat_weights(model: "Model", theta: npt.ArrayLike) -> None:
     ValueError
         Where the length does not fit, or a number is not finite.
     """
-    a_model(model)._built()
-    vector, wanted = numeric_array("theta", theta), len(_flat.vector(model.weights, _moved(model)))
+    core = core_of(model)
+    core.built_network()
+    vector, wanted = numeric_array("theta", theta), len(_vector.joined(model.weights, _moved(core)))
     if vector.shape != (wanted,):
         raise ValueError(f"theta has shape {vector.shape}, but the model has {wanted} parameters")
     all_finite("theta", vector, model.dtype, "give finite numbers")
-    model.weights = _flat.replaced(model.weights, _moved(model), vector)
+    model.weights = _vector.replaced(model.weights, _moved(core), vector)
 
 
-def _moved(model: "Model") -> list[list[bool]]:
+def _moved(core: Core) -> list[list[bool]]:
     """Which arrays have a gradient."""
-    return [layer.has_gradient for layer in model._weighted]
+    return [layer.has_gradient for layer in core.weighted]
 
 
-def primitive(model: "Model") -> Callable[..., Any]:
+def primitive(model: Model) -> Callable[..., Any]:
     """The scores of a model as a function that autograd differentiates, in reverse and in forward mode.
 
     Parameters
@@ -102,19 +103,21 @@ def primitive(model: "Model") -> Callable[..., Any]:
         if error.name is None or error.name.partition(".")[0] != "autograd":
             raise
         raise ImportError("differentiating NumPy programs needs autograd: pip install 'fastmlp[autograd]'") from None
-    mine: Model = copy.deepcopy(a_model(model))
+    core_of(model)
+    mine: Model = copy.deepcopy(model)
+    core = core_of(mine)
     start = flat_weights(mine)
 
-    def at(theta: Any) -> "Model":
+    def at(theta: Any) -> Model:
         set_flat_weights(mine, theta)
         return mine
 
     def as_vector(gradients: Any) -> Array:
-        return _flat.vector(gradients, _moved(mine))
+        return _vector.joined(gradients, _moved(core))
 
     def as_weights(vector: Any) -> Any:
-        zeros = [tuple(np.zeros(shape) for shape in shapes) for shapes in mine._built().shapes(running=False)]
-        return _flat.replaced(zeros, _moved(mine), vector)
+        zeros = [tuple(np.zeros(shape) for shape in shapes) for shapes in core.built_network().shapes(running=False)]
+        return _vector.replaced(zeros, _moved(core), vector)
 
     def first_order(g: Any, X: Any, theta: Any) -> None:
         if any(map(isbox, (g, X, theta))):

@@ -83,11 +83,11 @@ class ModelCheckpoint(Monitor):
             if field != "epoch":
                 name = field if field in self._names() else monitored(field, METRICS)
                 self._check_name(name, f"path {self.path!r} names {field!r}, which", companions)
-        from fastmlp import files
+        from fastmlp import _writing, files
 
         files.check_name(self.path)
         if not self.fields:
-            files.writable(self.path)
+            _writing.writable(self.path)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Save."""
@@ -259,9 +259,9 @@ class CSVLogger(Callback):
         """Remove the lines at the end of an epoch or later ones, and one that was cut off, by an atomic rename."""
         import csv
 
-        from fastmlp import files
+        from fastmlp import _writing
 
-        target = files.writable(self.path)
+        target = _writing.writable(self.path)
         with open(target, newline="", encoding="utf-8") as file:
             lines = file.readlines()
         rows = list(csv.reader(lines, delimiter=self.separator))
@@ -274,7 +274,7 @@ class CSVLogger(Callback):
                 break
             kept -= 1
         if kept < len(lines):
-            with files.replacing(target) as temporary, open(temporary, "x", newline="", encoding="utf-8") as file:
+            with _writing.replacing(target) as temporary, open(temporary, "x", newline="", encoding="utf-8") as file:
                 file.writelines(lines[:kept])
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import _engine, _progress, config, files, plotting, programs
+from fastmlp import _engine, _progress, _writing, config, plotting, programs
 from fastmlp._arguments import (
     CommandError,
     Parser,
@@ -152,7 +152,7 @@ def demo(options: argparse.Namespace) -> int:
     folder = None
     if options.out is not None:  # fails before the training rather than after it
         plotting.pyplot()
-        folder = files.output_folder(options.out)
+        folder = _writing.output_folder(options.out)
     task = TASKS[options.data]
     say(f"fastmlp {fastmlp.__version__}, instruction set {_engine.isa}, {_threads(options.threads)}")
     data = load_data(options.data, options.root, options.seed)

@@ -1,43 +1,29 @@
 """Model files: one safetensors file, the architecture as JSON in its metadata. Nothing in it is ever executed."""
 
-import contextlib
 import dataclasses
 import errno
 import json
 import numbers
 import os
-import platform
-import re
-import secrets
-import shutil
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastmlp import _targets, initializers, layers, losses, optimizers, preprocessing, schedules
-from fastmlp._validation import bounded_integer, counted, file_path, finite_number
+from fastmlp._validation import LayerArrays, bounded_integer, counted, file_path, finite_number
 from fastmlp._version import __version__
+from fastmlp._writing import replacing, writable
+from fastmlp.core import Core
 from fastmlp.history import History
 from fastmlp.metrics import Metric
-from fastmlp.model import Model
 
 # Raised when a file of today could not be read by yesterday's code.
 FORMAT = 2
 
 # More of them in a file are no network, but an attempt to take seconds and memory.
 MOST_LAYERS = 10_000
-
-# In names of temporary files: who writes them. After a restart of a container numbers of processes come again.
-_HOST, _PROCESS = f"{zlib.crc32(platform.node().encode()):08x}", secrets.token_hex(4)
-
-# A temporary file of another host that nobody has written to for so long was left behind.
-_LEFT_SECONDS = 3600.0
-
-# Names of files that a process has open.
-_STREAM = re.compile(r"/dev/(std(in|out|err)|fd/\d+)|/proc/([^/]+/){1,3}fd/\d+")
 
 # Formats that a name may promise, and what writes them.
 _OTHER_FORMATS = {
@@ -63,49 +49,50 @@ LAYERS = {
 INITIALIZERS = {kind.__name__: kind for kind in {type(initializer) for initializer in initializers.BY_NAME.values()}}
 
 
-def save(model: Model, path: Any, notes: Mapping[str, str] | None = None) -> None:
+def save(core: Core, path: Any, notes: Mapping[str, str] | None = None) -> None:
     """Write a model: to a temporary file beside the target, then renamed, so that a whole file is always there.
 
     A symbolic link is followed, and the permissions of a file that was there are kept.
 
     Parameters
     ----------
-    model : Model
+    core : Core
         Built.
     path : str or path-like
     notes : mapping of str to str, optional
         Kept beside the description, for `notes` to read. A model that was loaded hands on those of its file.
     """
     target = model_target(path)
-    state = model.__getstate__()
+    state = core.__getstate__()
     if "weights" not in state:
         raise ValueError("this model has no weights to save yet; call build(n_inputs) or fit first")
     training = state["training"]
-    if not model._network.is_finite():
+    if not core.network.is_finite():
         raise ValueError("the weights, or the optimizer's states, hold NaN or infinity: such a model is not saved")
-    tensors = _named("weights", model, state["weights"])
+    tensors = _named("weights", core, state["weights"])
     for name, arrays in training["states"].items():
-        tensors |= _named(name, model, arrays)
-    tensors |= {f"preprocessing.{name}": np.ascontiguousarray(array) for name, array in model._statistics.items()}
-    tensors |= {f"targets.{name}": np.ascontiguousarray(array) for name, array in model._target_statistics.items()}
+        tensors |= _named(name, core, arrays)
+    tensors |= {f"preprocessing.{name}": np.ascontiguousarray(array) for name, array in core.statistics.items()}
+    tensors |= {f"targets.{name}": np.ascontiguousarray(array) for name, array in core.target_statistics.items()}
     described = {
         "format": FORMAT,
         "fastmlp": __version__,
         "n_inputs": state["n_inputs"],
-        "dtype": model.dtype,
-        "seed": model.seed,
-        "layers": [_described_layer(layer) for layer in model.layers],
-        "loss": _described(model.loss, {**losses.BY_NAME, "custom": losses.Custom}),
-        "optimizer": _described(model.optimizer, optimizers.BY_NAME),
-        "history": _described_history(model.history),
-        "callbacks": model._kept and [model._kept[0], _described_states(model._kept[1], tensors)],
-        "preprocessing": model.preprocessing and _described(model.preprocessing, preprocessing.BY_NAME),
-        "targets": model.targets,
-        "metrics": [dataclasses.asdict(metric) for metric in model.metrics if isinstance(metric.function, str)],
+        "dtype": core.dtype,
+        "seed": core.seed,
+        "layers": [_described_layer(layer) for layer in core.layers],
+        "loss": _described(core.loss, {**losses.BY_NAME, "custom": losses.Custom}),
+        "optimizer": _described(core.optimizer, optimizers.BY_NAME),
+        "history": _described_history(core.history),
+        "callbacks": core.callback_states
+        and [core.callback_states[0], _described_states(core.callback_states[1], tensors)],
+        "preprocessing": core.preprocessing and _described(core.preprocessing, preprocessing.BY_NAME),
+        "targets": core.targets,
+        "metrics": [dataclasses.asdict(metric) for metric in core.metrics if isinstance(metric.function, str)],
         "training": {name: training[name] for name in ("optimizer", "step", "updates", "pending", "epoch")}
         | {name: [number.hex() for number in training[name]] for name in ("powers", "weights")},
     }
-    metadata = {**model._notes, **(notes or {}), "fastmlp": json.dumps(described)}
+    metadata = {**core.notes, **(notes or {}), "fastmlp": json.dumps(described)}
     header, arrays = _laid_out(tensors, metadata)
     with replacing(target) as temporary, open(temporary, "xb") as file:
         file.write(header)
@@ -137,123 +124,6 @@ def _laid_out(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> tuple[
     return len(text).to_bytes(8, "little") + text, arrays
 
 
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A path beside the target to write to, renamed to it in the end, or removed where that fails.
-
-    What a process that was killed meanwhile left is removed first. The new file is on the disk before it gets its name,
-    and the name before this returns: should the power fail, the old file or the new one is there. Errors name the
-    target.
-    """
-    with replacing_all([target]) as (temporary,), naming(target, temporary):
-        yield temporary
-
-
-@contextlib.contextmanager
-def replacing_all(targets: Sequence[Path]) -> Iterator[list[Path]]:
-    """Paths as of `replacing`, none of which gets its name before all are on the disk."""
-    for target in targets:
-        _remove_leftovers(target)
-    temporaries = [_temporary(target) for target in targets]
-    try:
-        yield temporaries
-        for target, temporary in zip(targets, temporaries, strict=True):
-            with naming(target, temporary):
-                if target.exists():
-                    shutil.copymode(target, temporary)
-                _to_disk(temporary)
-        for target, temporary in zip(targets, temporaries, strict=True):
-            with naming(target, temporary):
-                os.replace(temporary, target)
-        for folder in {target.parent for target in targets}:
-            with contextlib.suppress(OSError):  # a file system, or Windows, that cannot do so with a folder
-                _to_disk(folder)
-    except BaseException:
-        for temporary in temporaries:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-        raise
-
-
-@contextlib.contextmanager
-def naming(target: Path, temporary: Path) -> Iterator[None]:
-    """Errors of the system name the target, not its temporary file, or none."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None and error.filename in (None, str(temporary)):
-            error.filename = str(target)  # of a full disk it is None
-            del error.filename2
-        raise
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _temporary(target: Path) -> Path:
-    """A new name beside the target, which says whose it is."""
-    return target.with_name(f".{target.name}.{_HOST}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp")
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove temporary files of this target whose process is no more, as this host knows of its own; of what is written
-    elsewhere, under a container's earlier name for example, those that nobody has written to for an hour."""
-    pattern = re.compile(re.escape(f".{target.name}.") + r"([0-9a-f]{8})-(\d{1,9})-([0-9a-f]{8})-[0-9a-f]{8}\.tmp")
-    names: list[str] = []
-    with contextlib.suppress(OSError):  # of a folder that may be written to, but not read
-        names = os.listdir(target.parent)
-    now: float | None = None
-    for name in names:
-        found = pattern.fullmatch(name)
-        if found is None:
-            continue
-        path = target.parent / name
-        with contextlib.suppress(OSError):  # somebody else's, or another was faster
-            if found[1] == _HOST and os.name == "posix":  # elsewhere os.kill would end the process
-                left = not _is_alive(int(found[2]), found[3])
-            else:
-                now = _time_of(target) if now is None else now
-                left = now - path.stat().st_mtime > _LEFT_SECONDS
-            if left:
-                path.unlink()
-
-
-def _time_of(target: Path) -> float:
-    """What time it is where the folder is: a file server may have a clock of its own."""
-    probe = _temporary(target)
-    try:
-        with open(probe, "xb") as file:
-            return os.fstat(file.fileno()).st_mtime
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
-
-
-def _is_alive(pid: int, process: str) -> bool:
-    if pid == os.getpid():
-        return process == _PROCESS
-    try:
-        os.kill(pid, 0)  # only asks
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def output_folder(name: Any) -> Path:
-    """The folder for results, made if missing, in which files can be made; OSError, the system's, where they cannot."""
-    folder = Path(name).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_folder(folder)
-    return folder
-
-
 def model_target(path: Any) -> Path:
     """Where to write a model, as `writable` says; a ValueError where the name promises another format."""
     check_name(path)
@@ -275,51 +145,7 @@ def check_name(path: Any) -> None:
     )
 
 
-def _check_folder(folder: Path) -> None:
-    """See that files can be made in a folder; else the system's own error, be it the folder's or the file system's."""
-    if os.access(folder, os.W_OK | os.X_OK):
-        return
-    probe = folder / f".{_HOST}-{os.getpid()}-{_PROCESS}-{secrets.token_hex(4)}.tmp"
-    try:
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        probe.unlink()
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write into the folder: {error.strerror}", str(folder)) from None
-
-
-def writable(path: Any) -> Path:
-    """Where to write: a regular file, or a new one in a folder that is there."""
-    target = Path(os.path.realpath(file_path("path", path)))
-    if _is_stream(os.fspath(path)) or (target.exists() and not target.is_file() and not target.is_dir()):
-        raise OSError(errno.EINVAL, "not a regular file; give the name of one, which is written whole", str(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder to save in", str(target.parent))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if target.exists() and not os.access(target, os.W_OK):
-        try:
-            os.close(os.open(target, os.O_WRONLY))  # the system says why
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from None
-    _check_folder(target.parent)
-    return target
-
-
-def _is_stream(path: Any) -> bool:
-    """Whether a name, or what it links to, is that of an open file: a rename would take away what is behind it."""
-    path = os.fsdecode(path)
-    for _ in range(40):
-        path = os.path.abspath(path)
-        if _STREAM.fullmatch(path):
-            return True
-        try:
-            path = os.path.join(os.path.dirname(path), os.readlink(path))
-        except OSError:  # no link
-            return False
-    return False
-
-
-def load(path: Any, loss: Any = None) -> Model:
+def load(path: Any, loss: Any = None) -> Core:
     """Read a model that `save` wrote.
 
     Parameters
@@ -330,7 +156,7 @@ def load(path: Any, loss: Any = None) -> Model:
 
     Returns
     -------
-    Model
+    Core
     """
     from safetensors import SafetensorError, safe_open
 
@@ -352,15 +178,15 @@ def load(path: Any, loss: Any = None) -> Model:
     except (TypeError, AttributeError) as error:  # a dtype that NumPy has not; safetensors 0.4 raises the second
         raise ValueError(f"{path} holds tensors that are no model's: {error}") from None
     try:
-        model = _model(described, tensors, loss)
+        core = _core(described, tensors, loss)
     except KeyError as error:
         raise ValueError(
             f"{path}: the file lacks {error}, or this fastmlp {__version__} does not know it; another version may"
         ) from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: the description does not fit the model: {error}") from error
-    model._notes = {name: text for name, text in metadata.items() if name != "fastmlp"}
-    return model
+    core.notes = {name: text for name, text in metadata.items() if name != "fastmlp"}
+    return core
 
 
 def _description(path: str, metadata: dict[str, str]) -> dict[str, Any]:
@@ -389,12 +215,12 @@ def _n_layers(described: list[dict[str, Any]]) -> int:
     return sum(1 + _n_layers(layer.get("layers", ())) for layer in described)
 
 
-def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Model:
+def _core(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Core:
     if _n_layers(described["layers"]) > MOST_LAYERS:
         raise ValueError(f"it has more than {MOST_LAYERS} layers")
     if loss is None and described["loss"] == {"name": "custom"}:
         raise ValueError("its loss was a function, which no file holds; pass it again as load(path, loss=...)")
-    model = Model(
+    core = Core(
         [_made_layer(layer) for layer in described["layers"]],
         loss=_made(described["loss"], losses.BY_NAME) if loss is None else loss,
         optimizer=_made(described["optimizer"], optimizers.BY_NAME),
@@ -405,41 +231,45 @@ def _model(described: dict[str, Any], tensors: dict[str, Any], loss: Any) -> Mod
         targets=described.get("targets"),
     )
     n_inputs = bounded_integer("n_inputs", described["n_inputs"], below=2**31)
-    shapes = [layer.weight_shapes(n_in or 0) for layer, n_in in layers.widths(model.layers, n_inputs)]
+    shapes = [layer.weight_shapes(n_in or 0) for layer, n_in in layers.widths(core.layers, n_inputs)]
     shapes = [shape for shape in shapes if shape]
-    pairs = _pairs("weights", tensors, shapes, model.dtype)  # before build: a hostile width must not allocate
-    model._build(n_inputs, pairs)
-    model.weights = pairs
-    training = described["training"]
+    weights = _layer_arrays("weights", tensors, shapes, core.dtype)  # before build: a hostile width must not allocate
+    core.build(n_inputs, weights)
+    core.set_weights(weights)
+    core.network.set_state(_state_of_training(core, described["training"], tensors, shapes))
+    if "history" in described:
+        core.history = _made_history(described["history"])
+    if described.get("callbacks"):
+        epoch, states = described["callbacks"]
+        core.callback_states = bounded_integer("epoch", epoch), _made_states(states, tensors)
+    if core.preprocessing is not None and any(name.startswith("preprocessing.") for name in tensors):
+        kind = core.preprocessing
+        found = _statistics("preprocessing", kind.shapes(n_inputs), kind.scaling, tensors, core.dtype)
+        core.adapt(found, {})
+    if core.targets is not None and any(name.startswith("targets.") for name in tensors):
+        shapes_of_targets = _targets.shapes(core.n_outputs)
+        found = _statistics("targets", shapes_of_targets, preprocessing.Standardize().scaling, tensors, core.dtype)
+        core.adapt({}, found)
+    return core
+
+
+def _state_of_training(core: Core, training: Any, tensors: dict[str, Any], shapes: list[dict[str, Any]]) -> Any:
+    """What `Network.set_state` takes."""
     powers = tuple(finite_number("power", float.fromhex(p), at_least=0, at_most=1) for p in training["powers"])
     names = ("step", "updates", "pending", "epoch")
     counts = {name: bounded_integer(name, training[name], at_least=0) for name in names}
     state = {
-        "optimizer": model.optimizer.kernel,
+        "optimizer": core.optimizer.kernel,
         **counts,
         "powers": powers,
-        "states": {name: _pairs(name, tensors, shapes, model.dtype) for name in model.optimizer.kernel_states},
+        "states": {name: _layer_arrays(name, tensors, shapes, core.dtype) for name in core.optimizer.kernel_states},
     }
     if "weights" in training:
         unit, weight = (finite_number("weight", float.fromhex(each), at_least=0) for each in training["weights"])
         state["weights"] = unit, weight
     if training["optimizer"] != state["optimizer"] or len(powers) != 4:
         raise ValueError(f"the state of training is {training!r}")
-    model._network.set_state(state)
-    if "history" in described:
-        model.history = _made_history(described["history"])
-    if described.get("callbacks"):
-        epoch, states = described["callbacks"]
-        model._kept = bounded_integer("epoch", epoch), _made_states(states, tensors)
-    if model.preprocessing is not None and any(name.startswith("preprocessing.") for name in tensors):
-        kind = model.preprocessing
-        found = _statistics("preprocessing", kind.shapes(n_inputs), kind.scaling, tensors, model.dtype)
-        model._adapt(found, {})
-    if model.targets is not None and any(name.startswith("targets.") for name in tensors):
-        shapes_of_targets = _targets.shapes(model.n_outputs)
-        found = _statistics("targets", shapes_of_targets, preprocessing.Standardize().scaling, tensors, model.dtype)
-        model._adapt({}, found)
-    return model
+    return state
 
 
 def _described_history(history: History) -> dict[str, Any]:
@@ -532,10 +362,10 @@ def _statistics(
     return found
 
 
-def _named(kind: str, model: Model, pairs: Any) -> dict[str, Any]:
+def _named(kind: str, core: Core, layer_arrays: Any) -> dict[str, Any]:
     return {
         f"layers.{i}.{name}.{kind}": np.ascontiguousarray(array)
-        for i, (layer, arrays) in enumerate(zip(model._weighted, pairs, strict=True))
+        for i, (layer, arrays) in enumerate(zip(core.weighted, layer_arrays, strict=True))
         for name, array in zip(_names(kind, layer.weight_shapes(1)), arrays, strict=True)
     }
 
@@ -545,19 +375,19 @@ def _names(kind: str, shapes: Any) -> list[str]:
     return [name for name in shapes if kind == "weights" or name not in layers.RUNNING]
 
 
-def _pairs(kind: str, tensors: dict[str, Any], shapes: list[dict[str, Any]], dtype: str) -> list[tuple[Any, ...]]:
-    pairs = []
+def _layer_arrays(kind: str, tensors: dict[str, Any], shapes: list[dict[str, Any]], dtype: str) -> LayerArrays:
+    found = []
     for i, expected in enumerate(shapes):
         names = _names(kind, expected)
         arrays = tuple(tensors[f"layers.{i}.{name}.{kind}"] for name in names)
         for name, array in zip(names, arrays, strict=True):
             if array.shape != expected[name] or array.dtype != dtype:
-                found = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
-                raise ValueError(f"layer {i} holds {kind} of {found}, not {dtype} {[expected[n] for n in names]}")
+                given = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
+                raise ValueError(f"layer {i} holds {kind} of {given}, not {dtype} {[expected[n] for n in names]}")
             if not np.isfinite(array).all() or ((kind.startswith("v") or name == "variance") and (array < 0).any()):
                 raise ValueError(f"layer {i} holds {kind} that are not finite, or negative where they may not be")
-        pairs.append(arrays)
-    return pairs
+        found.append(arrays)
+    return found
 
 
 def _described_layer(layer: layers.Layer) -> dict[str, Any]:

@@ -10,16 +10,15 @@ kink itself is left out and counted.
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastmlp._quiet import quiet
-from fastmlp._validation import a_model, bounded_integer, finite_number
-
-if TYPE_CHECKING:
-    from fastmlp.model import Model
+from fastmlp._validation import bounded_integer, finite_number
+from fastmlp.core import core_of
+from fastmlp.model import Model
 
 # The first step, relative to the weight: its h^4 is far below the tolerance and the rounding of L / h too.
 _FIRST_STEP = 2.0**-10
@@ -108,7 +107,7 @@ class Result:
 
 @quiet
 def check(
-    model: "Model",
+    model: Model,
     X: npt.ArrayLike,
     y: npt.ArrayLike,
     *,
@@ -163,7 +162,8 @@ def check(
     if max_entries is not None:
         max_entries = bounded_integer("max_entries", max_entries)
     seed = bounded_integer("seed", seed, at_least=0)
-    copy = _in_float64(a_model(model))
+    core_of(model)
+    copy = _in_float64(model)
     data = (X, y) if sample_weight is None else (X, y, sample_weight)
     loss, gradients = copy.loss_and_gradients(*data)
     if not math.isfinite(loss):
@@ -205,16 +205,17 @@ def check(
     return result
 
 
-def _in_float64(model: "Model") -> "Model":
+def _in_float64(model: Model) -> Model:
     """A copy of the model, of its class and with all that it holds, that computes in float64."""
     copy = object.__new__(type(model))
-    copy.__setstate__({**model.__getstate__(), "_dtype": "float64"})
+    state = model.__getstate__()
+    copy.__setstate__({**state, "_core": {**state["_core"], "dtype": "float64"}})
     return copy
 
 
-def _parameters(model: "Model", weights: Any, gradients: Any) -> Iterator[tuple[int, str, Any, Any]]:
+def _parameters(model: Model, weights: Any, gradients: Any) -> Iterator[tuple[int, str, Any, Any]]:
     """(layer, "W" or "b", weights, gradients) of all that has a gradient, frozen or not."""
-    for i, layer in enumerate(model._weighted):
+    for i, layer in enumerate(core_of(model).weighted):
         named = zip(layer.weight_shapes(1), layer.has_gradient, weights[i], gradients[i], strict=False)
         yield from ((i, name, array, gradient) for name, wanted, array, gradient in named if wanted)
 

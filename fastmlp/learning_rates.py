@@ -4,17 +4,17 @@ import copy
 import dataclasses
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp._validation import Array, a_model, bounded_integer, finite_number
+from fastmlp._validation import Array, bounded_integer, finite_number
+from fastmlp.core import core_of
 from fastmlp.history import DivergedError
+from fastmlp.model import Model
 from fastmlp.optimizers import LBFGS
-
-if TYPE_CHECKING:
-    from fastmlp.model import Model
+from fastmlp.training.single import train_on_batch
 
 # The sweep ends where the smoothed loss is so many times its least value.
 _TOO_MUCH = 4.0
@@ -69,7 +69,7 @@ class RateSweep:
 
 
 def find_learning_rate(
-    model: "Model",
+    model: Model,
     X: npt.ArrayLike,
     y: npt.ArrayLike,
     batch_size: int = 32,
@@ -122,21 +122,20 @@ def find_learning_rate(
     >>> 1e-4 < found.suggestion < 1e-1
     True
     """
-    model = a_model(model)
+    core = copy.copy(core_of(model))  # with weights of its own
     batch_size, steps = bounded_integer("batch_size", batch_size), bounded_integer("steps", steps, at_least=10)
     least = finite_number("least", least, above=0)
     most = finite_number("most", most, above=0)
     if least >= most:
         raise ValueError(f"least={least:g} must be below most={most:g}")
-    if isinstance(model.optimizer, LBFGS):
+    if isinstance(core.optimizer, LBFGS):
         raise TypeError("LBFGS has no learning rate to find; choose another optimizer")
-    found = copy.deepcopy(model)
-    X, targets = found._data(X, y)
-    statistics, of_targets = found._unlearned(X, targets, None, None)
-    found._build(X.shape[1])
-    found._adapt(statistics, of_targets)
+    X, targets = core.data(X, y)
+    learned = core.unlearned(X, targets, None, None)
+    core.build(X.shape[1])
+    core.adapt(*learned)
     rates = least * (most / least) ** (np.arange(steps) / (steps - 1))
-    order = np.random.default_rng(model.seed)
+    order = np.random.default_rng(core.seed)
     losses: list[float] = []
     rows = np.empty(0, np.intp)
     lowest = math.inf
@@ -144,9 +143,9 @@ def find_learning_rate(
         if len(rows) == 0:
             rows = order.permutation(len(X))
         batch, rows = rows[:batch_size], rows[batch_size:]
-        found.optimizer = dataclasses.replace(found.optimizer, learning_rate=float(rate))
+        core.set_optimizer(dataclasses.replace(core.optimizer, learning_rate=float(rate)))
         try:
-            losses.append(found.train_on_batch(X[batch], targets[batch]))
+            losses.append(train_on_batch(core, X[batch], targets[batch]))
         except DivergedError:
             break
         recent = float(np.mean(losses[-_width(steps) :]))

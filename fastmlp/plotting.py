@@ -11,21 +11,18 @@ import numbers
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _boundary, _diagram, _engine, _kernels, files, metrics
+from fastmlp import _boundary, _diagram, _engine, _kernels, _writing, metrics
 from fastmlp._figures import COLOURS, colour_bar
 from fastmlp._quiet import quiet
-from fastmlp._validation import a_model, bounded_integer, counted, file_path, plain_array, refuse_masked
+from fastmlp._validation import bounded_integer, counted, file_path, plain_array, refuse_masked
+from fastmlp.core import core_of
 from fastmlp.history import History
 from fastmlp.layers import DEFAULT_ALPHA, checked_activation
-
-if TYPE_CHECKING:
-    from fastmlp.learning_rates import RateSweep
-    from fastmlp.model import Model
 
 # Largest number of classes of a confusion matrix.
 _MOST_CLASSES = 2000
@@ -61,7 +58,7 @@ def save(plot: Callable[[Any], Any], path: Path, size: tuple[float, float] = (6.
     ImportError
         Without matplotlib.
     """
-    with files.replacing(path) as temporary:
+    with _writing.replacing(path) as temporary:
         save_new(plot, temporary, size)
 
 
@@ -93,7 +90,7 @@ def to_file(ax: Any, path: str, close: bool) -> None:
         target = Path(os.path.realpath(path))
         if not target.suffix:  # as matplotlib does
             target = target.with_name(f"{target.name}.{figure.canvas.get_default_filetype()}")
-        with files.replacing(target) as temporary, open(temporary, "xb") as file:
+        with _writing.replacing(target) as temporary, open(temporary, "xb") as file:
             figure.savefig(file, format=target.suffix[1:].lower(), dpi=150)
     finally:
         if close:
@@ -268,7 +265,7 @@ def _legend_within(ax: Any, axes: Sequence[Any], curves: Sequence[Any], width: f
 
 
 @quiet
-def rate_sweep(sweep: "RateSweep", ax: Any = None) -> Any:
+def rate_sweep(sweep: Any, ax: Any = None) -> Any:
     """The losses of `fastmlp.find_learning_rate` over the rates, their means, and the rate that is suggested.
 
     Parameters
@@ -308,7 +305,7 @@ def rate_sweep(sweep: "RateSweep", ax: Any = None) -> Any:
 
 
 @quiet
-def network(model: "Model", ax: Any = None) -> Any:
+def network(model: Any, ax: Any = None) -> Any:
     """The layers from left to right.
 
     Where no layer is wider than 16, nodes coloured by their biases and edges by their weights, red above zero and blue
@@ -331,12 +328,12 @@ def network(model: "Model", ax: Any = None) -> Any:
     >>> import fastmlp as fm
     >>> ax = fm.Model([fm.Dense(8, "tanh"), fm.Dense(3)], n_inputs=4).plot()
     """
-    diagram = _diagram.of(a_model(model))
+    diagram = _diagram.of(core_of(model))
     return _diagram.draw(diagram, _axes(ax, (max(6.4, 1.2 * len(diagram.columns)), 4)))
 
 
 @quiet
-def first_layer(model: "Model", shape: tuple[int, ...] | None = None, n: int | None = None, ax: Any = None) -> Any:
+def first_layer(model: Any, shape: tuple[int, ...] | None = None, n: int | None = None, ax: Any = None) -> Any:
     """The weights of each unit of the first layer as an image, in a grid.
 
     All images share one scale, red above zero and blue below, which ends at the 99.5th percentile.
@@ -367,7 +364,7 @@ def first_layer(model: "Model", shape: tuple[int, ...] | None = None, n: int | N
     >>> import fastmlp as fm
     >>> ax = fm.plotting.first_layer(fm.Model([fm.Dense(16, "relu"), fm.Dense(10)], n_inputs=64))
     """
-    W = _diagram.of(a_model(model)).columns[1].W
+    W = _diagram.of(core_of(model)).columns[1].W
     assert W is not None
     n_in, units = W.shape
     if shape is None:
@@ -589,7 +586,7 @@ def _numbered(
 
 @quiet
 def decision_boundary(
-    model: "Model",
+    model: Any,
     X: npt.ArrayLike,
     y: npt.ArrayLike | None = None,
     ax: Any = None,
@@ -634,7 +631,7 @@ def decision_boundary(
     >>> history = model.fit(X, y, epochs=20, verbose=0)
     >>> ax = fm.plotting.decision_boundary(model, X, y)
     """
-    picture = _boundary.of(a_model(model), X, y, output)
+    picture = _boundary.of(core_of(model), X, y, output)
     n = _boundary.n_classes(picture)
     if labels is not None and len(labels) < n:
         raise ValueError(f"labels names {counted(len(labels), 'class')}, but there are {n}")

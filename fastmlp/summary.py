@@ -4,14 +4,11 @@ import dataclasses
 import math
 from collections.abc import Iterable
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastmlp import _html, layers
-
-if TYPE_CHECKING:
-    from fastmlp.model import Model
+from fastmlp.core import Core
 
 _LINE_BYTES = 64  # the engine keeps every row of numbers in whole cache lines
 
@@ -55,7 +52,7 @@ class Described:
     lines: list[str]
 
 
-def text(model: "Model", batch_size: int = 32) -> str:
+def text(core: Core, batch_size: int = 32) -> str:
     """Layers with shapes, activations, parameters, operations and memory; then totals, and the memory of training.
 
     Operations are the multiplications and additions of the matrix products for one sample; what else there is is small
@@ -68,7 +65,7 @@ def text(model: "Model", batch_size: int = 32) -> str:
 
     Parameters
     ----------
-    model : Model
+    core : Core
         Built or not.
     batch_size : int, default 32
 
@@ -76,7 +73,7 @@ def text(model: "Model", batch_size: int = 32) -> str:
     -------
     str
     """
-    found = described(model, batch_size)
+    found = described(core, batch_size)
     table = [HEADER, *found.rows, *([found.total] if found.total else [])]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
@@ -89,12 +86,12 @@ def text(model: "Model", batch_size: int = 32) -> str:
     return "\n".join(lines + found.lines)
 
 
-def html(model: "Model", batch_size: int = 32) -> str:
+def html(core: Core, batch_size: int = 32) -> str:
     """The same as a table of HTML, for notebooks.
 
     Parameters
     ----------
-    model : Model
+    core : Core
         Built or not.
     batch_size : int, default 32
 
@@ -102,21 +99,21 @@ def html(model: "Model", batch_size: int = 32) -> str:
     -------
     str
     """
-    found = described(model, batch_size)
+    found = described(core, batch_size)
     below = "<br>".join(map(escape, found.lines))
     return f"{_html.table(HEADER, found.rows, found.total, _SIDES)}<div>{below}</div>"
 
 
-def described(model: "Model", batch_size: int) -> Described:
+def described(core: Core, batch_size: int) -> Described:
     """What both show."""
-    rows = list(_rows(model.layers, model.n_inputs, model.dtype))
-    lines = [f"{model.loss}, {model.dtype}", f"{model.optimizer}"]
-    if model.preprocessing is not None:
-        lines.append(f"{model.preprocessing}")
-    if model.targets is not None:
-        lines.append(f"targets={model.targets!r}")
+    rows = list(_rows(core.layers, core.n_inputs, core.dtype))
+    lines = [f"{core.loss}, {core.dtype}", f"{core.optimizer}"]
+    if core.preprocessing is not None:
+        lines.append(f"{core.preprocessing}")
+    if core.targets is not None:
+        lines.append(f"targets={core.targets!r}")
     cells = [row.cells() for row in rows]
-    if model.n_inputs is None:
+    if core.n_inputs is None:
         lines.append("not built: the first fit, or build(n_inputs), gives the layers their weights")
         return Described(cells, None, lines)
     parameters, operations, weight_bytes, frozen, running = (
@@ -125,15 +122,15 @@ def described(model: "Model", batch_size: int) -> Described:
     )
     first = next(row for row in rows if not row.name.startswith("Flatten"))
     training = 3 * operations - (first.operations if first.name.startswith("Dense") else 0)
-    network, n_states = model._built(), len(model.optimizer.kernel_states)
-    weights = network.n_bytes + running_bytes(model)
+    network, n_states = core.built_network(), len(core.optimizer.kernel_states)
+    weights = network.n_bytes + running_bytes(core)
     statistics = f", {running:,} running statistics" if running else ""
     lines += [
         f"{parameters:,} parameter{'s' if parameters != 1 else ''} ({in_bytes(weight_bytes)}): "
         f"{parameters - frozen - running:,} trainable, {frozen:,} frozen{statistics}",
         f"{operations:,} operations per sample, {training:,} in training",
         f"memory, padded: {in_bytes(weights)} of weights, {in_bytes(n_states * network.n_bytes)} of optimizer states, "
-        f"{in_bytes(batch_bytes(model, batch_size))} for a batch of {batch_size}",
+        f"{in_bytes(batch_bytes(core, batch_size))} for a batch of {batch_size}",
     ]
     return Described(cells, ("total", "", "", "", *_costs(parameters, operations, weight_bytes)), lines)
 
@@ -168,12 +165,12 @@ def _padded(n: int, dtype: str) -> int:
     return -(-n * (4 if dtype == "float32" else 8) // _LINE_BYTES) * _LINE_BYTES
 
 
-def running_bytes(model: "Model") -> int:
+def running_bytes(core: Core) -> int:
     """What the engine takes for running statistics.
 
     Parameters
     ----------
-    model : Model
+    core : Core
         Built.
 
     Returns
@@ -181,17 +178,17 @@ def running_bytes(model: "Model") -> int:
     int
     """
     return sum(
-        _padded(n_in or 0, model.dtype) * sum(array in layers.RUNNING for array in layer.weight_shapes(1))
-        for layer, n_in in layers.widths(model.layers, model.n_inputs)
+        _padded(n_in or 0, core.dtype) * sum(array in layers.RUNNING for array in layer.weight_shapes(1))
+        for layer, n_in in layers.widths(core.layers, core.n_inputs)
     )
 
 
-def batch_bytes(model: "Model", batch_size: int) -> int:
+def batch_bytes(core: Core, batch_size: int) -> int:
     """What the engine takes for a training step of so many samples, but for some kilobytes.
 
     Parameters
     ----------
-    model : Model
+    core : Core
         Built.
     batch_size : int
 
@@ -199,9 +196,9 @@ def batch_bytes(model: "Model", batch_size: int) -> int:
     -------
     int
     """
-    network = model._built()
+    network = core.built_network()
     widths = [network.n_inputs, network.n_outputs, *(2 * [layer.units for layer in network.layers])]
-    return batch_size * sum(_padded(width, model.dtype) for width in widths)
+    return batch_size * sum(_padded(width, core.dtype) for width in widths)
 
 
 def in_bytes(n: int) -> str:

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from fastmlp import _csv, _plain, files
+from fastmlp import _csv, _plain, _writing
 from fastmlp._arguments import CommandError
 from fastmlp._csv import writing as writing
 from fastmlp._csv import writing_all as writing_all
@@ -409,7 +409,7 @@ def targets(paths: Sequence[str], inputs: Sequence[str], force: bool) -> list[Pa
                 pass
     if "-" in paths:
         raise CommandError("--out -: results go to a file, not to stdout; give its name, ./- for one of that name")
-    found = [files.writable(path) for path in paths]
+    found = [_writing.writable(path) for path in paths]
     for i, (path, target) in enumerate(zip(paths, found, strict=True)):
         if target in found[:i]:
             raise CommandError(f"{path} is named twice among the files to write; give different names")

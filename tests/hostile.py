@@ -178,13 +178,13 @@ class Model(Reader):
 
 def states(model):
     """All that a file holds of the training, as bytes and numbers."""
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     training = state["training"]
     pairs = [*state["weights"], *(pair for name in sorted(training["states"]) for pair in training["states"][name])]
     counts = {name: value for name, value in training.items() if name != "states"}
     return (
         [array.tobytes() for pair in pairs for array in pair],
-        {name: array.tobytes() for name, array in model._statistics.items()},
+        {name: array.tobytes() for name, array in model._core.statistics.items()},
         repr((counts, model, model.seed, model.n_threads, model.history.history)),
     )
 

@@ -329,7 +329,7 @@ def twin_of(model, dtype, spread=None):
         return array.astype(dtype)
 
     arrays, found = iter(model.weights), []
-    for spec in layers.plan(model.layers, model.n_inputs):
+    for spec in layers.specs(model.layers, model.n_inputs):
         none = np.zeros(0, dtype)
         mine = (
             [rounded(a) for a in next(arrays)]
@@ -417,7 +417,7 @@ class Expected:
                 X[rows], targets[rows], None if weights is None else weights[rows]
             )
             self.found = {"loss of a batch": loss}
-            wanted = iter(model._weighted)
+            wanted = iter(model._core.weighted)
             for i, (layer, pair) in enumerate(zip(first.layers, gradients, strict=True)):
                 if layer.kind in ("dense", "layer_norm", "batch_norm", "prelu"):
                     for gradient, has in zip(pair, next(wanted).has_gradient, strict=False):
@@ -479,12 +479,12 @@ outcomes: Counter[str] = Counter()
 
 def bits(model):
     """All that training changes, as bytes and numbers."""
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     training = state["training"]
     arrays = [a for pair in state["weights"] for a in pair]
     arrays += [a for name in sorted(training["states"]) for pair in training["states"][name] for a in pair]
     counts = {name: value for name, value in training.items() if name != "states"}
-    return [a.tobytes() for a in arrays], counts, {n: a.tobytes() for n, a in model._statistics.items()}
+    return [a.tobytes() for a in arrays], counts, {n: a.tobytes() for n, a in model._core.statistics.items()}
 
 
 def made(program, n_threads):
@@ -499,7 +499,7 @@ def made(program, n_threads):
             a if isinstance(layer, fm.Dense) and not layer.use_bias and j else a + 0.1 * rng.random(a.shape)
             for j, a in enumerate(arrays)
         )
-        for layer, arrays in zip(model._weighted, model.weights, strict=True)
+        for layer, arrays in zip(model._core.weighted, model.weights, strict=True)
     ]
     return model
 
@@ -521,7 +521,7 @@ def check(program):
         options["validation_data"] = (X, y)
 
     targets = model.loss.targets(plain_y, program.n_samples, model.n_outputs, model.dtype)
-    weights = model._sample_weights(given, targets, by_class)
+    weights = model._core.sample_weights(given, targets, by_class)
     if program.preprocessing is not None:
         model.adapt(X)
     start = copy.deepcopy(model)
@@ -622,10 +622,10 @@ def same_bits(program, start, model, history, X, y, options):
     elif program.way != "fit" and not program.shuffle:
         other, size = again(program.threads[1]), program.batch_size
         targets = other.loss.targets(y, len(X), other.n_outputs, other.dtype)
-        weights = other._sample_weights(options["sample_weight"], targets, options["class_weight"])
+        weights = other._core.sample_weights(options["sample_weight"], targets, options["class_weight"])
         parts = [slice(i, i + size) for i in range(0, len(X), size)]
         batches = [(X[p], y[p]) + (() if weights is None else (weights[p, 0],)) for p in parts]
-        penalised = any(getattr(layer, "l1", 0) or getattr(layer, "l2", 0) for layer in layers.flat(program.layers))
+        penalised = any(getattr(layer, "l1", 0) or getattr(layer, "l2", 0) for layer in layers.walk(program.layers))
         uneven = program.optimizer.gradient_accumulation_steps not in (None, 1) and len(X) % size != 0
         if program.way == "batches":
             other.fit(batches, epochs=program.epochs, verbose=0)

@@ -58,7 +58,7 @@ def arrays_of(model):
     """Weights, optimizer states, counts."""
     if not model.built:
         return []
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     pairs = [*state["weights"], *(pair for pairs in state["training"]["states"].values() for pair in pairs)]
     counts = [state["training"][name] for name in ("step", "updates", "pending", "epoch", "powers")]
     return [*(array for pair in pairs for array in pair), *counts]

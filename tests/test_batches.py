@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import batches
-from fastmlp._evaluation import is_batches
+from fastmlp._iterables import is_batches
+from fastmlp.training import reader as reader_module
 
 ROWS = [20, 7, 20, 1, 33, 20]
 
@@ -36,7 +36,7 @@ def classifier(optimizer="adam", **options):
 
 def bits(model):
     """Weights and optimizer states, as bytes."""
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     arrays = [
         array for kind in (state["weights"], *state["training"]["states"].values()) for pair in kind for array in pair
     ]
@@ -122,7 +122,7 @@ def test_what_was_read_and_not_used_comes_first_in_the_next_fit(epochs):
     model.fit(source, epochs=1000, steps_per_epoch=4, callbacks=[Stop(epochs)], verbose=0)
     model.fit(source, epochs=6, steps_per_epoch=3, verbose=0)
     assert bits(model) == bits(stepped(itertools.islice(endless(), 4 * epochs + 18))[0])
-    assert model._reader is None
+    assert model._core.reader is None
 
 
 def test_another_generator_has_none_of_it():
@@ -258,8 +258,8 @@ def test_reading_ahead_is_bounded():
 
 @pytest.mark.parametrize(("limit", "value", "most"), [("AHEAD_BATCHES", 3, 3), ("AHEAD_BYTES", 1, 1)])
 def test_the_bound_is_of_batches_and_of_bytes(monkeypatch, limit, value, most):
-    monkeypatch.setattr(batches, limit, value)
-    reader = batches.Reader(iter(range(100)))
+    monkeypatch.setattr(reader_module, limit, value)
+    reader = reader_module.Reader(iter(range(100)))
     reader.start(100, lambda i, given: (np.full(1000, given),))
     for i in range(100):
         found = reader.take()
@@ -352,7 +352,7 @@ def test_ctrl_c_ends_the_thread_and_loses_nothing(in_generator):
         assert came == []  # fit did not wait for it
         slow_batch.set()
         helper.join()
-    done = model._network.step
+    done = model._core.network.step
     assert done == (5 if in_generator else 4)
     model.fit(source, steps_per_epoch=4, verbose=0)
     assert bits(model) == bits(stepped(itertools.islice(endless(), done + 4))[0])
@@ -515,7 +515,7 @@ def test_an_object_with_items_by_number_is_no_array():
 
 def test_a_reader_that_ends_before_its_time_is_told(monkeypatch):
     """Not as one that stayed behind at a fork."""
-    monkeypatch.setattr(batches.Reader, "_read", lambda *arguments: None)
+    monkeypatch.setattr(reader_module.Reader, "_read", lambda *arguments: None)
     with pytest.raises(RuntimeError, match="has ended before its time"):
         classifier().fit(LIST, verbose=0)
 

@@ -208,7 +208,7 @@ def test_a_rate_that_a_hook_of_batches_sets_counts_from_the_next_batch(hook):
 def test_callbacks_without_a_hook_of_batches_cost_no_visits(monkeypatch):
     """Those of fastmlp take the cheap hook, and the base class has none that counts."""
     from fastmlp import callbacks, checkpoints
-    from fastmlp._hooks import Hooks
+    from fastmlp.training.hooks import Hooks
 
     ours = [value for module in (callbacks, checkpoints) for value in vars(module).values() if isinstance(value, type)]
     ours = [value for value in ours if issubclass(value, fm.Callback)]
@@ -254,21 +254,21 @@ class Counted(np.ndarray):
 
 def test_what_callbacks_see_costs_no_look_back():
     """Of n chunks each is summed once, and once more at the end of the epoch; not all of them for every chunk."""
-    from fastmlp.training import Steps
+    from fastmlp.training.steps import Steps
 
     rng = np.random.default_rng(0)
     chunks, length, last = 400, 25, 3
-    model, steps = classifier(), Steps((chunks * length - 1) * 10 + last, 10)
+    core, steps = classifier()._core, Steps((chunks * length - 1) * 10 + last, 10)
     losses, right = rng.random(chunks * length), rng.integers(0, 10, chunks * length)
     Counted.touched = 0
     for i in range(chunks):
         part = slice(i * length, (i + 1) * length)
         steps.add(losses[part].view(Counted), right[part].view(Counted))
-        found = steps.so_far(model)
+        found = steps.so_far(core)
         rows = steps.rows[: (i + 1) * length]
         assert found["loss"] == pytest.approx(np.average(losses[: (i + 1) * length], weights=rows), rel=1e-12)
         assert found["accuracy"] == pytest.approx(right[: (i + 1) * length].sum() / rows.sum(), rel=1e-12)
-    assert found == {name: values[0] for name, values in steps.logs(model, chunks * length).items()}
+    assert found == {name: values[0] for name, values in steps.logs(core, chunks * length).items()}
     assert chunks * length <= Counted.touched <= 10 * chunks * length
     # The exact mean: one pairwise sum over all steps.
     assert found["loss"] == (losses * steps.rows).sum() / int(steps.rows.sum())
@@ -276,10 +276,10 @@ def test_what_callbacks_see_costs_no_look_back():
 
 def test_means_so_far_are_of_the_rows_of_each_step():
     """Also where several chunks, of batches that are not of one size, came since the last look."""
-    from fastmlp.batches import BatchSteps
+    from fastmlp.training.batches import BatchSteps
 
     run = types.SimpleNamespace(steps_per_epoch=None, rows=[], waited=0.0)
-    model, steps = classifier(), BatchSteps(run)
+    core, steps = classifier()._core, BatchSteps(run)
     losses, rows, right = [], [], []
     for chunks in ([(1.0, 5), (2.0, 1)], [(4.0, 7)]), ([(8.0, 2)], [(3.0, 9), (5.0, 4)], [(6.0, 30)]):
         for chunk in chunks:
@@ -288,7 +288,7 @@ def test_means_so_far_are_of_the_rows_of_each_step():
             losses += [loss for loss, _ in chunk]
             rows += run.rows
             right += [n // 2 for n in run.rows]
-        found = steps.so_far(model)
+        found = steps.so_far(core)
         assert found["loss"] == pytest.approx(np.average(losses, weights=rows), rel=1e-12)
         assert found["accuracy"] == pytest.approx(sum(right) / sum(rows), rel=1e-12)
 
@@ -499,7 +499,7 @@ def test_a_reduced_rate_keeps_everything_else(capsys):
     reduce = fm.ReduceLROnPlateau("mine", 0.5, 1, 1, mode="min")
     model, _ = fit([Says("mine", [1.0, 1.0, 1.0]), reduce], epochs=3, optimizer=fm.SGD(1e-3, 0.5, nesterov=True))
     assert model.optimizer == fm.SGD(0.00025, 0.5, nesterov=True)
-    assert model._network.step == 6
+    assert model._core.network.step == 6
     assert capsys.readouterr().out == "".join(
         f"epoch {n}: the learning rate falls to {r}\n" for n, r in [(2, 0.0005), (3, 0.00025)]
     )

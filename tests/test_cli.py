@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import cli, plotting, reference
+from fastmlp import _writing, cli, plotting, reference
 from fastmlp.bench import measure
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -358,5 +358,5 @@ def test_a_folder_that_cannot_be_written_to_is_told_in_the_systems_words(capsys,
         f"fastmlp: error: {os.strerror(number)}: there.csv\n",
     ]
     with pytest.raises(OSError, match=os.strerror(number)) as error:
-        fastmlp.files.output_folder(tmp_path)
+        _writing.output_folder(tmp_path)
     assert error.value.errno == number

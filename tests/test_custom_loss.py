@@ -252,7 +252,7 @@ def test_nothing_changes_a_model_in_the_middle_of_a_step(change, way, from_a_sig
     finally:
         signal.signal(signal.SIGINT, before)
     assert refused
-    states = [model.__getstate__() for model in models]
+    states = [model._core.__getstate__() for model in models]
     assert pickle.dumps(states[0]["weights"]) == pickle.dumps(states[1]["weights"])
     assert pickle.dumps(states[0]["training"]) == pickle.dumps(states[1]["training"])
 

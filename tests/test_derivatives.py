@@ -37,7 +37,7 @@ def direction_of(model, rng):
     """Random numbers in the shapes of gradients; none for biases that are not used."""
     return [
         tuple(rng.standard_normal(s) * used for s, used in zip(shapes, layer.has_gradient, strict=False))
-        for layer, shapes in zip(model._weighted, model._network.shapes(running=False), strict=True)
+        for layer, shapes in zip(model._core.weighted, model._core.network.shapes(running=False), strict=True)
     ]
 
 
@@ -114,7 +114,7 @@ def test_same_bits_for_every_number_of_threads(dtype, fused_isas):
     found = set()
     for isa in fused_isas:
         for n_threads in (1, 2, 3):
-            network = _engine.Network(11, layers.plan(stack, 11), dtype, isa=isa)
+            network = _engine.Network(11, layers.specs(stack, 11), dtype, isa=isa)
             network.set_weights(model_of(stack, dtype).weights)
             run = _engine.Run(network, 300, n_threads, True, derivatives=True)
             run.bind(X)

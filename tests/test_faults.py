@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import files
-from fastmlp._hooks import HOOKS
+from fastmlp import _writing
+from fastmlp.training.hooks import HOOKS
 
 RELIABILITY = Path(__file__).parent / "reliability"
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -37,7 +37,7 @@ def classifier(**options):
 
 
 def bits(model):
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     states = state["training"]["states"]
     arrays = [*state["weights"], *(layer for name in sorted(states) for layer in states[name])]
     return state["training"]["step"], [array.tobytes() for layer in arrays for array in layer]
@@ -212,11 +212,11 @@ def test_a_folder_that_may_not_be_written_to():
                         lambda path: model.fit(X, Y, verbose=0, callbacks=[fm.Checkpoint(path)]),
                         lambda path: model.fit(X, Y, verbose=0, callbacks=[fm.ModelCheckpoint(path)]),
                     ):
-                        step = model._network.step
+                        step = model._core.network.step
                         try:
                             work(folder / name)
                         except PermissionError as error:
-                            before_an_epoch = model._network.step == step
+                            before_an_epoch = model._core.network.step == step
                             told.append("refused" if str(folder) in str(error) and before_an_epoch else repr(error))
                 os.write(write, " ".join(told).encode())
             except BaseException as error:
@@ -259,8 +259,8 @@ def test_the_folder_is_on_the_disk_too(tmp_path, monkeypatch):
         seen.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
         fsync(handle)
 
-    monkeypatch.setattr(files.os, "fsync", synced)
-    monkeypatch.setattr(files.os, "replace", lambda *paths: (seen.append("name"), replace(*paths)))
+    monkeypatch.setattr(_writing.os, "fsync", synced)
+    monkeypatch.setattr(_writing.os, "replace", lambda *paths: (seen.append("name"), replace(*paths)))
     classifier(n_inputs=5).save(tmp_path / "net")
     assert seen == (["file", "name", "folder"] if os.name == "posix" else ["file", "name"])
 
@@ -320,7 +320,7 @@ def test_a_callback_that_raises(hook, batches, tmp_path):
     assert not any(thread.name == "fastmlp batches" and thread.is_alive() for thread in threading.enumerate())
     fresh = classifier()
     fresh.build(5)
-    fresh._network.set_weights(model.weights)
+    fresh._core.network.set_weights(model.weights)
     assert fresh.predict(X).tobytes() == model.predict(X).tobytes()
     assert len(model.fit(*data, epochs=2, verbose=0)["loss"]) == 2
 
@@ -365,7 +365,7 @@ def test_a_generator_that_fails_midway(kind, error):
     for i in range(5):
         other.train_on_batch(X[:8] + np.float32(i), Y[:8])
     assert bits(model) == bits(other)
-    assert gc.get_referrers(source) == [] or model._reader is None
+    assert gc.get_referrers(source) == [] or model._core.reader is None
     model.fit(X, Y, verbose=0)
 
 

@@ -20,7 +20,8 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
 import fastmlp as fm
-from fastmlp import _engine, files
+from fastmlp import _engine, _writing, files
+from fastmlp.core import core_of
 
 LOSSES = {
     "softmax": ("softmax_cross_entropy", 3),
@@ -79,7 +80,7 @@ def trained(loss="softmax", optimizer="adam", dtype="float32", **options):
 
 def bits(model):
     """All that training changes, as bytes."""
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     moments = [pair for pairs in state["training"]["states"].values() for pair in pairs]
     counts = [state["training"][name] for name in ("step", "updates", "pending", "epoch", "powers", "optimizer")]
     return [array.tobytes() for pair in [*state["weights"], *moments] for array in pair], counts
@@ -167,7 +168,7 @@ def test_a_name_that_promises_another_format_is_refused_before_anything_is_writt
     folder = tmp_path / f"a.{suffix}"
     folder.mkdir()
     X, y = np.ones((4, model.n_inputs)), np.zeros(4, int)
-    before = model._network.step
+    before = model._core.network.step
     remedy = rf"'my\.net\.{suffix}' is the name of a \.{suffix} file.*call it 'my\.net\.safetensors'"
     for write in (
         model.save,
@@ -178,7 +179,7 @@ def test_a_name_that_promises_another_format_is_refused_before_anything_is_writt
             write(folder / f"my.net.{suffix}")
     with pytest.raises(ValueError, match=rf"'net-{{epoch}}\.{suffix}'.*'net-{{epoch}}\.safetensors'"):
         model.fit(X, y, callbacks=[fm.ModelCheckpoint(folder / f"net-{{epoch}}.{suffix}")], verbose=0)
-    assert model._network.step == before
+    assert model._core.network.step == before
     assert os.listdir(folder) == []
     for name in ("a.safetensors", "a", f".{suffix}", f"{suffix}", "a.b", "a.0.5"):
         model.save(folder / name)
@@ -223,7 +224,7 @@ def test_an_error_while_writing_leaves_the_old_file(function, error, saved, monk
     def fails(*_):
         raise error
 
-    monkeypatch.setattr(files.os, function, fails)
+    monkeypatch.setattr(_writing.os, function, fails)
     with pytest.raises(type(error)):
         model.save(path)
     assert path.read_bytes() == before
@@ -238,7 +239,7 @@ def test_the_file_is_complete_before_it_gets_its_name(saved, monkeypatch):
         seen.append((bits(fm.load(source)), Path(source).parent, target))
         os.rename(source, target)
 
-    monkeypatch.setattr(files.os, "replace", replace)
+    monkeypatch.setattr(_writing.os, "replace", replace)
     model.save(path)
     assert seen == [(bits(model), path.parent, path)]
 
@@ -246,9 +247,9 @@ def test_the_file_is_complete_before_it_gets_its_name(saved, monkeypatch):
 DIES = """
 import os, sys
 from pathlib import Path
-from fastmlp import files
+from fastmlp import _writing
 
-with files.replacing(Path(sys.argv[1])) as temporary:
+with _writing.replacing(Path(sys.argv[1])) as temporary:
     temporary.write_bytes(bytes(1000))
     os._exit(0)
 """
@@ -269,7 +270,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_save(saved):
     }
     for name in names.values():
         (path.parent / name).touch()
-    with files.replacing(path) as another_thread:
+    with _writing.replacing(path) as another_thread:
         another_thread.touch()
         model.save(path)
         kept = [each for name, each in names.items() if name != "an earlier process of this number"]
@@ -286,7 +287,7 @@ def test_what_another_host_left_is_removed_when_it_is_old(saved, monkeypatch):
     for each in (old, new, other):
         each.touch()
     for each in (old, other):
-        hour_ago = each.stat().st_mtime - files._LEFT_SECONDS - 60
+        hour_ago = each.stat().st_mtime - _writing._LEFT_SECONDS - 60
         os.utime(each, (hour_ago, hour_ago))
     model.save(path)
     assert sorted(os.listdir(path.parent)) == sorted([new.name, other.name, path.name])
@@ -529,10 +530,10 @@ def test_what_a_file_lacks_is_named(saved):
 def test_notes_beside_the_model_stay(saved, tmp_path):
     """As `fastmlp train` writes them; Python loads, copies and saves the model again."""
     model, path = saved
-    files.save(model, path, {"columns": "a, b"})
+    files.save(core_of(model), path, {"columns": "a, b"})
     copy.deepcopy(fm.load(path)).save(tmp_path / "again")
     assert files.notes(tmp_path / "again") == {"columns": "a, b"}
-    files.save(fm.load(path), path, {"columns": "c"})
+    files.save(core_of(fm.load(path)), path, {"columns": "c"})
     assert files.notes(path) == {"columns": "c"}
 
 
@@ -836,15 +837,18 @@ def test_files_of_before_steps_had_weights_load(tmp_path):
 
 
 def test_pickles_of_earlier_models_load():
-    """What their state had not yet has its default; the values of a history stood in an attribute."""
+    """What their state had not yet has its default; models had no core, and a history its values in an attribute."""
     X, y = np.random.default_rng(0).standard_normal((40, 5)), np.arange(40) % 3
     optimizer = fm.Adam(gradient_accumulation_steps=3)
     model = fm.Model([fm.Dense(5, "tanh"), fm.Dense(3)], "softmax_cross_entropy", optimizer, dtype="float64")
     model.fit(X, y, batch_size=10, epochs=2, verbose=0)
-    assert model._network.get_state()["pending"] == 2
-    state = model.__getstate__()
-    for name in ("_targets", "_target_statistics", "_statistics"):
-        del state[name]
+    assert model._core.network.get_state()["pending"] == 2
+    same = ("n_inputs", "weights", "training", "history", "stop_training", "stop_reason")
+    state = {
+        name if name in same else {"callback_states": "_kept"}.get(name, f"_{name}"): value
+        for name, value in model._core.__getstate__().items()
+        if name not in ("targets", "target_statistics", "statistics")
+    }
     del state["training"]["weights"]
     history = fm.History.__new__(fm.History)
     history.__setstate__({"epoch": [0, 1], "history": model.history.history, "stopped": "epochs done"})

@@ -11,15 +11,8 @@ PACKAGE = ROOT / "fastmlp"
 pytestmark = pytest.mark.skipif(not PACKAGE.is_dir(), reason="the sources are not here")
 # What still points up, for types or within functions: for each floor that is pointed at, from where.
 NOT_YET = {
-    "model": {
-        *("_boundary", "_callback", "_diagram", "_evaluation", "_pool", "_targets", "_validation", "batches"),
-        *("derivatives", "files", "lbfgs", "plotting", "summary", "training"),
-    },
-    "files": {"_csv", "tables"},
     "plotting": {"_html", "history"},
     "history": {"_html"},
-    "learning_rates": {"plotting"},
-    "batches": {"_evaluation"},
 }
 
 

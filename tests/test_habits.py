@@ -208,4 +208,4 @@ def test_what_cannot_be_evaluated_is_told():
     ):  # fmt: skip
         with pytest.raises(error, match=message):
             call()
-    assert model._network.step == 0
+    assert model._core.network.step == 0

@@ -66,7 +66,7 @@ def model_of(stack, dtype="float64", optimizer="adam", **options):
 
 def shifted(model, by):
     """The weights plus what `by` gives for a shape; biases that are not used stay zero."""
-    unused = [getattr(layer, "use_bias", True) is False for layer in model._weighted]
+    unused = [getattr(layer, "use_bias", True) is False for layer in model._core.weighted]
     return [
         tuple(a + by(a.shape) * (not (skip and j == 1)) for j, a in enumerate(arrays))
         for skip, arrays in zip(unused, model.weights, strict=True)
@@ -76,7 +76,7 @@ def shifted(model, by):
 def twin_of(model):
     """The twin of a model, with its weights."""
     arrays, found = iter(model.weights), []
-    for spec in layers.plan(model.layers, model.n_inputs):
+    for spec in layers.specs(model.layers, model.n_inputs):
         empty = np.zeros(0)
         mine = next(arrays) if spec.kind in ("dense", "layer_norm", "batch_norm", "prelu") else (empty, empty)
         w, b, *running = mine if len(mine) > 1 else (*mine, np.zeros_like(mine[0]))
@@ -145,7 +145,7 @@ def test_same_bits_for_every_number_of_threads(stack, dtype, fused_isas):
     found = set()
     for isa in fused_isas:
         for n_threads in (1, 2, 3, 4):
-            network = _engine.Network(11, layers.plan(stack, 11), dtype, isa=isa, seed=5)
+            network = _engine.Network(11, layers.specs(stack, 11), dtype, isa=isa, seed=5)
             network.set_weights(model_of(stack, dtype).weights)
             network.set_optimizer("adam")
             arrays = []
@@ -267,13 +267,13 @@ def test_weights_of_every_layer_are_assignable(stack):
 
 
 def test_plan_merges_activation_and_dropout_but_not_across_a_skip():
-    kinds = [spec.kind for spec in layers.plan([fm.Dense(4), fm.Activation("relu"), fm.Dropout(0.5)], 3)]
+    kinds = [spec.kind for spec in layers.specs([fm.Dense(4), fm.Activation("relu"), fm.Dropout(0.5)], 3)]
     assert kinds == ["dense"]
-    specs = layers.plan([fm.Dense(4), fm.Residual([fm.Activation("relu"), fm.Dropout(0.5)]), fm.Dropout(0.1)], 3)
+    specs = layers.specs([fm.Dense(4), fm.Residual([fm.Activation("relu"), fm.Dropout(0.5)]), fm.Dropout(0.1)], 3)
     assert [(s.kind, s.activation, s.dropout, s.source) for s in specs] == [
         ("dense", "identity", 0.0, -1), ("activation", "relu", 0.5, -1), ("add", "identity", 0.1, 0),
     ]  # fmt: skip
-    behind = layers.plan([fm.Dense(4), fm.Dropout(0.5), fm.Activation("relu")], 3)
+    behind = layers.specs([fm.Dense(4), fm.Dropout(0.5), fm.Activation("relu")], 3)
     assert [(s.kind, s.activation) for s in behind] == [("dense", "identity"), ("activation", "relu")]
 
 

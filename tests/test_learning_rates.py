@@ -18,7 +18,7 @@ def model(**options):
 
 
 def state(model):
-    return copy.deepcopy(model.__getstate__())
+    return copy.deepcopy(model._core.__getstate__())
 
 
 def test_the_sweep_is_a_training_with_rising_rates():
@@ -59,7 +59,7 @@ def test_the_model_stays_as_it_is(built):
         for pair, old in zip(swept.weights, before["weights"], strict=True):
             for array, twin in zip(pair, old, strict=True):
                 np.testing.assert_array_equal(array, twin)
-        assert swept._network.step == before["training"]["step"]
+        assert swept._core.network.step == before["training"]["step"]
     assert swept.optimizer == fm.Adam()
 
 
@@ -147,7 +147,7 @@ class Scripted:
 
 
 def swept(monkeypatch, losses, steps=50):
-    monkeypatch.setattr(fm.Model, "train_on_batch", Scripted(losses))
+    monkeypatch.setattr(learning_rates, "train_on_batch", Scripted(losses))
     return fm.find_learning_rate(model(), X, Y, steps=steps)
 
 

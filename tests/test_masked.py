@@ -172,7 +172,7 @@ def test_what_is_refused_has_changed_nothing():
         with pytest.raises(ValueError, match="masks 1 value;"):
             fit(made, *door)
     assert [array.tobytes() for pair in made.weights for array in pair] == before
-    assert made._network.step == 0
+    assert made._core.network.step == 0
 
 
 @pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "coo_matrix", "csr_array", "dok_matrix", "lil_array"])

@@ -208,6 +208,6 @@ class Kept:
 def test_passes_that_are_kept_have_64_mib_in_all(sizes, stay):
     """The newest, as docs/engine.md says."""
     model = fm.Model([fm.Dense(1)])
-    model._runs.update({(i, "prediction"): Kept(int(size * 2**20)) for i, size in enumerate(sizes)})
-    _pool.trim(model)
-    assert [i for i, _ in model._runs] == stay
+    model._core.runs.update({(i, "prediction"): Kept(int(size * 2**20)) for i, size in enumerate(sizes)})
+    _pool.trim(model._core.runs)
+    assert [i for i, _ in model._core.runs] == stay

@@ -36,7 +36,7 @@ def classifier(optimizer="adam", **options):
 
 def bits(model):
     """Weights, optimizer states and counts, as bytes."""
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     moments = [pair for pairs in state["training"]["states"].values() for pair in pairs]
     counts = [state["training"][name] for name in ("step", "updates", "pending", "epoch", "powers", "optimizer")]
     return [array.tobytes() for pair in [*state["weights"], *moments] for array in pair], counts
@@ -221,8 +221,8 @@ def test_diverging_later_keeps_the_last_good_epoch(verbose, optimizer):
     losses = models[1].fit(X, 3 * X, batch_size=1, epochs=good, verbose=0)["loss"]
     assert error.history["loss"] == losses
     assert bits(models[0])[0][:2] == bits(models[1])[0][:2]
-    assert not any(array.any() for pair in models[0]._network.get_state()["states"].get("m", []) for array in pair)
-    assert models[0]._network.step == 4 * good  # schedules and masks go on
+    assert not any(array.any() for pair in models[0]._core.network.get_state()["states"].get("m", []) for array in pair)
+    assert models[0]._core.network.step == 4 * good  # schedules and masks go on
     again = pickle.loads(pickle.dumps(error))
     assert (again.step, again.learning_rate, str(again)) == (error.step, error.learning_rate, str(error))
 
@@ -399,9 +399,9 @@ def test_an_optimizer_that_could_not_be_assigned(chosen, when, error, monkeypatc
     X, y = data()
     model = classifier(fm.SGD(0.1))
     model.train_on_batch(X, y)
-    network = model._network
+    network = model._core.network
     with monkeypatch.context() as patch:
-        patch.setattr(model, "_network", Fails())
+        patch.setattr(model._core, "network", Fails())
         with pytest.raises(error):
             model.optimizer = chosen
     assert model.optimizer == (chosen if when == "after" else fm.SGD(0.1))
@@ -798,7 +798,7 @@ def test_ctrl_c_keeps_the_epochs_so_far(callbacks):
     assert history.epoch == list(range(len(history.epoch)))
     assert len(history["loss"]) == len(history.epoch) > 0
     done = len(history.epoch)
-    assert done <= model.__getstate__()["training"]["step"] / 10 <= 1.5 * done + 1000
+    assert done <= model._core.__getstate__()["training"]["step"] / 10 <= 1.5 * done + 1000
     other = classifier(fm.SGD(0.01))
     assert other.fit(X, y, batch_size=60, epochs=min(done, 50), verbose=0)["loss"] == history["loss"][:50]
 

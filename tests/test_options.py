@@ -41,7 +41,7 @@ def model_of(optimizer, stack=STACK, dtype="float64", **options):
 
 def twin_of(model):
     arrays, found = iter(model.weights), []
-    for spec in layers.plan(model.layers, model.n_inputs):
+    for spec in layers.specs(model.layers, model.n_inputs):
         w, b = (*next(arrays), np.zeros(0)) if spec.kind == "prelu" else next(arrays)
         found.append(reference.Layer(w, b, *spec[1:]))
     twin = reference.Network(found, "softmax_cross_entropy_labels", seed=3)
@@ -56,7 +56,7 @@ def compare(pairs, expected, atol=1e-12):
 
 
 def bits(model):
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     lists = [state["weights"], *state["training"].pop("states").values()]
     return [array.tobytes() for pairs in lists for pair in pairs for array in pair], state["training"]
 
@@ -100,7 +100,7 @@ def test_threads_and_instruction_sets_do_not_change_a_bit(name, dtype, fused_isa
             monkeypatch.setattr(_engine, "isa", isa)
         model = fm.Model(stack, "softmax_cross_entropy", fm.Adam(**OPTIONS[name]), n_threads=n_threads, dtype=dtype)
         history = model.fit(X.astype(dtype), y, batch_size=batch_size, epochs=3, verbose=0)
-        assert model._network.isa == (isa or _engine.isa)
+        assert model._core.network.isa == (isa or _engine.isa)
         found.append((bits(model), history["loss"], model.predict(X).tobytes()))
     assert all(each == found[0] for each in found[1:])
 
@@ -160,7 +160,7 @@ def test_accumulation_is_a_larger_batch():
     compare(small.weights, large.weights)
     before = bits(small)[0]
     small.fit(X[:10], y[:10], batch_size=10, verbose=0)
-    state = small._network.get_state()
+    state = small._core.network.get_state()
     assert (state["pending"], state["updates"], state["step"]) == (1, 2, 7)
     assert bits(small)[0][: len(small.weights)] == before[: len(small.weights)]
 
@@ -182,7 +182,7 @@ def test_accumulation_is_a_larger_batch_of_as_many_rows():
             for cut in cuts:
                 small.train_on_batch(X[cut], y[cut])
                 small = pickle.loads(pickle.dumps(small))
-        assert small._network.get_state()["updates"] == 1
+        assert small._core.network.get_state()["updates"] == 1
         compare(small.weights, large.weights, 1e-14)
         assert not np.array_equal(small.weights[0][0], before[0][0])
 
@@ -231,13 +231,13 @@ def test_an_average_begins_where_the_optimizer_is_exchanged():
     model = model_of(fm.Adam(0.01))
     model.fit(X, y, verbose=0)
     assert model.average_weights is None
-    moments = model._network.get_state()["states"]["m"][0][0].tobytes()
+    moments = model._core.network.get_state()["states"]["m"][0][0].tobytes()
     model.optimizer = dataclasses.replace(model.optimizer, use_ema=True, gradient_accumulation_steps=2)
     compare(model.average_weights, model.weights, atol=0)
-    assert model._network.get_state()["states"]["m"][0][0].tobytes() == moments
+    assert model._core.network.get_state()["states"]["m"][0][0].tobytes() == moments
     model.fit(X, y, verbose=0)
     model.optimizer = fm.Adam(0.01)
-    assert list(model._network.get_state()["states"]) == ["m", "v"]
+    assert list(model._core.network.get_state()["states"]) == ["m", "v"]
     assert model.average_weights is None
 
 
@@ -337,7 +337,7 @@ def test_a_frozen_layer_keeps_weights_and_states(optimizer):
     for i, frozen in enumerate((False, True, False)):
         assert np.array_equal(model.weights[i][0], before[i][0]) == frozen
         assert np.array_equal(model.weights[i][1], before[i][1]) == frozen
-    for pairs in model._network.get_state()["states"].values():
+    for pairs in model._core.network.get_state()["states"].values():
         assert not any(a.any() for a in pairs[1])
         assert all(a.any() for a in pairs[0])
 
@@ -365,7 +365,7 @@ def test_gradients_by_hand_do_what_a_step_does(layer, at_the_end, optimizer, tmp
         step.train_on_batch(X, Y)
         by_hand.apply_gradients(by_hand.loss_and_gradients(X, Y)[1])
     assert [a.tobytes() for pair in by_hand.weights for a in pair] == [a.tobytes() for p in step.weights for a in p]
-    states = [model._network.get_state()["states"] for model in (step, by_hand)]
+    states = [model._core.network.get_state()["states"] for model in (step, by_hand)]
     for name in states[0]:
         for one, other in zip(*(found[name] for found in states), strict=True):
             assert [a.tobytes() for a in one] == [a.tobytes() for a in other]
@@ -424,7 +424,7 @@ def test_states_are_what_their_names_say(optimizer, first, second):
     model = model_of(optimizer, n_threads=1)
     gradients = model.loss_and_gradients(X, y)[1]
     model.train_on_batch(X, y)
-    states = model._network.get_state()["states"]
+    states = model._core.network.get_state()["states"]
     for i, arrays in enumerate(gradients):
         for j, g in enumerate(arrays):
             np.testing.assert_allclose(states["m"][i][j], first * g, rtol=1e-9, atol=1e-15)
@@ -439,6 +439,6 @@ def test_gradients_of_a_frozen_layer_do_not_wait_for_an_update():
     other = copy.deepcopy(one)
     one.train_on_batch(X, y)
     other.apply_gradients(other.loss_and_gradients(X, y)[1])
-    waiting = [model._network.get_state()["states"]["accumulated"] for model in (one, other)]
+    waiting = [model._core.network.get_state()["states"]["accumulated"] for model in (one, other)]
     assert all(a.tobytes() == b.tobytes() for p, q in zip(*waiting, strict=True) for a, b in zip(p, q, strict=True))
     assert not any(a.any() for pair in waiting[1][:2] for a in pair)

@@ -226,7 +226,7 @@ def test_a_hiccup_is_forgotten(monkeypatch):
 @pytest.mark.parametrize("rows", [1, 20])
 def test_the_rest_of_an_epoch_is_worth_what_it_holds(monkeypatch, rows):
     """A step of few rows is no fast one."""
-    from fastmlp.training import Steps
+    from fastmlp.training.steps import Steps
 
     steps = Steps(3 * BATCH + rows, BATCH)
     steps.n = 2

@@ -311,7 +311,7 @@ def expected(case, model, start):
     """The twin after the same training, and its losses by step, with the rows of each."""
     targets = model.loss.targets(case.y, N, model.n_outputs, "float64")
     given = case.fit.get("sample_weight")
-    weights = model._sample_weights(given, targets, case.fit.get("class_weight"))
+    weights = model._core.sample_weights(given, targets, case.fit.get("class_weight"))
     weights = None if weights is None else weights[:, 0].astype(np.float64)
     rows = np.arange(N)
     if case.fit.get("validation_split"):

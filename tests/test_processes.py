@@ -210,7 +210,7 @@ def defaults():
     def offered():
         model.predict(X)
         model.train_on_batch(X, X[:, :3])
-        return [run.offered_threads for run in model._runs.values()]
+        return [run.offered_threads for run in model._core.runs.values()]
     assert offered() == [2, 2]
     assert config.default_threads() == config.recent_threads() == config.cores() == 2
     assert in_child(lambda: config.default_threads() == config.recent_threads() == 1 and offered() == [1, 1])

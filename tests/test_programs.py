@@ -14,6 +14,7 @@ import pytest
 
 import fastmlp
 from fastmlp import _classes, _names, _plain, _train, cli, files, programs, tables
+from fastmlp.core import core_of
 from fastmlp.datasets import BREAST_CANCER_FEATURES, load_breast_cancer, load_digits
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -496,7 +497,7 @@ def test_a_regression_of_before_predicts_the_same(capsys, loss):
     before.adapt(X[~held])
     *others, (W, b) = model.weights
     before.weights = [*others, (scale * W.astype(float), mean + scale * b.astype(float))]
-    files.save(before, "before.safetensors", notes.written())
+    files.save(core_of(before), "before.safetensors", notes.written())
     (told, predicted), (told_before, predicted_before) = (
         told_loss(capsys, f"{name}.safetensors") for name in ("model", "before")
     )
@@ -802,7 +803,7 @@ def test_files_that_are_no_model_of_train(capsys):
         '{"target": "t", "columns": 3, "classes": null}',
     ]
     for text in damaged:
-        files.save(model, "damaged.safetensors", {"table": text})
+        files.save(core_of(model), "damaged.safetensors", {"table": text})
         fastmlp.load("damaged.safetensors")
         assert "is damaged" in failure(capsys, "predict", "damaged.safetensors", "data.csv")
 
@@ -973,7 +974,7 @@ def test_damaged_widths_are_told(capsys):
     model = fastmlp.load("model.safetensors")
     for width in ("2", "true", '"4"', "2.5"):
         text = f'{{"target": "kind", "columns": ["a", "b"], "classes": ["down", "up"], "width": {width}}}'
-        files.save(model, "damaged.safetensors", {"table": text})
+        files.save(core_of(model), "damaged.safetensors", {"table": text})
         assert "is damaged" in failure(capsys, "predict", "damaged.safetensors", "data.csv")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import fastmlp as fm
 from fastmlp import _pace
+from fastmlp.core import Core
 
 
 def data(n=40, n_in=4, n_out=1, seed=0):
@@ -24,7 +25,7 @@ def test_weights_states_and_gradients_are_copies(n_in, n_out, dtype):
     X, y = data(n_in=n_in, n_out=n_out)
     model = fm.Model([fm.Dense(n_out)], optimizer="adam", n_inputs=n_in, dtype=dtype)
     model.fit(X, y, verbose=0)
-    state = model._network.get_state()
+    state = model._core.network.get_state()
     arrays = [
         array
         for pairs in (model.weights, *state["states"].values(), model.loss_and_gradients(X, y)[1])
@@ -57,7 +58,7 @@ def test_two_first_fits_at_once_do_not_lose_a_training():
         thread.join()
     fits = sum(isinstance(result, fm.History) for result in results)
     assert fits >= 1
-    assert model._network.step == fits * 5 * 63
+    assert model._core.network.step == fits * 5 * 63
 
 
 @pytest.mark.parametrize("other", [fm.RMSprop(1e30), fm.SGD(1e30), fm.AdamW(1e30)])
@@ -79,7 +80,7 @@ def test_divergence_after_a_change_of_optimizer(other, monkeypatch):
     for (W, b), (W_before, b_before) in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(W, W_before)
         np.testing.assert_array_equal(b, b_before)
-    state = model._network.get_state()
+    state = model._core.network.get_state()
     for moment in state["states"].values():
         assert moment is None or not any(array.any() for pair in moment for array in pair)
     model.optimizer = fm.SGD(1e-3)
@@ -144,7 +145,7 @@ def test_stop_training_between_chunks(monkeypatch):
     X, y = data()
     model = fm.Model([fm.Dense(1)])
     history = model.fit(X, y, batch_size=4, epochs=5, callbacks=[Stop()], verbose=0)
-    assert model._network.step == 3
+    assert model._core.network.step == 3
     assert len(history["loss"]) == 1
 
 
@@ -261,8 +262,8 @@ def test_a_callback_changes_the_threads_of_the_next_call():
     model = fm.Model([fm.Dense(1)], n_threads=2)
     model.fit(X, y, callbacks=[Alone()], verbose=0)
     model.train_on_batch(X, y)
-    assert all(run.n_threads == 1 for key, run in model._runs.items() if key[-1] == 1)
-    assert any(key[-1] == 1 for key in model._runs)
+    assert all(run.n_threads == 1 for key, run in model._core.runs.items() if key[-1] == 1)
+    assert any(key[-1] == 1 for key in model._core.runs)
 
 
 def test_a_divergence_leaves_the_moving_average():
@@ -371,15 +372,15 @@ def test_ctrl_c_within_a_change_of_optimizer(other, monkeypatch, tmp_path):
     X, y = data()
     model = fm.Model([fm.Dense(3), fm.Dense(1)], optimizer=fm.Adam(), n_inputs=4)
     model.fit(X, y, verbose=0)
-    assign, times = fm.Model.__setattr__, []
+    assign, times = Core.__setattr__, []
 
     def interrupted(self, name, value):
-        if name == "_optimizer" and not times:
+        if name == "optimizer" and not times:
             times.append(name)
             raise KeyboardInterrupt
         assign(self, name, value)
 
-    monkeypatch.setattr(fm.Model, "__setattr__", interrupted)
+    monkeypatch.setattr(Core, "__setattr__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.optimizer = other
     monkeypatch.undo()

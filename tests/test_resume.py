@@ -40,7 +40,7 @@ def classifier(optimizer="adam", **options):
 
 
 def bits(model):
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     training = state["training"]
     arrays = [array for layer in state["weights"] for array in layer]
     arrays += [array for name in sorted(training["states"]) for layer in training["states"][name] for array in layer]

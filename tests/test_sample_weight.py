@@ -259,7 +259,7 @@ def test_a_batch_among_others_may_be_without_weight():
     found = model.evaluate(batches)
     assert found["loss"] == pytest.approx(model.evaluate(X, y)["loss"] / 3, rel=1e-6)
     history = model.fit(batches, epochs=2, validation_data=batches, class_weight={0: 2.0}, verbose=0)
-    assert model._network.step == 6
+    assert model._core.network.step == 6
     assert history["val_loss"][-1] == model.evaluate(batches)["loss"]
     assert history["val_loss"][-1] < found["loss"]
     before = model.weights

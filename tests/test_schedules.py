@@ -223,7 +223,7 @@ def classifier(optimizer, **options):
 
 
 def bits(model):
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     return [array.tobytes() for pair in state["weights"] for array in pair], state["training"]["step"]
 
 

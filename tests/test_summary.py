@@ -18,7 +18,7 @@ STACK = [
 
 def table(model):
     """Cells of each row by its name, and the lines below the table."""
-    lines = summary.text(model).split("\n")
+    lines = summary.text(model._core).split("\n")
     rules = [i for i, line in enumerate(lines) if set(line) == {"-"}]
     assert rules[0] == 1
     cells = [re.split(" {2,}", line.strip()) for line in lines[2 : rules[1]]]
@@ -54,33 +54,37 @@ def test_the_first_layer_needs_no_gradient_of_its_inputs():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_memory_is_what_the_engine_takes(dtype):
     model = fm.Model(STACK, n_inputs=5, dtype=dtype, optimizer="adam")
-    network = model._network
-    assert summary.running_bytes(model) == 2 * sum(summary._padded(n, dtype) for n in (5, 20))
-    text = summary.text(model)
-    assert f"memory, padded: {summary.in_bytes(network.n_bytes + summary.running_bytes(model))} of weights" in text
+    network = model._core.network
+    assert summary.running_bytes(model._core) == 2 * sum(summary._padded(n, dtype) for n in (5, 20))
+    text = summary.text(model._core)
+    assert (
+        f"memory, padded: {summary.in_bytes(network.n_bytes + summary.running_bytes(model._core))} of weights" in text
+    )
     assert f"{summary.in_bytes(2 * network.n_bytes)} of optimizer states" in text
     wide = fm.Model(
         [fm.Dense(300, "relu"), fm.Residual([fm.Dense(300, "relu")]), fm.Dense(7)], n_inputs=100, dtype=dtype
     )
     tracemalloc.start()
-    run = _engine.Run(wide._network, 256, 1, True, True, "squared_error")
+    run = _engine.Run(wide._core.network, 256, 1, True, True, "squared_error")
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert run.batch_rows == 256
     scratch = 4 * 304 * 64  # panels of transposed weights
-    assert summary.batch_bytes(wide, 256) == pytest.approx(taken - scratch, rel=0.03)
-    assert f"{summary.in_bytes(summary.batch_bytes(wide, 256))} for a batch of 256" in summary.text(wide, 256)
+    assert summary.batch_bytes(wide._core, 256) == pytest.approx(taken - scratch, rel=0.03)
+    assert f"{summary.in_bytes(summary.batch_bytes(wide._core, 256))} for a batch of 256" in summary.text(
+        wide._core, 256
+    )
 
 
 def test_states_are_those_of_the_optimizer():
     for optimizer, n in ((fm.SGD(0.1), 0), (fm.SGD(0.1, momentum=0.9), 1), (fm.Adam(), 2)):
         model = fm.Model([fm.Dense(16)], n_inputs=15, optimizer=optimizer)
-        assert f"{summary.in_bytes(n * 16 * 64)} of optimizer states" in summary.text(model)
+        assert f"{summary.in_bytes(n * 16 * 64)} of optimizer states" in summary.text(model._core)
 
 
 def test_preprocessing_is_named():
     model = fm.Model([fm.Dense(2)], n_inputs=3, preprocessing=fm.Standardize())
-    assert "\nStandardize()\n" in summary.text(model)
+    assert "\nStandardize()\n" in summary.text(model._core)
 
 
 def test_a_model_that_is_not_built_shows_what_is_known(capsys):
@@ -91,7 +95,7 @@ def test_a_model_that_is_not_built_shows_what_is_known(capsys):
     assert below[-1].startswith("not built")
     assert not any("total" in line or "memory" in line for line in below)
     model.summary()
-    assert capsys.readouterr().out == summary.text(model) + "\n"
+    assert capsys.readouterr().out == summary.text(model._core) + "\n"
 
 
 def test_wrong_batch_sizes_are_refused():
@@ -106,7 +110,7 @@ def count(model, chosen):
     """Numbers in the model's own arrays, by a rule for each layer."""
     return sum(
         array.size
-        for layer, arrays in zip(model._weighted, model.weights, strict=True)
+        for layer, arrays in zip(model._core.weighted, model.weights, strict=True)
         for name, array in zip(layer.weight_shapes(1), arrays, strict=True)
         if chosen(layer, name) and not (name == "b" and not layer.use_bias)
     )
@@ -193,6 +197,6 @@ def test_a_notebook_gets_no_html_of_a_users_names():
         return 0.0, np.zeros_like(scores)
 
     model = fm.Model([fm.Dense(1)], loss=loss)
-    assert "<function" in summary.text(model)
+    assert "<function" in summary.text(model._core)
     assert "<function" not in model._repr_html_()
     assert "<function" in Cells(model._repr_html_()).outside

@@ -101,7 +101,7 @@ def test_predictions_are_of_the_models_dtype_where_that_holds_the_units():
     y = 1e7 + 1e4 * Z
     model = trained("float32", y=y, metrics=["mae"])
     inner = copy.deepcopy(model)
-    inner._network.set_target_scaling({"mean": np.zeros(2), "scale": np.ones(2)})  # what the network gives
+    inner._core.network.set_target_scaling({"mean": np.zeros(2), "scale": np.ones(2)})  # what the network gives
     statistics = model.target_statistics
     exact = inner.predict(X).astype(float) * statistics["scale"] + statistics["mean"]
     found = model.predict(X)
@@ -378,7 +378,7 @@ def test_the_typical_error_is_that_of_the_loss(loss, error):
     model = fm.Model([fm.Dense(2)], loss, n_inputs=5, dtype="float64")
     model.weights = [(np.zeros((5, 2)), np.zeros(2))]
     y = np.where(np.arange(300)[:, None] % 2, error, -error) * np.ones(2)
-    found = _targets._ERRORS[type(model.loss)](model.loss, model.evaluate(X, y)["loss"], 2)
+    found = _targets.ERRORS[type(model.loss)](model.loss, model.evaluate(X, y)["loss"], 2)
     assert found == pytest.approx(error, rel=1e-6)
 
 

@@ -107,7 +107,7 @@ def test_preprocessing_learned_by_another_thread_while_buffers_are_kept():
     """A prediction that was bound before has no room for the product of a whitening; it makes some."""
     model = fm.Model([fm.Dense(5)], n_inputs=30, preprocessing="whiten")
     model.adapt(X)
-    network = model._network
+    network = model._core.network
     out, other = np.empty((2, 500, 5), np.float32)
     run = _engine.Run(_engine.Network(30, [(5,)], "float32"), 500, 2, True)
     run.bind(X)
@@ -288,7 +288,7 @@ X = np.ones((512, 100), np.float32)
 model = fm.Model([fm.Dense(200, "tanh"), fm.Dense(3)], n_inputs=100)
 
 def offered():
-    return {run.offered_threads for run in model._runs.values()}
+    return {run.offered_threads for run in model._core.runs.values()}
 
 for allowed in ({min(every)}, every, {max(every)}):
     os.sched_setaffinity(0, allowed)
@@ -297,10 +297,10 @@ for allowed in ({min(every)}, every, {max(every)}):
     model.predict(X)
     model.train_on_batch(X, X[:, :3])
     assert offered() == {config.cores()}, (allowed, offered())
-    assert {run.n_threads for run in model._runs.values()} == {config.cores()}
+    assert {run.n_threads for run in model._core.runs.values()} == {config.cores()}
 os.sched_setaffinity(0, every)
 model.fit(X, X[:, :3], batch_size=512, verbose=0)  # at once
-assert [run.offered_threads for key, run in model._runs.items() if key[1] == "training"] == [config.cores()]
+assert [run.offered_threads for key, run in model._core.runs.items() if key[1] == "training"] == [config.cores()]
 """
 
 

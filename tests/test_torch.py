@@ -396,7 +396,7 @@ def torch_layers():
 
 def moved_by_training(model):
     """All arrays of a model but the running statistics, in the order of torch's parameters."""
-    shapes = model._network.shapes(running=False)
+    shapes = model._core.network.shapes(running=False)
     return [a for arrays, kept in zip(model.weights, shapes, strict=True) for a in arrays[: len(kept)]]
 
 

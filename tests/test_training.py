@@ -7,7 +7,7 @@ import pytest
 
 import fastmlp as fm
 from fastmlp import _engine, _pace
-from fastmlp import model as model_module
+from fastmlp import core as core_module
 
 
 @pytest.mark.skipif(not _engine.has_openmp, reason="built without OpenMP: one thread")
@@ -33,7 +33,7 @@ def test_switching_threads_keeps_the_bits(monkeypatch, callbacks, seed):
         return chunks[-1]
 
     monkeypatch.setattr(_pace.Pace, "next", drawn)
-    monkeypatch.setattr(model_module, "default_threads", lambda: 2)
+    monkeypatch.setattr(core_module, "default_threads", lambda: 2)
     assert trained(None) == expected
     assert sum(a[1] != b[1] for a, b in itertools.pairwise(chunks)) > 5
 
@@ -45,10 +45,10 @@ def test_schedules_go_on_after_a_divergence():
         [fm.Dense(300, "relu"), fm.Dense(300)], "softmax_cross_entropy", fm.SGD(fm.schedules.Warmup(99, 0.1))
     )
     model.fit(X, y, batch_size=32, epochs=3, verbose=0)
-    steps = model._network.step
+    steps = model._core.network.step
     with pytest.raises(fm.DivergedError), np.errstate(all="ignore"):
         model.fit(X * 1e30, y, batch_size=32, epochs=1, verbose=0)
-    assert model._network.step == steps == 6
+    assert model._core.network.step == steps == 6
 
 
 def test_weights_that_overflowed_are_named_before_a_training():
@@ -63,20 +63,20 @@ def test_calls_and_fits_of_a_model_go_on_with_what_they_know(monkeypatch):
     """Each kind of call has its own; an array's fits, batches of an iterable and validation too."""
     X, y = np.ones((4000, 64), np.float32), np.ones((4000, 8), np.float32)
     model = fm.Model([fm.Dense(256, "tanh"), fm.Dense(8)], n_inputs=64)
-    monkeypatch.setattr(model_module, "default_threads", lambda: 2)
-    monkeypatch.setattr(model_module, "recent_threads", lambda: 2)
+    monkeypatch.setattr(core_module, "default_threads", lambda: 2)
+    monkeypatch.setattr(core_module, "recent_threads", lambda: 2)
     for batches in [2000, 700]:
         model.fit(X, y, batch_size=batches, validation_data=(X, y), verbose=0)
     model.fit([(X, y), (X[:3000], y[:3000])], verbose=0)
-    before = dict(model._paces._kept)
+    before = dict(model._core.paces._kept)
     seen = {key: pace.seen for key, pace in before.items()}
     assert len(before) == 4  # two batch sizes, batches of about 4,000, predictions
     assert all(seconds > 0 for seconds in seen.values())
     for batches in [2000, 700]:
         model.fit(X, y, batch_size=batches, validation_data=(X, y), verbose=0)
     model.fit([(X, y), (X[:3000], y[:3000])], verbose=0)
-    assert model._paces._kept.keys() == before.keys()
-    for key, pace in model._paces._kept.items():
+    assert model._core.paces._kept.keys() == before.keys()
+    for key, pace in model._core.paces._kept.items():
         assert pace is before[key]
         assert pace.seen > seen[key]
 
@@ -92,7 +92,7 @@ def test_calls_of_a_model_share_their_pace(monkeypatch):
     model.jacobian(X[:500])
     model.train_on_batch(X, y)
     model.loss_and_gradients(X, y)
-    several = model._runs and any(run.n_threads > 1 for run in model._runs.values())
+    several = model._core.runs and any(run.n_threads > 1 for run in model._core.runs.values())
     assert told == ([(True, 4000), (True, 500), (True, 4000), (True, 4000)] if several else [])
     told.clear()
     model.fit(X, y, verbose=0)

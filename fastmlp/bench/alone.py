@@ -42,7 +42,7 @@ class EngineSteps:
         self.X, y = workload.data()
         self.y = y.astype(np.int32)
         n_inputs = workload.widths[0]
-        network = _engine.Network(n_inputs, layers.plan(model.layers, n_inputs), dtype, isa)
+        network = _engine.Network(n_inputs, layers.specs(model.layers, n_inputs), dtype, isa)
         network.set_weights(model.weights)
         network.set_optimizer(model.optimizer.kernel, model.optimizer.kernel_states)
         self.hyper, self.rate = model.optimizer.hyper() if update else None, workload.learning_rate

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fastmlp import _engine, config, files, plotting
+from fastmlp import _engine, _writing, config, plotting
 from fastmlp.bench import alone, comparison, machine, peers, pictures, report
 from fastmlp.bench.measure import Result, Row
 from fastmlp.bench.workloads import BATCHES, BY_BATCH, PREDICTIONS, WORKLOADS, Workload
@@ -153,7 +153,7 @@ def run(options: argparse.Namespace) -> int:
     except ImportError as error:
         print(f"without pictures: {error}", file=sys.stderr)
         drawn = False
-    folder = files.output_folder(options.out)
+    folder = _writing.output_folder(options.out)
     began = time.monotonic()
 
     def tell(line: str) -> None:
@@ -167,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
     result["verdicts"] = [dict(zip(("target", "measured", "kept"), v, strict=True)) for v in report.verdicts(result)]
     text = report.markdown(result)
     for name, content in (("results.json", json.dumps(result, indent=1)), ("report.md", text)):
-        with files.replacing(folder / name) as temporary:
+        with _writing.replacing(folder / name) as temporary:
             Path(temporary).write_text(content + "\n", encoding="utf-8")
     written = "results.json, report.md"
     if drawn:

@@ -3,8 +3,8 @@
 # What `Network` is told of a layer. kind: one of KINDS; source, for "add": the position of the layer whose outputs are
 # added, -1 for the inputs; dropout: the rate of what follows the activation; rate: factor of the learning rate; frozen:
 # not trained.
-LayerPlan = collections.namedtuple(
-    "LayerPlan", "units activation alpha use_bias kind dropout epsilon momentum source rate l1 l2 max_norm frozen",
+LayerSpec = collections.namedtuple(
+    "LayerSpec", "units activation alpha use_bias kind dropout epsilon momentum source rate l1 l2 max_norm frozen",
     defaults=("identity", 0.0, True, "dense", 0.0, 0.0, 0.0, -1, 1.0, 0.0, 0.0, 0.0, False))
 
 cdef inline bint has_b(const Layer *layer) noexcept nogil:
@@ -18,7 +18,7 @@ cdef class Network:
     Parameters
     ----------
     n_inputs : int
-    layers : list of LayerPlan, or of tuples of its first fields
+    layers : list of LayerSpec, or of tuples of its first fields
         Of a kind other than "dense" with as many outputs as inputs.
     dtype : {"float32", "float64"}
     isa : str, optional
@@ -58,7 +58,7 @@ cdef class Network:
         self.n_inputs = n_inputs
         self.layers = []
         for given in layers:
-            self.layers.append(LayerPlan(*given))
+            self.layers.append(LayerSpec(*given))
         self.n_layers = len(self.layers)
         self.n_outputs = self.layers[self.n_layers - 1].units
         self.layer_memory = Memory(self.n_layers * sizeof(Layer))

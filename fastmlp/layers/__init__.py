@@ -1,6 +1,6 @@
 """Layers: what a model is made of. They hold no weights; `Model.build` gives those to the engine.
 
-``plan`` turns a stack of them into what the engine computes: an activation and a dropout belong to the layer before
+``specs`` turns a stack of them into what the engine computes: an activation and a dropout belong to the layer before
 them.
 """
 
@@ -9,7 +9,7 @@ from fastmlp.layers.base import RUNNING, Layer
 from fastmlp.layers.dense import Dense
 from fastmlp.layers.dropout import Dropout
 from fastmlp.layers.normalization import BatchNorm, LayerNorm
-from fastmlp.layers.stack import Flatten, Residual, activations_behind, checked, flat, plan, widths
+from fastmlp.layers.stack import Flatten, Residual, activations_behind, checked, specs, walk, widths
 
 __all__ = [
     "DEFAULT_ALPHA",
@@ -26,7 +26,7 @@ __all__ = [
     "activations_behind",
     "checked",
     "checked_activation",
-    "flat",
-    "plan",
+    "specs",
+    "walk",
     "widths",
 ]

@@ -1,4 +1,4 @@
-"""Layers in a row: blocks of them, what may stand where, and the plan that the engine reads."""
+"""Layers in a row: blocks of them, what may stand where, and the specs that the engine reads."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -95,7 +95,7 @@ def checked(layers: Any, whose: str = "a model") -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def flat(layers: Iterable[Layer]) -> Iterator[Layer]:
+def walk(layers: Iterable[Layer]) -> Iterator[Layer]:
     """All layers, those within a Residual before it.
 
     Parameters
@@ -108,7 +108,7 @@ def flat(layers: Iterable[Layer]) -> Iterator[Layer]:
     """
     for layer in layers:
         if isinstance(layer, Residual):
-            yield from flat(layer.layers)
+            yield from walk(layer.layers)
         yield layer
 
 
@@ -141,7 +141,7 @@ def widths(layers: Iterable[Layer], n_inputs: int | None) -> Iterator[tuple[Laye
 
 
 def activations_behind(layers: Sequence[Layer]) -> Iterator[str | None]:
-    """For each layer of `flat` the activation that its outputs go through next, None where it is none.
+    """For each layer of `walk` the activation that its outputs go through next, None where it is none.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def activations_behind(layers: Sequence[Layer]) -> Iterator[str | None]:
             yield behind.activation if isinstance(behind, Activation) else None
 
 
-def plan(layers: Iterable[Layer], n_inputs: int) -> list[Any]:
+def specs(layers: Iterable[Layer], n_inputs: int) -> list[Any]:
     """What the engine computes for a stack of layers.
 
     Parameters
@@ -173,7 +173,7 @@ def plan(layers: Iterable[Layer], n_inputs: int) -> list[Any]:
 
     Returns
     -------
-    list of _engine.LayerPlan
+    list of _engine.LayerSpec
     """
     found: list[Any] = []
     _append(found, list(layers), n_inputs, -1)
@@ -186,29 +186,29 @@ def _append(found: list[Any], layers: list[Layer], width: int, source: int) -> i
         mergeable = found and len(found) - 1 > source and not found[-1].dropout
         if isinstance(layer, Dense):
             width = layer.units
-            spec = _engine.LayerPlan(width, layer.activation or "identity", layer.slope, layer.use_bias)
+            spec = _engine.LayerSpec(width, layer.activation or "identity", layer.slope, layer.use_bias)
             found.append(spec._replace(l1=layer.l1, l2=layer.l2, max_norm=layer.max_norm or 0.0))
         elif isinstance(layer, Activation):
             if not (mergeable and found[-1].activation == "identity"):
-                found.append(_engine.LayerPlan(width, kind="activation"))
+                found.append(_engine.LayerSpec(width, kind="activation"))
             alpha = slope_of(layer.activation, layer.alpha)
             found[-1] = found[-1]._replace(activation=layer.activation, alpha=alpha)
         elif isinstance(layer, Dropout):
             if not mergeable:
-                found.append(_engine.LayerPlan(width, kind="activation"))
+                found.append(_engine.LayerSpec(width, kind="activation"))
             found[-1] = found[-1]._replace(dropout=layer.rate)
         elif isinstance(layer, LayerNorm):
-            found.append(_engine.LayerPlan(width, kind="layer_norm", epsilon=layer.epsilon))
+            found.append(_engine.LayerSpec(width, kind="layer_norm", epsilon=layer.epsilon))
         elif isinstance(layer, BatchNorm):
-            found.append(_engine.LayerPlan(width, kind="batch_norm", epsilon=layer.epsilon, momentum=layer.momentum))
+            found.append(_engine.LayerSpec(width, kind="batch_norm", epsilon=layer.epsilon, momentum=layer.momentum))
         elif isinstance(layer, PReLU):
-            found.append(_engine.LayerPlan(width, kind="prelu"))
+            found.append(_engine.LayerSpec(width, kind="prelu"))
         elif isinstance(layer, Residual):
             before = len(found) - 1
             width = _append(found, list(layer.layers), width, before)
             if len(found) - 1 == before:  # nothing but Flatten, but the engine takes stack and skip for two things
-                found.append(_engine.LayerPlan(width, kind="activation"))
-            found.append(_engine.LayerPlan(width, kind="add", source=before))
+                found.append(_engine.LayerSpec(width, kind="activation"))
+            found.append(_engine.LayerSpec(width, kind="add", source=before))
         if isinstance(layer, Dense | LayerNorm | BatchNorm | PReLU):
             found[-1] = found[-1]._replace(rate=layer.learning_rate_factor, frozen=not layer.trainable)
     return width

@@ -69,7 +69,7 @@ def state_of(model):
     """A hash of weights and the optimizer's states; "not built"."""
     if not model.built:
         return "not built"
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     hashed = hashlib.sha256(repr((state["training"]["step"], state["training"]["powers"])).encode())
     for arrays in [
         *state["weights"],
@@ -209,7 +209,7 @@ class ApplyGradients(Scenario):
         super().prepare()
         self.gradients = [
             tuple(np.zeros_like(a) for a in p[: len(s)])
-            for p, s in zip(self.model.weights, self.model._network.shapes(False), strict=True)
+            for p, s in zip(self.model.weights, self.model._core.network.shapes(False), strict=True)
         ]
 
     def call(self):
@@ -232,7 +232,9 @@ class SetOptimizer(Scenario):
         self.model.optimizer = fm.SGD(0.1, momentum=0.9)
 
     def also(self, raised):
-        assert self.model.optimizer.kernel == self.model._network.optimizer, "model and network have other optimizers"
+        assert self.model.optimizer.kernel == self.model._core.network.optimizer, (
+            "model and network have other optimizers"
+        )
 
 
 class Save(Scenario):
@@ -358,7 +360,7 @@ def sweep(name, first, step, in_a_row, folder):
             scenario.also(raised)
             if scenario.model.built:
                 scenario.model.predict(X)
-            done = 0 if state == "not built" else scenario.model._network.step
+            done = 0 if state == "not built" else scenario.model._core.network.step
             scenario.model.train_on_batch(X[rows(done)], Y[rows(done)])
             following = state_of(scenario.model)
             assert after.setdefault(state, following) == following, "the step after it gave other bits"

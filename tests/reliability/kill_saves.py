@@ -33,7 +33,7 @@ def made():
 
 def digest(model):
     """Of all bits that the next step depends on."""
-    state = model.__getstate__()
+    state = model._core.__getstate__()
     states = state["training"]["states"]
     hashed = hashlib.sha256(repr([state["training"][name] for name in ("step", "epoch", "powers")]).encode())
     for layer in [*state["weights"], *(layer for name in sorted(states) for layer in states[name])]:

@@ -209,7 +209,7 @@ def trained(name, n_threads, dtype):
     history = model.fit(X() if callable(X) else X, y, verbose=0, **options)
     if callable(X):
         X, y = numbers(90, 50), labels(90, 7)
-    state = model._network.get_state()
+    state = model._core.network.get_state()
     average = model.average_weights or []
     found = {
         "weights": digest(*flat(model.weights), *flat(average)),

@@ -8,6 +8,7 @@ from typing import Any
 from fastmlp._callback import Callback
 from fastmlp._validation import arity
 from fastmlp.checkpoints import Checkpoint
+from fastmlp.core import Core
 
 HOOKS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 # Hooks of Keras for what happens within a chunk of steps, or within an evaluation.
@@ -79,18 +80,19 @@ class Hooks:
         if first is not None:
             raise first
 
-    def keep(self, epoch: int, finished: bool = False) -> None:
+    def keep(self, core: Core, epoch: int, finished: bool = False) -> None:
         """Let every `Checkpoint` write, so many epochs being done and in the history."""
         for callback in self.callbacks:
             if isinstance(callback, Checkpoint) and (finished or callback.is_due(epoch)):
-                callback.model._kept = epoch, [(type(each).__name__, each.get_state()) for each in self.callbacks]
+                core.callback_states = epoch, [(type(each).__name__, each.get_state()) for each in self.callbacks]
                 callback.write(epoch)
 
-    def have_ended(self, kept: tuple[int, list[Any]] | None, epoch: int, stopped: str) -> bool:
-        """Whether the same callbacks ended the training, after so many epochs, that a checkpoint was kept of."""
-        if kept is None or kept[0] != epoch or stopped in ("", "epochs done", "interrupted"):
+    def have_ended(self, core: Core, epoch: int) -> bool:
+        """Whether the same callbacks ended the training, after so many epochs, at a checkpoint."""
+        states = core.callback_states
+        if states is None or states[0] != epoch or core.history.stopped in ("", "epochs done", "interrupted"):
             return False
-        return [kind for kind, _ in kept[1]] == [type(each).__name__ for each in self.callbacks]
+        return [kind for kind, _ in states[1]] == [type(each).__name__ for each in self.callbacks]
 
     def restore(self, states: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Give each callback the state of the one of its type, in their order."""
