@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from fastmlp.history import History
+from typing import Any
 
 # Epochs that a table shows at its beginning and its end, where there are more than both.
 _FIRST, _LAST = 3, 7
@@ -38,7 +35,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[
     return f"<table><thead>{row(header, 'th')}</thead><tbody>{''.join(map(row, rows))}</tbody>{foot}</table>"
 
 
-def history(history: "History") -> str:
+def history(history: Any) -> str:
     """The numbers of a training, and its curves where matplotlib is there.
 
     Parameters
@@ -58,10 +55,10 @@ def history(history: "History") -> str:
     ]  # fmt: skip
     if len(rows) > _FIRST + _LAST:
         rows[_FIRST:-_LAST] = [("...",) * len(rows[0])]
-    return table(("epoch", *history), rows, None, ">" * len(rows[0])) + told + _curves(history)
+    return table(("epoch", *history), rows, None, ">" * len(rows[0])) + told + _image(history)
 
 
-def _curves(history: "History") -> str:
+def _image(history: Any) -> str:
     import base64
     import io
 
@@ -69,10 +66,10 @@ def _curves(history: "History") -> str:
         from matplotlib.figure import Figure  # not by way of pyplot: no window, whatever the backend
     except ImportError:
         return ""
-    from fastmlp import plotting
+    from fastmlp import _curves
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
-    plotting.history(history, figure.subplots())
+    _curves.of_history(history, figure.subplots())
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100)
     image = base64.b64encode(file.getvalue()).decode()

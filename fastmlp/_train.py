@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import _classes, _writing, files, losses, optimizers, plotting, tables
+from fastmlp import _classes, _figures, _writing, files, losses, optimizers, plotting, tables
 from fastmlp._arguments import CommandError, say
 from fastmlp._split import split
 from fastmlp._validation import Array, counted
@@ -364,7 +364,7 @@ def run(options: argparse.Namespace) -> int:
     stem = out.removesuffix(".safetensors")
     names = [out, f"{stem}-history.csv", f"{stem}-curves.png"]
     try:
-        plotting.pyplot()
+        _figures.pyplot()
     except ImportError as error:
         say(f"no picture of the learning curves: {error}")
         del names[2:]
@@ -421,7 +421,7 @@ def run(options: argparse.Namespace) -> int:
                 if name == names[1]:
                     _write_history(temporary, history, data)
                 else:
-                    plotting.save_new(lambda ax: _curves(ax, history, data, best), temporary)
+                    _figures.save_new(lambda ax: _curves(ax, history, data, best), temporary)
             saved.append(name)
         except OSError as error:
             failed = failed or error

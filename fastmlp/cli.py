@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import fastmlp
-from fastmlp import _engine, _progress, _writing, config, plotting, programs
+from fastmlp import _engine, _figures, _progress, _writing, config, programs
 from fastmlp._arguments import (
     CommandError,
     Parser,
@@ -151,7 +151,7 @@ def demo(options: argparse.Namespace) -> int:
     """
     folder = None
     if options.out is not None:  # fails before the training rather than after it
-        plotting.pyplot()
+        _figures.pyplot()
         folder = _writing.output_folder(options.out)
     task = TASKS[options.data]
     say(f"fastmlp {fastmlp.__version__}, instruction set {_engine.isa}, {_threads(options.threads)}")
@@ -182,7 +182,7 @@ def demo(options: argparse.Namespace) -> int:
         say(f"accuracy {until.accuracy:g} {reached}")
     if folder is not None:
         model.save(folder / "model.safetensors")
-        plotting.save(history.plot, folder / "learning_curve.png")
+        _figures.save(history.plot, folder / "learning_curve.png")
         say(f"saved {folder / 'model.safetensors'} and {folder / 'learning_curve.png'}")
     agreed = compare_with_twin(task, options, data)
     return 0 if agreed and (until is None or until.reached) else 1

@@ -129,9 +129,9 @@ class History(dict[str, list[float]]):
         -------
         matplotlib Axes
         """
-        from fastmlp import plotting
+        from fastmlp import _curves, _figures
 
-        return plotting.drawn(lambda axes: plotting.history(self, axes, names), ax, to_file)
+        return _figures.drawn(lambda axes: _curves.of_history(self, axes, names), ax, to_file)
 
 
 class DivergedError(ArithmeticError):

@@ -63,9 +63,9 @@ class RateSweep:
         -------
         matplotlib Axes
         """
-        from fastmlp import plotting
+        from fastmlp import _curves, _figures
 
-        return plotting.drawn(lambda axes: plotting.rate_sweep(self, axes), ax, to_file)
+        return _figures.drawn(lambda axes: _curves.of_rate_sweep(self, axes), ax, to_file)
 
 
 def find_learning_rate(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _writing, cli, plotting, reference
+from fastmlp import _figures, _writing, cli, reference
 from fastmlp.bench import measure
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
@@ -85,7 +85,7 @@ def test_out_saves_a_model_and_a_picture(capsys, tmp_path):
 def test_a_failed_picture_leaves_no_file(monkeypatch, tmp_path):
     history = fastmlp.History()  # holds no epoch: cannot be drawn
     with pytest.raises(ValueError, match="no epoch"):
-        plotting.save(history.plot, tmp_path / "curve.png")
+        _figures.save(history.plot, tmp_path / "curve.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -259,11 +259,11 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
 
 
 def test_picture_is_drawn_without_pyplots_figures(tmp_path):
-    plt = plotting.pyplot()
+    plt = _figures.pyplot()
     before = plt.get_fignums()
     history = fastmlp.History()
     history.append(0, {"loss": 1.0, "accuracy": 0.5})
-    plotting.save(history.plot, tmp_path / "curve.png")
+    _figures.save(history.plot, tmp_path / "curve.png")
     assert plt.get_fignums() == before
 
 

@@ -9,11 +9,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fastmlp"
 pytestmark = pytest.mark.skipif(not PACKAGE.is_dir(), reason="the sources are not here")
-# What still points up, for types or within functions: for each floor that is pointed at, from where.
-NOT_YET = {
-    "plotting": {"_html", "history"},
-    "history": {"_html"},
-}
 
 
 def floors():
@@ -64,7 +59,7 @@ def test_no_import_goes_up():
         for target in set().union(*map(imported, paths)) - {room}:
             if floor[target] > floor[room]:
                 up.setdefault(target, set()).add(room)
-    assert up == NOT_YET
+    assert up == {}
 
 
 def test_rooms_of_one_floor_make_no_circle():

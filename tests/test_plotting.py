@@ -8,11 +8,12 @@ import pytest
 
 import fastmlp as fm
 from fastmlp import _engine, plotting, reference
-from fastmlp._diagram import MOST_NODES
+from fastmlp._figures import COLOURS, pyplot
+from fastmlp.plotting.diagram import MOST_NODES
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[plot]'")
 matplotlib.use("Agg")
-plt = plotting.pyplot()
+plt = pyplot()
 
 
 @pytest.fixture(autouse=True)
@@ -525,7 +526,7 @@ def test_two_classes_have_colours_symbols_and_names_of_their_own(loss):
     samples = [each for each in ax.collections if each.get_label() in ("cat", "dog")]
     assert [len(each.get_offsets()) for each in samples] == [(y == 0).sum(), (y == 1).sum()]
     colours = [matplotlib.colors.to_hex(each.get_facecolor()[0]) for each in samples]
-    assert [colour.upper() for colour in colours] == [*plotting.COLOURS[:2]]
+    assert [colour.upper() for colour in colours] == [*COLOURS[:2]]
     shapes = {each.get_paths()[0].vertices.tobytes() for each in samples}
     assert len(shapes) == 2
 

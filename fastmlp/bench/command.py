@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fastmlp import _engine, _writing, config, plotting
+from fastmlp import _engine, _figures, _writing, config
 from fastmlp.bench import alone, comparison, machine, peers, pictures, report
 from fastmlp.bench.measure import Result, Row
 from fastmlp.bench.workloads import BATCHES, BY_BATCH, PREDICTIONS, WORKLOADS, Workload
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
     for name, why in absent.items():
         print(f"without {name}: {why}", file=sys.stderr)
     try:
-        plotting.pyplot()
+        _figures.pyplot()
         drawn = True
     except ImportError as error:
         print(f"without pictures: {error}", file=sys.stderr)

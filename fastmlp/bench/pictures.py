@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from fastmlp import plotting
+from fastmlp import _figures
 from fastmlp.bench.measure import Result
 
 
@@ -24,7 +24,7 @@ def draw(result: Result, folder: Path) -> None:
         Without matplotlib.
     """
     for plot in (ratios, roofline, threads):
-        plotting.save(functools.partial(plot, result), folder / f"{plot.__name__}.png", size=(8, 4.8))
+        _figures.save(functools.partial(plot, result), folder / f"{plot.__name__}.png", size=(8, 4.8))
 
 
 def _finish(ax: Any, title: str, x: str, y: str) -> Any:

@@ -395,9 +395,9 @@ class Model(Trains, Predicts, Differentiates):
         -------
         matplotlib Axes
         """
-        from fastmlp import plotting
+        from fastmlp import _figures, plotting
 
-        return plotting.drawn(lambda axes: plotting.network(self, axes), ax, to_file)
+        return _figures.drawn(lambda axes: plotting.network(self, axes), ax, to_file)
 
     def save(self, path: Any) -> None:
         """Write the model, its optimizer's state included, to one safetensors file, by an atomic rename.
