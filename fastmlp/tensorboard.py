@@ -8,6 +8,7 @@ from typing import Any
 
 from fastmlp._callback import Callback, Logs
 from fastmlp._validation import file_path
+from fastmlp._writing import output_folder
 
 
 class TensorBoard(Callback):
@@ -50,6 +51,7 @@ class TensorBoard(Callback):
         _events()
         if os.path.exists(self.log_dir) and not os.path.isdir(self.log_dir):
             raise NotADirectoryError(errno.ENOTDIR, "log_dir must be a folder", self.log_dir)
+        output_folder(self.log_dir)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Nothing is written yet."""

@@ -489,11 +489,30 @@ def test_what_was_read_ahead_takes_the_class_weights_of_its_fit():
             self.model.stop_training = True
 
     rng = np.random.default_rng(0)
-    batches = ((rng.random((8, 4)), rng.integers(0, 2, 8)) for _ in range(99))
+    every = [(rng.random((8, 4)), rng.integers(0, 2, 8)) for _ in range(99)]
+    batches = iter(every)
     model = fm.Model([fm.Dense(2)], "softmax_cross_entropy", fm.SGD(0.0))
-    assert model.fit(batches, steps_per_epoch=1, epochs=50, callbacks=[Stop()], verbose=0)["loss"][0] > 0
-    found = model.fit(batches, steps_per_epoch=1, epochs=12, class_weight={0: 0.0, 1: 0.0}, verbose=0)
-    assert found["loss"] == [0.0] * 12
+    found = model.fit(batches, steps_per_epoch=1, epochs=50, callbacks=[Stop()], verbose=0)
+    assert found["loss"] == pytest.approx([model.evaluate(*every[0])["loss"]])
+    found = model.fit(batches, steps_per_epoch=1, epochs=12, class_weight={0: 0.25, 1: 0.25}, verbose=0)
+    assert found["loss"] == pytest.approx([0.25 * model.evaluate(*batch)["loss"] for batch in every[1:13]])
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+def test_an_epoch_whose_weights_are_all_zero_is_refused_and_a_batch_of_them_is_not(by_class):
+    """Of arrays fit says so before it trains; of batches at the end of the epoch in which it would have learned."""
+    X, y = np.random.default_rng(0).random((8, 4)), np.arange(8) % 2
+    nothing, something = (X, y, np.zeros(8)), (X, y, np.eye(8)[3])
+    model = fm.Model([fm.Dense(2)], "softmax_cross_entropy")
+    options = {"class_weight": {0: 0.0, 1: 0.0}} if by_class else {}
+    with pytest.raises(ValueError, match="sample_weight of all batches of an epoch holds zeros alone"):
+        model.fit([something if by_class else nothing] * 2, verbose=0, **options)
+    history = model.fit([nothing, something], epochs=2, verbose=0)
+    assert len(history.epoch) == 2
+    with pytest.raises(
+        ValueError, match="sample_weight of all batches of an epoch holds zeros alone"
+    ):  # the second one
+        model.fit(iter([something, nothing]), steps_per_epoch=1, epochs=2, verbose=0)
 
 
 def test_ctrl_c_before_the_first_batch_ends_fit():

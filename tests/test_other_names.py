@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, _names, model, preprocessing, programs
+from fastmlp import _engine, _names, preprocessing, programs
 from fastmlp._validation import OtherNames
+from fastmlp.model import elsewhere
 
 ARGUMENTS = {
     lambda: fm.SGD(lr=0.1): "SGD has no lr: it is called learning_rate here",
@@ -44,6 +45,10 @@ ARGUMENTS = {
     lambda: fm.ModelCheckpoint("net", save_weights_only=True): "save_weights_only: a file holds all of the model",
     lambda: fm.CSVLogger(filename="log"): "CSVLogger has no filename: it is called path here",
     lambda: fm.Callback(3): "Callback takes no arguments",
+    lambda: fm.Model([fm.Dense(1)], optimiser="adam"): "Model has no optimiser: it is called optimizer here",
+    lambda: fm.Model([fm.Dense(1)], learning_rate=0.1): "Model has no learning_rate: give it to the optimizer",
+    lambda: fm.Model(hidden_layer_sizes=(9,)): "Model has no hidden_layer_sizes: give layers",
+    lambda: fm.Model([fm.Dense(1)], max_iter=9): "Model has no max_iter: give epochs to fit",
     lambda: fm.SGD(rate=0.1): "unexpected keyword argument 'rate'",
 }  # fmt: skip
 
@@ -275,7 +280,7 @@ def test_methods_are_translated():
             getattr(made, name)
     with pytest.raises(AttributeError, match=r"no attribute 'fits'$"):
         made.fits()
-    assert not any(hasattr(made, name) for name in model._ELSEWHERE)
+    assert not any(hasattr(made, name) for name in elsewhere.MEMBERS)
 
 
 def test_the_class_in_the_place_of_an_object_is_told_of():

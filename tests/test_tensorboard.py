@@ -90,6 +90,15 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
         classifier().fit(X, Y, callbacks=[fm.TensorBoard(tmp_path / "logs")], verbose=0)
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_changes(tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install '.[tensorboard]'")
+    (tmp_path / "file").write_text("")
+    model = classifier()
+    with pytest.raises(OSError, match="file"):
+        model.fit(X, Y, callbacks=[fm.TensorBoard(tmp_path / "file" / "logs")], verbose=0)
+    assert not model.built
+
+
 def test_names_of_keras_are_answered():
     with pytest.raises(TypeError, match="TensorBoard has no histogram_freq: it writes the scalars of each epoch alone"):
         fm.TensorBoard("logs", histogram_freq=1)

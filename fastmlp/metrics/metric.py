@@ -164,7 +164,7 @@ def suited(metrics: Any, loss: Any, n_outputs: int) -> tuple[Metric, ...]:
 
     Parameters
     ----------
-    metrics : sequence of str, callable or Metric
+    metrics : sequence of str, callable or Metric; or None, as Keras has it, for none
     loss : Loss
     n_outputs : int
 
@@ -172,6 +172,8 @@ def suited(metrics: Any, loss: Any, n_outputs: int) -> tuple[Metric, ...]:
     -------
     tuple of Metric
     """
+    if metrics is None:
+        return ()
     if isinstance(metrics, str | Metric) or not isinstance(metrics, Sequence):
         raise TypeError(f"metrics must be a list such as ['f1'], not {metrics!r}")
     found = [get(metric) for metric in metrics]

@@ -12,41 +12,15 @@ from fastmlp import _targets
 from fastmlp import losses as losses_module
 from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
-from fastmlp._validation import Array, LayerArrays, bounded_integer, counted, sample_weights, samples
+from fastmlp._validation import Array, LayerArrays, OtherNames, bounded_integer, counted, sample_weights, samples
 from fastmlp.core import Core
 from fastmlp.history import History
 from fastmlp.layers import Layer
+from fastmlp.model import elsewhere
 from fastmlp.model.differentiates import Differentiates
 from fastmlp.model.predicts import Predicts
 from fastmlp.model.trains import Trains
 from fastmlp.preprocessing import Preprocessing
-
-# What models of other libraries have, and where it is here.
-_ELSEWHERE = {
-    "compile": "give loss, optimizer and metrics to Model itself",
-    "add": "give all layers to Model itself",
-    "get_weights": "read model.weights",
-    "set_weights": "assign model.weights",
-    "save_weights": "use model.save",
-    "load_weights": "use fastmlp.load",
-    "test_on_batch": "use model.evaluate",
-    "predict_on_batch": "use model.predict",
-    "predict_proba": "use model.predict: its predictions are probabilities where the loss has any",
-    "predict_classes": "use model.predict(X).argmax(axis=1)",
-    "fit_generator": "use model.fit, which takes iterables of batches, too",
-    "partial_fit": "use model.train_on_batch, or fit again",
-    "forward": "use model.predict, or model.scores",
-    "backward": "use model.loss_and_gradients",
-    "score": "use model.evaluate",
-    "state_dict": "read model.weights, or use model.save",
-    "load_state_dict": "assign model.weights, or use fastmlp.load",
-    **dict.fromkeys(("parameters", "get_params", "trainable_weights"), "read model.weights"),
-    "count_params": "model.summary() prints it",
-    **dict.fromkeys(("eval", "train"), "only fit trains, and there is no mode to change"),
-    **dict.fromkeys(("learning_rate", "lr"), "it is in model.optimizer; assign fastmlp.Adam(1e-3), for example"),
-    "coefs_": "read model.weights",
-    **dict.fromkeys(("classes_", "n_classes"), "labels count from 0; there are model.n_outputs"),
-}
 
 # What may be assigned.
 _ASSIGNED = ("history", "metrics", "n_threads", "optimizer", "stop_reason", "stop_training", "weights")
@@ -61,7 +35,7 @@ _OF_OLD = {
 }  # fmt: skip
 
 
-class Model(Trains, Predicts, Differentiates):
+class Model(Trains, Predicts, Differentiates, OtherNames):
     """A multilayer perceptron.
 
     Parameters
@@ -121,6 +95,8 @@ class Model(Trains, Predicts, Differentiates):
     >>> model.predict(X[:3] / 16).shape
     (3, 10)
     """
+
+    other_names = elsewhere.ARGUMENTS
 
     def __init__(
         self,
@@ -426,7 +402,7 @@ class Model(Trains, Predicts, Differentiates):
     if not TYPE_CHECKING:  # where any name would do then
 
         def __getattr__(self, name: str) -> Any:
-            remedy = f"; {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+            remedy = f"; {elsewhere.MEMBERS[name]}" if name in elsewhere.MEMBERS else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{remedy}")
 
         def __setattr__(self, name: str, value: Any) -> None:
@@ -436,7 +412,9 @@ class Model(Trains, Predicts, Differentiates):
 
                 nearest = difflib.get_close_matches(name, _ASSIGNED, 1)
                 remedy = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(_ASSIGNED)}"
-                raise AttributeError(f"a Model has no attribute {name!r} to assign; {_ELSEWHERE.get(name, remedy)}")
+                raise AttributeError(
+                    f"a Model has no attribute {name!r} to assign; {elsewhere.MEMBERS.get(name, remedy)}"
+                )
             if name not in _ASSIGNED and isinstance(getattr(type(self), name, None), property):
                 raise AttributeError(f"{name} of a Model cannot be assigned; there are {', '.join(_ASSIGNED)}")
             super().__setattr__(name, value)
@@ -491,6 +469,6 @@ def load(path: Any, loss: str | losses_module.Loss | Callable[..., Any] | None =
     """
     from fastmlp import files
 
-    model = Model.__new__(Model)
+    model: Model = object.__new__(Model)
     model._core = files.load(path, loss)
     return model

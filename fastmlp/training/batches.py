@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmlp import _engine
 from fastmlp._iterables import check_pair
-from fastmlp._validation import Array, own
+from fastmlp._validation import Array, check_some_weight, own
 from fastmlp.core import Core
 from fastmlp.training.reader import PATIENCE_SECONDS, Batch, Reader
 from fastmlp.training.steps import Steps
@@ -44,6 +44,7 @@ class BatchRun:
         self.rows: list[int] = []  # of the steps of the last `train`
         self.waited = 0.0  # seconds that it waited for batches
         self.done = 0  # steps of this epoch
+        self.heaviest = 0.0  # of the weights of its samples
         self.interrupted = False  # by Ctrl-C: the thread gets no more time than after an error
         self.reader: Reader | None = None
         if not isinstance(batches, Iterator):
@@ -162,6 +163,7 @@ class BatchRun:
             X, targets, weights = batch[0], batch[1], batch[2] if len(batch) == 3 else None
             if self.class_weight is not None:
                 weights = self.core.sample_weights(weights, targets, self.class_weight, some=False)
+            self.heaviest = max(self.heaviest, 1.0 if weights is None else float(weights.max()))
 
             def step(run: Any, rate: Array = rates[i : i + 1]) -> tuple[Array, Array]:
                 run.start_epoch()
@@ -189,7 +191,9 @@ class BatchRun:
             )
         if self.done == 0:
             raise self._empty()
-        self.done = 0
+        name = "sample_weight" if self.class_weight is None else "class_weight * sample_weight"
+        check_some_weight(f"{name} of all batches of an epoch", np.array(self.heaviest), self.core.dtype)
+        self.done, self.heaviest = 0, 0.0
         if not isinstance(self.batches, Iterator):
             self.reader.stop(math.inf)
             self.reader = None
