@@ -145,6 +145,12 @@ loss("rates", "poisson", 2, lambda rng: rng.poisson(2.0, (N, 2)))
 loss("loss of one's own", fm.losses.Custom(programs_strategy.mean_squares), 3, lambda rng: rng.standard_normal((N, 3)))
 
 
+@feature("loss", "targets in units")
+def with_targets(case):
+    case.loss, case.model["targets"] = "huber", "standardize"
+    case.y = 40 + np.array([0.3, 7.0, 900.0]) * case.rng.standard_normal((N, 3))
+
+
 @feature("offset", "offset")
 def with_offset(case):
     case.X = case.X + np.array([1e4, 0, -300, 0, 1, 0])  # deviation 1
@@ -226,6 +232,23 @@ def with_callback(case):
     case.fit["callbacks"] = [fm.Callback()]
 
 
+class EveryBatch(fm.Callback):
+    """Makes each step a chunk of its own, and counts them."""
+
+    begun = ended = 0
+
+    def on_train_batch_begin(self, batch):
+        self.begun += 1
+
+    def on_train_batch_end(self, batch, logs):
+        self.ended += 1
+
+
+@feature("callbacks", "callback of batches")
+def with_callback_of_batches(case):
+    case.fit["callbacks"] = [EveryBatch()]
+
+
 @feature("resumed", "resumed from a file")
 def with_file(case):
     case.resumed = True
@@ -286,8 +309,8 @@ def trained(case):
     size = min(case.batch_size, N)
     X, y, options = case.hand_over(case.X), case.y, {"epochs": EPOCHS, "verbose": 0, **case.fit}
     weights = options.get("sample_weight")
-    if model.preprocessing is not None and case.as_batches:
-        model.adapt(X)
+    if case.as_batches and (model.preprocessing is not None or model.targets is not None):
+        model.adapt(X, None if model.targets is None else y)
     start = case.build()
     data: tuple[Any, ...] = X, y
     if case.as_batches:
@@ -316,6 +339,9 @@ def expected(case, model, start):
     rows = np.arange(N)
     if case.fit.get("validation_split"):
         rows, _ = split(model.loss.strata(targets), case.fit["validation_split"], model.seed)
+    if model.targets is not None:
+        learned = model.target_statistics
+        targets = (targets - learned["mean"]) / learned["scale"]
     X = programs_strategy.scaled(model, case.X)
     twin = programs_strategy.twin_of(start, "float64")(targets)
     twin.set_optimizer(model.optimizer.kernel)
@@ -359,7 +385,13 @@ def test_two_features_at_once(pair, tmp_path):
             close(case, array, other, f"weights {i}")
     if model.optimizer.use_ema:
         twin.layers = [layer._replace(w=w, b=b) for layer, (w, b) in zip(twin.layers, twin.average, strict=True)]
-    close(case, model.predict(case.hand_over(case.X)), twin.predict(X, model.loss.link), "predictions")
+    predictions = model.predict(case.hand_over(case.X))
+    if model.targets is not None:
+        predictions = (predictions - model.target_statistics["mean"]) / model.target_statistics["scale"]
+    close(case, predictions, twin.predict(X, model.loss.link), "predictions")
+    for callback in case.fit.get("callbacks", ()):
+        if isinstance(callback, EveryBatch):
+            assert callback.begun == callback.ended == model._core.network.step
     if "validation_data" in case.fit or "validation_split" in case.fit:
         rows, weights = held_out(case, model, targets)
         close(case, history["val_loss"][-1], twin.evaluate(X[rows], targets[rows], weights)[0], "val_loss")
