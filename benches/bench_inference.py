@@ -10,8 +10,9 @@ from fastmlp.bench.workloads import PREDICTIONS
 @pytest.mark.parametrize("peer", peers.PREDICTORS, indirect=True)
 @pytest.mark.parametrize("rows", [1, 32, 1000])
 @pytest.mark.parametrize("workload", PREDICTIONS, ids=lambda w: w.network)
-def bench_predict(workload, rows, peer, benchmark):
+def bench_predict(workload, rows, peer, sized, benchmark):
     """Probabilities of some rows."""
+    workload = sized(workload)
     predictor = peers.agree_on_prediction(peer, workload)
     X = np.resize(workload.data()[0], (rows, workload.widths[0]))
     benchmark.group = f"predict {workload.network} of {rows}"

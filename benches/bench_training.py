@@ -13,9 +13,9 @@ from fastmlp.config import cores
 
 @pytest.mark.parametrize("peer", peers.TRAINERS, indirect=True)
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
-def bench_epoch(workload, optimizer, peer, benchmark):
+def bench_epoch(workload, optimizer, peer, sized, benchmark):
     """An epoch; divide by `steps` for the time of a step."""
-    workload = dataclasses.replace(workload, optimizer=optimizer)
+    workload = sized(dataclasses.replace(workload, optimizer=optimizer))
     trainer = peers.agree(peer, workload)
     benchmark.group = f"epoch {workload}"
     benchmark.extra_info.update(peer=peer, steps=workload.batches, operations=workload.batches * workload.operations)
@@ -26,9 +26,9 @@ def bench_epoch(workload, optimizer, peer, benchmark):
 @pytest.mark.parametrize("threads", range(1, cores() + 1))
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("network", BY_BATCH, ids=lambda widths: "-".join(map(str, widths)))
-def bench_step(network, batch, optimizer, threads, benchmark):
+def bench_step(network, batch, optimizer, threads, sized, benchmark):
     """A step of the engine, with no Python between steps."""
-    workload = Workload(network, batch, 4, optimizer)
+    workload = sized(Workload(network, batch, 4, optimizer))
     steps = alone.EngineSteps(workload, threads)
     benchmark.group = f"step {workload.network} {optimizer}"
     benchmark.extra_info.update(threads=threads, operations=workload.operations)
@@ -36,8 +36,9 @@ def bench_step(network, batch, optimizer, threads, benchmark):
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
-def bench_train_on_batch(workload, benchmark):
+def bench_train_on_batch(workload, sized, benchmark):
     """A step called from Python."""
+    workload = sized(workload)
     model, (X, y) = workload.model(), workload.data()
     benchmark.group = f"call {workload}"
     assert np.isfinite(benchmark(model.train_on_batch, X[: workload.batch], y[: workload.batch]))

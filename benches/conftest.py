@@ -1,7 +1,10 @@
 """Fixtures of the benches: peers, optimizer. The table of the kernels' rates.
 
-``pytest benches --benchmark-only`` measures; ``pytest benches --benchmark-disable`` runs each bench once, as a test.
+``pytest benches --benchmark-only`` measures; ``pytest benches --benchmark-disable`` runs each bench once, as a test, on
+epochs of few steps.
 """
+
+import dataclasses
 
 import pytest
 
@@ -21,6 +24,15 @@ def peer(request):
 def optimizer(request):
     """Name of an optimizer."""
     return request.param
+
+
+@pytest.fixture
+def sized(benchmark):
+    """Function of a workload: as it is measured; where nothing is, with epochs of three steps, which a training tells
+    from one and from none. Widths and batches stay: what a peer compiles, and where kernels change their ways."""
+    if not benchmark.disabled:
+        return lambda workload: workload
+    return lambda workload: dataclasses.replace(workload, batches=min(3, workload.batches))
 
 
 # ---- bench_kernels.py: rates and shares of the peak, which pytest-benchmark's own table does not show ----
