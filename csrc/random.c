@@ -35,8 +35,8 @@ void fm_shuffle(ptrdiff_t n, uint64_t seed, uint64_t stream, int64_t *index) {
     for (ptrdiff_t i = 0; i < n; i++) index[i] = i;
     for (ptrdiff_t i = n - 1; i > 0; i--) {
         const ptrdiff_t j = (ptrdiff_t)(((uint128)philox_next(&p) * (uint64_t)(i + 1)) >> 64);
-        const int64_t kept = index[i];
+        const int64_t moved = index[i];
         index[i] = index[j];
-        index[j] = kept;
+        index[j] = moved;
     }
 }

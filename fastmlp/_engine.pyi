@@ -71,13 +71,13 @@ class Network:
     n_inputs: int
     n_outputs: int
     n_bytes: int
-    layers: list[LayerSpec]
+    specs: list[LayerSpec]
     optimizer: str
     states: dict[str, Memory]
     statistics: dict[str, Array]
     target_statistics: dict[str, Array]
     def __init__(
-        self, n_inputs: int, layers: Sequence[tuple[Any, ...]], dtype: str, isa: str | None = None, seed: int = 0
+        self, n_inputs: int, specs: Sequence[tuple[Any, ...]], dtype: str, isa: str | None = None, seed: int = 0
     ) -> None: ...
     @property
     def step(self) -> int: ...

@@ -7,7 +7,7 @@ lies the only barrier of a step, unless the batch has too few rows to share; the
 There is no list comprehension here: in those of Cython 3.3 an item is released twice where memory ends.
 Here are the instruction sets and the memory. The rest is in engine/: who may change a model (turn), a step in its order
 (plan, gather, forward, backward, update, phases), its callers (train, infer), how a user's arrays are read (arrays),
-the class `Network` (weights and optimizer state), derivatives of a network as it predicts, the class `Run` (the buffers
+the layers and where their arrays lie (layout), the class `Network` (weights and optimizer state), derivatives of a network as it predicts, the class `Run` (the buffers
 of one kind of pass over data), means and covariances (moments).
 """
 
@@ -238,6 +238,7 @@ include "engine/phases.pxi"
 include "engine/train.pxi"
 include "engine/infer.pxi"
 include "engine/arrays.pxi"
+include "engine/layout.pxi"
 include "engine/network.pxi"
 include "engine/derivatives.pxi"
 include "engine/run.pxi"

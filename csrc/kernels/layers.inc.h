@@ -297,15 +297,15 @@ INLINE void mask_words(uint32_t rows, uint32_t column, const fm_mask *mask, word
 }
 
 /* LANES factors from as many of WORDS 16-bit numbers, the first of them or with `second` the others. */
-INLINE vec mask_factors(words half, words threshold, real kept, int second) {
+INLINE vec mask_factors(words half, words threshold, real scale, int second) {
 #if FM_F64
     const words keep = (words)(half >= threshold);
     real factor[LANES];
-    UNROLL (int i = 0; i < LANES; i++) factor[i] = keep[i + second * LANES] ? kept : 0;
+    UNROLL (int i = 0; i < LANES; i++) factor[i] = keep[i + second * LANES] ? scale : 0;
     return v_loadu(factor);
 #else
     (void)second;
-    return (vec)((ivec)(half >= threshold) & (ivec)v_set(kept));
+    return (vec)((ivec)(half >= threshold) & (ivec)v_set(scale));
 #endif
 }
 
@@ -317,7 +317,7 @@ INLINE vec mask_factors(words half, words threshold, real kept, int second) {
 static void FM(dropout)(ptrdiff_t rows, ptrdiff_t first_row, ptrdiff_t column, const fm_mask *mask, int fresh, void *y,
                         void *d) {
     const uint32_t dropped = MIN((uint32_t)(mask->rate * 65536 + 0.5), 65535u);
-    const real kept = (real)(65536.0 / (65536 - dropped));
+    const real scale = (real)(65536.0 / (65536 - dropped));
     const words threshold = (words){0} + dropped;
     const ptrdiff_t end = first_row + rows;
     for (ptrdiff_t group = first_row / MASK_ROWS; group * MASK_ROWS < end; group++)
@@ -330,7 +330,7 @@ static void FM(dropout)(ptrdiff_t rows, ptrdiff_t first_row, ptrdiff_t column, c
                 const words half = i % 2 ? c[i / 2] >> 16 : c[i / 2] & 0xffff;
                 UNROLL (int v = 0; v < MIN((int)WORDS, (int)LINE) / LANES; v++) {
                     const ptrdiff_t at = (row - first_row) * LINE + first + v * LANES;
-                    const vec f = mask_factors(half, threshold, kept, v);
+                    const vec f = mask_factors(half, threshold, scale, v);
                     v_store((real *)y + at, v_load((real *)y + at) * f);
                     if (d) v_store((real *)d + at, fresh ? f : v_load((real *)d + at) * f);
                 }

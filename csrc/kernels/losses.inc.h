@@ -43,9 +43,9 @@ INLINE real row_exp(const int one_line, const real *row, ptrdiff_t stride, ptrdi
     for (ptrdiff_t k = 0; k < ROW_END(one_line, n); k += LINE, row += stride)
         UNROLL (int v = 0; v < VECS; v++) {
             const vec e = v_exp_nonpositive(v_load(row + v * LANES) - v_set(max));
-            const vec kept = v_select(v_before(v, n - k), e, v_zero());
-            if (to) v_store(to + k / LINE * stride + v * LANES, kept);
-            sum[v] += kept;
+            const vec inside = v_select(v_before(v, n - k), e, v_zero());
+            if (to) v_store(to + k / LINE * stride + v * LANES, inside);
+            sum[v] += inside;
         }
     return v_line_sum(sum);
 }

@@ -1,38 +1,10 @@
-# Weights and optimizer state in panels: included by _engine.pyx.
+# Weights and optimizer state: included by _engine.pyx.
 
-# What `Network` is told of a layer. kind: one of KINDS; source, for "add": the position of the layer whose outputs are
-# added, -1 for the inputs; dropout: the rate of what follows the activation; rate: factor of the learning rate; frozen:
-# not trained.
-LayerSpec = collections.namedtuple(
-    "LayerSpec", "units activation alpha use_bias kind dropout epsilon momentum source rate l1 l2 max_norm frozen",
-    defaults=("identity", 0.0, True, "dense", 0.0, 0.0, 0.0, -1, 1.0, 0.0, 0.0, 0.0, False))
+cdef class Network(Layout):
+    """Weights and optimizer state of a stack of layers, in panels. Parameters: those of `Layout`."""
 
-cdef inline bint has_b(const Layer *layer) noexcept nogil:
-    """Whether a layer has room for biases, used or not; where not, the next layer's weights lie at `b`."""
-    return layer.kind in (DENSE, LAYER_NORM, BATCH_NORM)
-
-
-cdef class Network:
-    """Weights and optimizer state of a stack of layers, in panels.
-
-    Parameters
-    ----------
-    n_inputs : int
-    layers : list of LayerSpec, or of tuples of its first fields
-        Of a kind other than "dense" with as many outputs as inputs.
-    dtype : {"float32", "float64"}
-    isa : str, optional
-        For tests: another instruction set than the one chosen at import.
-    seed : int
-        Of the masks of dropout.
-    """
-
-    cdef readonly str dtype, isa
-    cdef readonly ptrdiff_t n_inputs, n_outputs
-    cdef readonly list layers
     cdef readonly str optimizer
-    cdef const fm_kernels *k
-    cdef Memory layer_memory, params
+    cdef Memory params
     cdef readonly dict states  # of the optimizer: name -> Memory in the layout of the parameters
     cdef Memory gradients  # where an update waits for all of them, None where none has
     cdef Memory chunk_memory
@@ -41,63 +13,28 @@ cdef class Network:
     cdef Memory target_scaling  # of the targets, None where they are read as they are
     cdef readonly dict target_statistics
     cdef Memory running  # statistics of batch normalisation, None where there is none
-    cdef Layer *layer
-    cdef int n_layers
-    cdef readonly ptrdiff_t n_bytes  # of the weights
     cdef ptrdiff_t n_chunks
     cdef bint by_layer, has_penalty, has_max_norm
     cdef Progress progress
     cdef bint in_step  # whether buffers are in the hands of a training step, in which a loss in Python may call
     cdef fm_update *update
-    cdef dict kept  # of the last snapshot, written over by the next: fresh memory costs more than the copy
+    cdef dict copies  # of the last snapshot, written over by the next: fresh memory costs more than the copy
 
-    def __init__(self, n_inputs, layers, dtype, isa=None, uint64_t seed=0):
-        self.isa = isa or globals()["isa"]
-        self.dtype = dtype
-        self.k = table_of(self.isa, dtype)
-        self.n_inputs = n_inputs
-        self.layers = []
-        for given in layers:
-            self.layers.append(LayerSpec(*given))
-        self.n_layers = len(self.layers)
-        self.n_outputs = self.layers[self.n_layers - 1].units
-        self.layer_memory = Memory(self.n_layers * sizeof(Layer))
-        self.layer = <Layer *>self.layer_memory.data
-        cdef ptrdiff_t n_in = n_inputs, line = self.k.line, line_bytes = 64, running_bytes = 0
-        cdef Layer *layer
+    def __init__(self, n_inputs, specs, dtype, isa=None, uint64_t seed=0):
+        Layout.__init__(self, n_inputs, specs, dtype, isa, seed)
+        cdef const Layer *layer
         cdef int i
         for i in range(self.n_layers):
-            layer = &self.layer[i]
-            plan = self.layers[i]
-            layer.kind = KINDS.index(plan.kind)
-            layer.n_in, layer.n_out = n_in, plan.units
-            layer.panels = (layer.n_out + line - 1) // line
-            layer.activation, layer.alpha = NULL, plan.alpha
-            if plan.activation != "identity":
-                layer.activation = self.k.activation[position(activations, plan.activation)]
-            layer.mask.seed, layer.mask.layer, layer.mask.rate = seed, i, plan.dropout
-            layer.has_derivative = layer.activation != NULL or layer.mask.rate > 0
-            layer.epsilon, layer.momentum, layer.source = plan.epsilon, plan.momentum, plan.source
-            layer.rate, layer.l1, layer.l2, layer.max_norm = plan.rate, plan.l1, plan.l2, plan.max_norm
-            layer.frozen = plan.frozen
-            layer.lines = n_in if layer.kind == DENSE else 1 if layer.kind in (LAYER_NORM, BATCH_NORM, PRELU) else 0
+            layer = &self.layers[i]
             self.by_layer = self.by_layer or layer.rate != 1
             if not layer.frozen:
                 self.has_penalty = self.has_penalty or layer.l1 > 0 or layer.l2 > 0
                 self.has_max_norm = self.has_max_norm or layer.max_norm > 0
-            layer.use_bias = has_b(layer) and plan.use_bias
-            layer.w = self.n_bytes
-            layer.b = layer.w + layer.panels * layer.lines * line_bytes
-            self.n_bytes = layer.b + (layer.panels * line_bytes if has_b(layer) else 0)
             self.n_chunks += (layer.panels * layer.lines + CHUNK_LINES - 1) // CHUNK_LINES
             self.n_chunks += (layer.panels + CHUNK_LINES - 1) // CHUNK_LINES if layer.use_bias else 0
-            layer.running = running_bytes
-            if layer.kind == BATCH_NORM:
-                running_bytes += 2 * layer.panels * line_bytes
-            n_in = layer.n_out
         self.statistics, self.target_statistics = {}, {}
         self.params = Memory(self.n_bytes)
-        self.running = Memory(running_bytes) if running_bytes else None
+        self.running = Memory(self.running_bytes) if self.running_bytes else None
         self.chunk_memory = Memory(self.n_chunks * sizeof(double))
         self.set_optimizer("sgd")
 
@@ -155,142 +92,33 @@ cdef class Network:
         if "average" in self.states:
             copy(self.states["average"], self.params)
 
-    cdef list views(self, Memory memory, int i, bint running):
-        """The arrays of layer i in a buffer in the layout of the parameters: its weights in panels, vectors; and with
-        `running` its running statistics."""
-        cdef Layer *layer = &self.layer[i]
-        cdef ptrdiff_t item = self.k.itemsize_bytes, width = layer.panels * self.k.line
-        cdef list found = []
-        elements = memory.owner.view(self.dtype)
-        if layer.kind == DENSE:
-            found.append(elements[layer.w // item:layer.b // item].reshape(layer.panels, layer.n_in, self.k.line))
-        elif layer.lines:
-            found.append(elements[layer.w // item:layer.w // item + width])
-        if has_b(layer):
-            found.append(elements[layer.b // item:layer.b // item + width])
-        if layer.kind == BATCH_NORM and running:
-            elements = self.running.owner.view(self.dtype)[layer.running // item:]
-            found += [elements[:width], elements[width:2 * width]]
-        return found
-
-    cdef list unpack(self, Memory memory, bint running=False):
-        """Copies [(W, b), ...] of a buffer in the layout of the parameters."""
-        cdef list found = [], arrays
-        cdef int i, j
-        for i in range(self.n_layers):
-            if self.layer[i].lines == 0:
-                continue
-            arrays = self.views(memory, i, running)
-            if self.layer[i].kind == DENSE:
-                arrays[0] = self.unpanelled(memory, i)
-            for j in range(len(arrays)):
-                if arrays[j].ndim == 1:
-                    arrays[j] = arrays[j][:self.layer[i].n_out].copy()
-            found.append(tuple(arrays))
-        return found
-
-    cdef cnp.ndarray unpanelled(self, Memory memory, int i):
-        """W of a dense layer, row by row."""
-        cdef Layer *layer = &self.layer[i]
-        cdef cnp.ndarray W = np.empty((layer.n_in, layer.n_out), self.dtype)
-        cdef char *to = <char *>cnp.PyArray_DATA(W)
-        with nogil:
-            self.k.scatter(layer.n_in, layer.n_out, memory.data + layer.w, layer.n_in * self.k.line, to, layer.n_out)
-        return W
-
-    cdef void pack(self, Memory memory, pairs, bint running=False) except *:
-        """Write the arrays of all layers. Of a list all of them or, where memory ends, none; of another iterable those
-        of one layer at a time."""
-        cdef int i
-        shapes = self.shapes(running)
-        if isinstance(pairs, list):  # what may fail comes first
-            whole = []
-            for arrays, shape in zip(pairs, shapes, strict=True):
-                whole.append(self.ready(arrays, shape))
-            pairs, shapes = whole, None
-        remaining = iter(pairs)
-        cdef ptrdiff_t position = 0
-        for i in range(self.n_layers):
-            if self.layer[i].lines == 0:
-                continue
-            arrays = next(remaining)
-            if shapes is not None:
-                arrays = self.ready(arrays, shapes[position])
-            self.pack_layer(memory, i, arrays)
-            arrays = None  # before those of the next layer are made
-            position += 1
-
-    cdef list ready(self, arrays, tuple shapes):
-        """The arrays of a layer as `pack_layer` reads them."""
-        cdef list found = [], given = []
-        for array in arrays:
-            array = np.ascontiguousarray(array, self.dtype)
-            found.append(array)
-            given.append(array.shape)
-        if given != list(shapes):
-            raise ValueError(f"arrays of the shapes {given}, not {list(shapes)}")
-        return found
-
-    cdef void pack_layer(self, Memory memory, int i, list arrays) noexcept:
-        """Needs no memory. Padding stays zero."""
-        cdef Layer *layer = &self.layer[i]
-        cdef ptrdiff_t item = self.k.itemsize_bytes, row_bytes = layer.n_out * item, row, at, n
-        cdef const char *data
-        cdef char *to
-        cdef int j
-        for j in range(len(arrays)):
-            data = <const char *>cnp.PyArray_DATA(<cnp.ndarray>arrays[j])
-            if layer.kind == DENSE and j == 0:
-                for at in range(0, row_bytes, 64):
-                    n = min(<ptrdiff_t>64, row_bytes - at)
-                    to = memory.data + layer.w + at * layer.n_in
-                    for row in range(layer.n_in):
-                        memcpy(to + row * 64, data + row * row_bytes + at, n)
-                continue
-            to = memory.data + (layer.w if j == 0 else layer.b)
-            if j >= 2:
-                to = self.running.data + layer.running + (j - 2) * layer.panels * 64
-            memcpy(to, data, row_bytes)
-
     @property
     def step(self):
         """Training steps since the optimizer started."""
         return self.progress.step
 
-    def shapes(self, bint running=True):
-        """Shapes of `get_weights`; those of gradients and states without `running`."""
-        cdef int i
-        cdef list found = []
-        for i in range(self.n_layers):
-            if self.layer[i].kind == DENSE:
-                found.append(((self.layer[i].n_in, self.layer[i].n_out), (self.layer[i].n_out,)))
-            elif self.layer[i].lines:
-                many = 1 if self.layer[i].kind == PRELU else 4 if self.layer[i].kind == BATCH_NORM and running else 2
-                found.append(many * ((self.layer[i].n_out,),))
-        return found
-
     def snapshot(self, bint states):
         """A copy of the weights and of their average, and with `states` of all of the optimizer's, for `restore`, until
         the next snapshot."""
-        cdef dict kept = {}
+        cdef dict copies = {}
         buffers = {"params": self.params, "running": self.running, "average": self.states.get("average")}
         for name, buffer in (buffers | self.states if states else buffers).items():
             if buffer is not None:
-                kept[name] = self.kept.get(name) if self.kept else None
-                if kept[name] is None:
-                    kept[name] = np.empty_like((<Memory>buffer).owner)
-                np.copyto(kept[name], (<Memory>buffer).owner)
-        self.kept = kept
+                copies[name] = self.copies.get(name) if self.copies else None
+                if copies[name] is None:
+                    copies[name] = np.empty_like((<Memory>buffer).owner)
+                np.copyto(copies[name], (<Memory>buffer).owner)
+        self.copies = copies
         return self.progress, self.optimizer if states else None
 
     def forget(self, ptrdiff_t most_bytes):
         """Let go of the last snapshot, and of the buffer of gradients, where that is larger."""
         self.refuse_in_step()
-        cdef ptrdiff_t kept = 0
-        for array in (self.kept or {}).values():
-            kept += array.nbytes
-        if kept > most_bytes:
-            self.kept = None
+        cdef ptrdiff_t n_bytes = 0
+        for array in (self.copies or {}).values():
+            n_bytes += array.nbytes
+        if n_bytes > most_bytes:
+            self.copies = None
         if self.gradients is not None and self.gradients.n_bytes > most_bytes:
             self.gradients = None
 
@@ -300,13 +128,13 @@ cdef class Network:
         schedules and masks follow: its present states may be what diverged."""
         self.refuse_in_step()
         cdef Progress then = snapshot[0]
-        cdef bint afresh = snapshot[1] != self.optimizer or not self.states.keys() <= self.kept.keys()
+        cdef bint afresh = snapshot[1] != self.optimizer or not self.states.keys() <= self.copies.keys()
         cdef Memory memory
         sources = {"params": self.params, "running": self.running, **self.states}
         cdef list pairs = []
         for name, memory in sources.items():
             if memory is not None:
-                source = self.kept.get("params" if name == "average" and "average" not in self.kept else name)
+                source = self.copies.get("params" if name == "average" and "average" not in self.copies else name)
                 pairs.append((memory, source, afresh and name in self.states and name != "average"))
         # From here on nothing needs memory.
         for memory, source, is_zeroed in pairs:
@@ -338,12 +166,12 @@ cdef class Network:
     def get_weights(self):
         """[(W, b), ...]: copies of the arrays of each layer that has any. Dense: W of shape (n_in, n_out), b;
         layer_norm: gamma, beta; batch_norm: these, running mean and variance; prelu: slopes."""
-        return self.unpack(self.params, True)
+        return self.unpack(self.params, self.running)
 
     def set_weights(self, pairs):
         """Pairs as of `get_weights`, from any iterable."""
         self.refuse_in_step()
-        self.pack(self.params, pairs, True)
+        self.pack(self.params, pairs, self.running)
         self.start_average()
 
     def set_scaling(self, mean, scale, matrix=None, dict statistics=None):
@@ -378,7 +206,7 @@ cdef class Network:
 
     def get_average(self):
         """The moving average of the weights, as `get_weights`; None where there is none."""
-        return self.unpack(self.states["average"], True) if "average" in self.states else None
+        return self.unpack(self.states["average"], self.running) if "average" in self.states else None
 
     cdef tuple bind(self, Plan *p):
         """The parameters as a plan sees them. Gives the buffers beside the weights, which the caller holds meanwhile:
@@ -422,8 +250,8 @@ cdef class Network:
         cdef int i
         cdef ptrdiff_t inputs
         for i in range(self.n_layers):
-            inputs = self.layer[i].n_in if self.layer[i].kind == DENSE else 2
-            found += <double>inputs * self.layer[i].panels * self.k.line * (1 if not training else 2 if i == 0 else 3)
+            inputs = self.layers[i].n_in if self.layers[i].kind == DENSE else 2
+            found += <double>inputs * self.layers[i].panels * self.k.line * (1 if not training else 2 if i == 0 else 3)
         return found * rows
 
     def get_state(self):
@@ -465,16 +293,16 @@ cdef class Network:
         """The step, with gradients in the layout of the parameters."""
         cdef int i
         for i in range(self.n_layers):
-            if self.layer[i].frozen and self.layer[i].lines:  # nor do they wait for an update
-                memset(g.data + self.layer[i].w, 0, self.layer[i].panels * self.layer[i].lines * 64)
-                if has_b(&self.layer[i]):
-                    memset(g.data + self.layer[i].b, 0, self.layer[i].panels * 64)
+            if self.layers[i].frozen and self.layers[i].lines:  # nor do they wait for an update
+                memset(g.data + self.layers[i].w, 0, self.layers[i].panels * self.layers[i].lines * 64)
+                if has_b(&self.layers[i]):
+                    memset(g.data + self.layers[i].b, 0, self.layers[i].panels * 64)
         cdef Plan p
         memset(&p, 0, sizeof(Plan))
         cdef Progress next_progress = self.progress
         cdef fm_hyper h
         held = self.bind(&p), self.set_hyper(&p, hyper)
-        p.layers = self.layer
+        p.layers = self.layers
         p.penalised, p.deferred = False, True  # all gradients are in memory, if not those of other steps
         next_progress.step += 1
         cdef bint due = next_progress.pending + 1 >= p.accumulation, first = next_progress.updates == 0
@@ -502,7 +330,7 @@ cdef class Network:
         cdef Memory sums = Memory(self.n_chunks * sizeof(double))  # another thread may train, or ask for the same
         memset(&p, 0, sizeof(Plan))
         held = self.bind(&p)
-        p.layers, p.chunk_sums = self.layer, <double *>sums.data
+        p.layers, p.chunk_sums = self.layers, <double *>sums.data
         if p.average != NULL:
             p.params = p.average
         with nogil:
@@ -519,7 +347,7 @@ cdef class Network:
         set_constants(&p, {})
         cdef Memory sums = Memory(self.n_chunks * sizeof(double))
         p.chunk_sums = <double *>sums.data
-        p.layers, p.gradients, p.prepares, p.by_array = self.layer, gradients.data, True, True
+        p.layers, p.gradients, p.prepares, p.by_array = self.layers, gradients.data, True, True
         with nogil:
             over_chunks(&p, MEASURE, &p.hyper, 0, 1)
 

@@ -130,9 +130,9 @@ cdef class Run:
         p.target_bytes = (network.n_outputs + line - 1) // line * stride * item
         p.scratch_bytes = network.k.group * TILE_LINES * line * item
         for i in range(network.n_layers):
-            widest = max(widest, network.layer[i].panels * line)
+            widest = max(widest, network.layers[i].panels * line)
             if derivatives or (self.training and i > 0):
-                p.scratch_bytes = max(p.scratch_bytes, TRANSPOSED_PANELS * network.layer[i].n_out * line * item)
+                p.scratch_bytes = max(p.scratch_bytes, TRANSPOSED_PANELS * network.layers[i].n_out * line * item)
         self.whitens, self.derivatives = network.whitening is not None, derivatives
         if self.whitens:
             whitened_bytes = self.n_threads * p.input_block * item
@@ -140,7 +140,7 @@ cdef class Run:
         n_bytes += 64 + derivatives * widest * item + whitened_bytes
         n_bytes += self.n_threads * (p.scratch_bytes + COUNTER_SPACING * <ptrdiff_t>sizeof(ptrdiff_t))
         for i in range(network.n_layers):
-            n_bytes += matrices * network.layer[i].panels * stride * item * n_blocks
+            n_bytes += matrices * network.layers[i].panels * stride * item * n_blocks
             n_bytes += 4 * self.statistics_bytes(i, n_blocks)
         self.buffers = Memory(n_bytes)
         self.layer_memory = Memory(network.n_layers * sizeof(Layer))
@@ -161,10 +161,10 @@ cdef class Run:
         p.scratch = p.target_block + n_blocks * p.target_bytes
         free = p.scratch + self.n_threads * p.scratch_bytes
         for i in range(network.n_layers):
-            p.layers[i] = network.layer[i]
-            p.layers[i].stride, p.layers[i].block = stride, network.layer[i].panels * stride
+            p.layers[i] = network.layers[i]
+            p.layers[i].stride, p.layers[i].block = stride, network.layers[i].panels * stride
             matrix_bytes = n_blocks * p.layers[i].block * item
-            kind = network.layer[i].kind
+            kind = network.layers[i].kind
             p.has_batch_norm, p.has_add = p.has_batch_norm or kind == BATCH_NORM, p.has_add or kind == ADD
             p.layers[i].statistics, p.layers[i].statistics_bytes = free, self.statistics_bytes(i, n_blocks)
             free += 4 * p.layers[i].statistics_bytes
@@ -186,7 +186,7 @@ cdef class Run:
 
     cdef ptrdiff_t statistics_bytes(self, int i, ptrdiff_t n_blocks):
         """Of each of the four statistics of a normalisation."""
-        cdef Layer *layer = &self.network.layer[i]
+        cdef Layer *layer = &self.network.layers[i]
         cdef ptrdiff_t rows_bytes = n_blocks * self.plan.block_rows * self.network.k.itemsize_bytes
         if layer.kind == LAYER_NORM:
             return (rows_bytes + 63) // 64 * 64
@@ -420,7 +420,8 @@ cdef class Run:
         cdef ptrdiff_t n_blocks = (p.n_samples + p.block_rows - 1) // p.block_rows, first = 0, last
         cdef double times = 2 * self.network.n_outputs if what == JACOBIAN else 3
         cdef int n_threads = <int>min(<ptrdiff_t>self.team(times * self.network.work(p.n_samples, False)), n_blocks)
-        cdef ptrdiff_t visit = <ptrdiff_t>(WORK_PER_VISIT / (times * self.network.work(p.block_rows, False)))
+        cdef double block_work = times * self.network.work(p.block_rows, False)
+        cdef ptrdiff_t at_a_time = max(n_threads, <ptrdiff_t>(WORK_PER_VISIT / block_work))
         memset(&wanted, 0, sizeof(Derivation))
         wanted.what, wanted.out = what, <char *>cnp.PyArray_DATA(out)
         if scores is not None:
@@ -433,9 +434,9 @@ cdef class Run:
         if p.average != NULL:
             p.params = p.average
         p.index = p.subset
-        self.watch(times * self.network.work(p.block_rows, False))
+        self.watch(block_work)
         while first < n_blocks:
-            last = min(n_blocks, first + max(n_threads, visit))
+            last = min(n_blocks, first + at_a_time)
             with nogil:
                 if n_threads == 1:
                     derive_blocks(p, &wanted, first, last, 0, 1)
