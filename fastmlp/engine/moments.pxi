@@ -20,21 +20,21 @@ cdef class Tree:
     def __init__(self, ptrdiff_t n_bytes):
         self.k, self.n_bytes, self.levels = float64_kernels, n_bytes, []
 
-    cdef void merge(self, Memory part, Memory into) noexcept:
+    cdef void merge(self, Memory summand, Memory into) noexcept:
         cdef ptrdiff_t n = self.n_bytes // <ptrdiff_t>sizeof(double)
         with nogil:
-            self.k.add(n, part.data, into.data)
+            self.k.add(n, summand.data, into.data)
 
-    cdef void grow(self, Memory part) except *:
+    cdef void grow(self, Memory summand) except *:
         """One more sum, which is the tree's from now on."""
         cdef ptrdiff_t height = 0
         while height < len(self.levels) and self.levels[height] is not None:
-            self.merge(part, self.levels[height])
-            part, self.levels[height] = self.levels[height], None
+            self.merge(summand, self.levels[height])
+            summand, self.levels[height] = self.levels[height], None
             height += 1
         if height == len(self.levels):
             self.levels.append(None)
-        self.levels[height] = part
+        self.levels[height] = summand
 
     cdef cnp.ndarray total(self):
         """Of all of them, as float64."""
@@ -103,7 +103,7 @@ cdef class Columns:
     def sums(self, bint squares=False, cnp.ndarray weights=None):
         """Sums of the columns, or of their squares, where there are weights (n_rows,) times these: float64
         (columns,)."""
-        cdef Memory block = self.block(), part
+        cdef Memory block = self.block(), of_block
         cdef Tree tree = Tree(self.panels * 64)
         cdef ptrdiff_t first, rows, panel, line = self.k.line
         cdef char *at_panel
@@ -114,7 +114,7 @@ cdef class Columns:
         values.base, values.block, values.stride = block.data, 0, self.stride
         for first in range(0, self.n_rows, MOMENT_ROWS):
             rows = min(<ptrdiff_t>MOMENT_ROWS, self.n_rows - first)
-            part = self.vector()
+            of_block = self.vector()
             with nogil:
                 self.read(first, rows, block.data)
                 if squares:
@@ -123,8 +123,8 @@ cdef class Columns:
                         self.k.multiply(rows * line, at_panel, at_panel)
                 if w != NULL:
                     self.weigh(rows, w + first, block.data)
-                self.k.dense_bias_gradient(rows, MOMENT_ROWS, self.panels, &values, part.data)
-            tree.grow(part)
+                self.k.dense_bias_gradient(rows, MOMENT_ROWS, self.panels, &values, of_block.data)
+            tree.grow(of_block)
             PyErr_CheckSignals()
         return tree.total()[:self.n]
 

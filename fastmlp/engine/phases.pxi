@@ -129,3 +129,20 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
         if i > p.lowest or p.has_batch_norm:
             fm_barrier_wait(p.barrier, thread, n_threads)
     return right
+
+cdef inline ptrdiff_t phase_1(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const Mode *mode, int thread,
+                              int n_threads) noexcept nogil:
+    """Losses and input gradients of a batch; right predictions of this thread's share."""
+    if p.share_panels and n_threads > 1:
+        return phase_1_by_panels(p, first_row, rows, mode, thread, n_threads)
+    return phase_1_by_rows(p, first_row, rows, mode, thread, n_threads)
+
+cdef inline void phase_2(const Plan *p, ptrdiff_t rows, const fm_hyper *hyper, bint follow, int thread,
+                         int n_threads) noexcept nogil:
+    """This thread's share of the gradients of all layers, each of which is applied, or left for later."""
+    cdef int i
+    for i in range(p.n_layers):
+        if p.layers[i].kind == DENSE:
+            weight_tiles(p, i, rows, hyper, thread, n_threads)
+        else:
+            column_gradients(p, i, rows, hyper, follow, thread, n_threads)

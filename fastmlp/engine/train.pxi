@@ -48,6 +48,29 @@ cdef fm_hyper hyper_of_step(const Plan *p, Progress *now, double rate) noexcept 
         hyper.correction_g = (1 - momentum) / (1 - now.schedule_product)
     return hyper
 
+cdef void shuffle_epoch(const Plan *p, ptrdiff_t epoch) noexcept nogil:
+    """The order of the samples in an epoch."""
+    cdef ptrdiff_t i
+    fm_shuffle(p.n_samples, p.seed, epoch, p.index)
+    if p.subset != NULL:
+        for i in range(p.n_samples):
+            p.index[i] = p.subset[p.index[i]]
+
+cdef inline double loss_of_step(const Plan *p, ptrdiff_t rows) noexcept nogil:
+    """Mean over its rows, with the layers' penalties."""
+    cdef double mean_loss = p.k.sum(rows, p.row_losses) / rows if p.custom == NULL else p.custom.loss
+    if p.has_penalty:
+        mean_loss += sum_of_chunks(p)
+    return mean_loss
+
+cdef inline ptrdiff_t right_of_step(const Plan *p, int n_threads) noexcept nogil:
+    """Right predictions of all threads."""
+    cdef ptrdiff_t found = 0
+    cdef int i
+    for i in range(n_threads):
+        found += p.right[i * COUNTER_SPACING]
+    return found
+
 cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const double *rates, double *step_losses,
                         ptrdiff_t *step_right, int thread, int n_threads) noexcept nogil:
     """n_steps training steps as thread `thread` of a team; returns where training then stands.
@@ -56,11 +79,10 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
     """
     cdef Progress now = at_start, ahead
     cdef fm_hyper hyper = p.hyper, of_tiles
-    cdef ptrdiff_t step, first_row, rows, right, n_batches = (p.n_samples + p.batch_rows - 1) // p.batch_rows
+    cdef ptrdiff_t step, first_row, rows, n_batches = (p.n_samples + p.batch_rows - 1) // p.batch_rows
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef double mean_loss, weight
     cdef bint is_last, due = True, follow
-    cdef int i
     cdef Mode how
     how.derivative, how.training = True, not p.inference
     if thread == 0 and p.custom != NULL:
@@ -71,10 +93,7 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
     for step in range(n_steps):
         if now.batch == 0 and p.shuffle:
             if thread == 0:
-                fm_shuffle(p.n_samples, p.seed, now.epoch, p.index)
-                if p.subset != NULL:
-                    for first_row in range(p.n_samples):
-                        p.index[first_row] = p.subset[p.index[first_row]]
+                shuffle_epoch(p, now.epoch)
             fm_barrier_wait(p.barrier, thread, n_threads)
         first_row = now.batch * p.batch_rows
         rows = min(p.batch_rows, p.n_samples - first_row)
@@ -96,11 +115,7 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
             of_tiles.share = weight
         if p.has_penalty:
             over_chunks(p, PENALTY, &p.hyper, thread, n_threads)
-        if p.share_panels and n_threads > 1:
-            right = phase_1_by_panels(p, first_row, rows, &how, thread, n_threads)
-        else:
-            right = phase_1_by_rows(p, first_row, rows, &how, thread, n_threads)
-        p.right[thread * COUNTER_SPACING] = right
+        p.right[thread * COUNTER_SPACING] = phase_1(p, first_row, rows, &how, thread, n_threads)
         if thread == 0 and step % p.steps_per_clock == 0 and fm_clock() > p.deadline:
             p.last_step = step
         if thread == 0 and p.visit != NULL:
@@ -109,23 +124,14 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
         is_last = p.last_step == step  # read between two barriers, so that all threads read the same
         if p.visit != NULL and p.visit.stop:
             break
-        mean_loss = p.k.sum(rows, p.row_losses) / rows if p.custom == NULL else p.custom.loss
-        if p.has_penalty:
-            mean_loss += sum_of_chunks(p)
+        mean_loss = loss_of_step(p, rows)
         if thread == 0:
-            step_losses[step] = mean_loss
-            step_right[step] = 0
-            for i in range(n_threads):
-                step_right[step] += p.right[i * COUNTER_SPACING]
+            step_losses[step], step_right[step] = mean_loss, right_of_step(p, n_threads)
         now.begun = ahead.begun = step + 1
         if (p.update != NULL and not isfinite(mean_loss)) or (p.custom != NULL and p.custom.failed):
             break
         follow = isfinite(mean_loss) and rows > 1  # one row has no variance
-        for i in range(p.n_layers):
-            if p.layers[i].kind == DENSE:
-                weight_tiles(p, i, rows, &of_tiles, thread, n_threads)
-            else:
-                column_gradients(p, i, rows, &of_tiles, follow, thread, n_threads)
+        phase_2(p, rows, &of_tiles, follow, thread, n_threads)
         if p.update != NULL and (p.deferred or p.has_max_norm or p.average != NULL):
             finish_update(p, &hyper, due, now.updates == 0, thread, n_threads)
         now = ahead
