@@ -160,6 +160,15 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
+def verbosity(verbose: Any) -> int:
+    """0, 1 or 2, of what Keras takes."""
+    verbose = scalar("verbose", verbose)
+    verbose = 1 if isinstance(verbose, str) and verbose == "auto" else verbose
+    if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
+        raise ValueError(f"verbose must be 0, 1, 2 or 'auto', not {verbose!r}")
+    return int(verbose)
+
+
 def arity(function: Callable[..., Any], names: Sequence[str], what: str) -> int:
     """With how many of the arguments of these names a function can be called: with all, or with as many as it takes; a
     TypeError where it wants more, or has the name of one at another's place."""

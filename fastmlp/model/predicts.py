@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from fastmlp import _evaluation
 from fastmlp._iterables import check_iterable
-from fastmlp._validation import Array, bounded_integer, flag
+from fastmlp._validation import Array, bounded_integer, flag, verbosity
 from fastmlp.core import Core
-from fastmlp.training.fit import verbosity
 
 
 class Predicts:

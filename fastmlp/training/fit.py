@@ -1,7 +1,6 @@
 """`Model.fit`: its options checked, its data bound to the engine, and a session over them."""
 
 import dataclasses
-import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +15,8 @@ from fastmlp._validation import (
     finite_number,
     flag,
     is_by_number,
-    scalar,
     shown,
+    verbosity,
 )
 from fastmlp.callbacks import Callback, ProgressBar
 from fastmlp.core import Core
@@ -189,12 +188,3 @@ def _hooks(callbacks: Any, verbose: int) -> Hooks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must hold fastmlp.Callback objects, not {shown(callback)}")
     return Hooks([*callbacks, *([ProgressBar(bar=verbose == 1)] if verbose else [])])
-
-
-def verbosity(verbose: Any) -> int:
-    """0, 1 or 2, of what Keras takes."""
-    verbose = scalar("verbose", verbose)
-    verbose = 1 if isinstance(verbose, str) and verbose == "auto" else verbose
-    if not isinstance(verbose, numbers.Integral) or verbose not in (0, 1, 2):
-        raise ValueError(f"verbose must be 0, 1, 2 or 'auto', not {verbose!r}")
-    return int(verbose)
