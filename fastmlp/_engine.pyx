@@ -2,13 +2,13 @@
 """The engine: weights in panels, the training step, prediction. core.py has validated everything that comes here.
 
 A training step has two phases. Phase 1 works on blocks of rows: gather, forward, loss, input gradients. Phase 2 works
-on tiles of the weights: sum the gradient over the whole batch, update. Between them
-lies the only barrier of a step, unless the batch has too few rows to share; then every layer is shared by panels.
+on tiles of the weights: sum the gradient over the whole batch, update. Between them lies the only barrier of a step,
+unless the batch has too few rows to share; then every layer is shared by panels.
 There is no list comprehension here: in those of Cython 3.3 an item is released twice where memory ends.
 Here are the instruction sets and the memory. The rest is in engine/: who may change a model (turn), a step in its order
 (plan, gather, forward, backward, update, phases), its callers (train, infer), how a user's arrays are read (arrays),
-the layers and where their arrays lie (layout), the class `Network` (weights and optimizer state), derivatives of a network as it predicts, the class `Run` (the buffers
-of one kind of pass over data), means and covariances (moments).
+the layers and where their arrays lie (layout), the class `Network` (weights and optimizer state), derivatives of a
+network as it predicts, the class `Run` (the buffers of one kind of pass over data), means and covariances (moments).
 """
 
 import collections
