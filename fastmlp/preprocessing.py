@@ -216,11 +216,9 @@ def check_range(preprocessing: Preprocessing, statistics: Statistics, X: Array, 
 @quiet
 def product(x: Array, w: Array, dtype: str) -> Array:
     """``x @ w`` by the engine's kernel, of x on the last axis; NumPy's bits differ between machines."""
-    from fastmlp import _kernels
-
     rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]), dtype)
-    found = _kernels.dense_forward(rows, np.ascontiguousarray(w, dtype), np.zeros(w.shape[1], dtype))
-    return np.asarray(found.reshape(*x.shape[:-1], w.shape[1]))
+    found = _engine.product(rows, np.ascontiguousarray(w, dtype))
+    return found.reshape(*x.shape[:-1], w.shape[1])
 
 
 BY_NAME: dict[str, type[Preprocessing]] = {"standardize": Standardize, "whiten": Whiten}

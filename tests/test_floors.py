@@ -72,3 +72,7 @@ def test_rooms_of_one_floor_make_no_circle():
             break
         left = {room: targets - free for room, targets in left.items() if room not in free}
     assert not left
+
+
+def test_only_the_benches_import_single_kernels():
+    assert {room for room, paths in rooms().items() if "_kernels" in set().union(*map(imported, paths))} == {"bench"}

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, reference
+from fastmlp import _engine, _kernels, reference
 from fastmlp._split import split
+from fastmlp.preprocessing import product
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((700, 37)) * 10.0 ** RNG.uniform(-3, 3, 37) + RNG.uniform(-5, 5, 37)
@@ -102,6 +103,31 @@ def test_covariances_are_those_of_numpy():
         limit = 1e-13 * np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
         assert np.all(np.abs(found - expected) <= limit + 1e-25)
         np.testing.assert_array_equal(found, found.T)
+
+
+# ---- products ----
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 17, 8), (7, 4, 5), (200, 16, 32), (301, 37, 41)])
+def test_product_has_the_bits_of_the_kernel(shape, dtype):
+    rows, n_in, n_out = shape
+    x, w = RNG.standard_normal((rows, n_in)).astype(dtype), RNG.standard_normal((n_in, n_out)).astype(dtype)
+    expected = _kernels.dense_forward(x, w, np.zeros(n_out, dtype))
+    for found in (_engine.product(x, w), product(x, w, dtype)):
+        assert found.dtype == dtype
+        assert found.shape == (rows, n_out)
+        assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_product_rounds_to_its_dtype_first_and_works_on_the_last_axis(dtype):
+    x, w = RNG.standard_normal((5, 7, 37)), np.asfortranarray(RNG.standard_normal((37, 11)))
+    found = product(x[::-1], w, dtype)
+    rows = x[::-1].reshape(-1, 37).astype(dtype)
+    expected = _kernels.dense_forward(rows, np.ascontiguousarray(w, dtype), np.zeros(11, dtype))
+    assert found.shape == (5, 7, 11)
+    assert found.tobytes() == expected.tobytes()
 
 
 # ---- Standardize ----

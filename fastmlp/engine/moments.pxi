@@ -1,4 +1,5 @@
-# Statistics of the columns of a user's array, in float64 and in a fixed order: included by _engine.pyx.
+# Statistics of the columns of a user's array, in float64 and in a fixed order, and what makes a whitening of them:
+# included by _engine.pyx.
 #
 # Rows are summed ascending within blocks of MOMENT_ROWS, and the sums of the blocks along one binary tree: the same
 # bits for any number of threads, with an error that does not grow with the rows. Means and variances only add and
@@ -188,6 +189,33 @@ def covariance(x, mean, subset=None, weights=None):
     tree.grow(some_blocks)
     found = tree.total().reshape(panels, n, line).transpose(1, 0, 2).reshape(n, panels * line)[:, :n]
     return found / divisor(x, subset, weights)
+
+
+cdef Memory panels_of(const fm_kernels *k, cnp.ndarray matrix):
+    """A matrix of float32, float64 or uint8 in panels."""
+    cdef Source source
+    cdef ptrdiff_t rows = cnp.PyArray_DIM(matrix, 0)
+    memset(&source, 0, sizeof(Source))
+    set_source(&source, k, matrix)
+    cdef Memory found = Memory((source.n + k.line - 1) // k.line * rows * 64)
+    with nogil:
+        source.gather(rows, source.n, source.data, source.row_bytes, source.column_bytes, NULL, NULL, NULL, found.data,
+                      rows * k.line)
+    return found
+
+
+def product(cnp.ndarray x, cnp.ndarray w):
+    """x @ w by the kernel of dense layers, x (rows, n_in) and w (n_in, n_out) of one dtype, float32 or float64."""
+    cdef const fm_kernels *k = float64_kernels if cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT64 else float32_kernels
+    cdef ptrdiff_t rows = cnp.PyArray_DIM(x, 0), n_in = cnp.PyArray_DIM(w, 0), n_out = cnp.PyArray_DIM(w, 1)
+    cdef ptrdiff_t n_panels = (n_out + k.line - 1) // k.line, stride = rows * k.line
+    cdef Memory inputs = panels_of(k, x), weights = panels_of(k, w), outputs = Memory(n_panels * rows * 64)
+    cdef cnp.ndarray found = np.empty((rows, n_out), w.dtype)
+    cdef char *to = <char *>cnp.PyArray_DATA(found)
+    with nogil:
+        k.dense_forward(rows, n_in, n_panels, inputs.data, stride, weights.data, NULL, outputs.data, stride)
+        k.scatter(rows, n_out, outputs.data, stride, to, n_out)
+    return found
 
 
 def eigh(matrix):
