@@ -23,7 +23,7 @@ except ImportError as error:
             "fastmlp is not compiled here: Python found its sources before the installed package. Run `pip install .` "
             "in the checkout, then start Python in another folder (or use the `fastmlp` command, or pytest)."
         )
-    importlib.import_module("fastmlp._arguments").end_program(problem)
+    importlib.import_module("fastmlp._no_engine").end_program(problem)
     if problem is error:
         raise
     raise problem from error

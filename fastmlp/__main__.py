@@ -1,4 +1,4 @@
-"""`python -m fastmlp`: the command line of fastmlp/cli.py."""
+"""`python -m fastmlp`: the command line of fastmlp/programs/."""
 
 import sys
 

@@ -340,7 +340,7 @@ class Idx(Reader):
 class Table(Reader):
     """The tables of CSV files. What is accepted has as many rows as it says."""
 
-    allowed = (tables.CommandError, OSError)
+    allowed = (tables.TableError, OSError)
 
     def read(self):
         table = tables.read(self.path)

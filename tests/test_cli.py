@@ -17,6 +17,7 @@ import pytest
 import fastmlp
 from fastmlp import _figures, _writing, cli, reference
 from fastmlp.bench import measure
+from fastmlp.programs import demo
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
@@ -26,7 +27,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1]
 def short_timings(monkeypatch):
     """The demo times one turn, without pauses."""
     monkeypatch.setattr(measure, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(cli, "_TURNS", 1)
+    monkeypatch.setattr(demo, "_TURNS", 1)
 
 
 def failure(capsys, arguments):
@@ -75,7 +76,7 @@ def test_out_saves_a_model_and_a_picture(capsys, tmp_path):
     assert cli.main(["demo", "--epochs", "2", "--out", str(folder)]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["learning_curve.png", "model.safetensors"]
     assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG\r\n")
-    data = cli.load_data("digits", None, seed=0)
+    data = demo.load_data("digits", None, seed=0)
     accuracy = fastmlp.load(folder / "model.safetensors").evaluate(data.X_test, data.y_test)["accuracy"]
     out = capsys.readouterr().out
     assert f"test accuracy {accuracy:.4f}" in out
@@ -115,7 +116,9 @@ def test_until_out_of_reach_fails(capsys):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the time counts from the import")
 def test_seconds_since_start_count_from_the_process(tmp_path):
     began = time.perf_counter()
-    code = "import time; time.sleep(0.3); from fastmlp import cli; print(*cli.seconds_since_start(), sep='|')"
+    code = (
+        "import time; time.sleep(0.3); from fastmlp.programs import demo; print(*demo.seconds_since_start(), sep='|')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -181,7 +184,7 @@ def test_wrong_folders_are_named(capsys, tmp_path):
 
 def test_a_failure_of_a_command_is_one_line(capsys, monkeypatch):
     for error in (ConnectionError("no network"), MemoryError(), fastmlp.DivergedError(3, 0.1, fastmlp.History())):
-        monkeypatch.setattr(cli, "load_data", lambda *_, error=error: (_ for _ in ()).throw(error))
+        monkeypatch.setattr(demo, "load_data", lambda *_, error=error: (_ for _ in ()).throw(error))
         assert cli.main(["demo"]) == 1
         message = capsys.readouterr().err
         assert message == f"fastmlp: error: {str(error) or 'MemoryError'}\n"
@@ -201,7 +204,7 @@ def test_mnist_without_its_files_is_told(capsys, tmp_path):
 
 @pytest.mark.skipif(not os.environ.get("FASTMLP_DATA"), reason="needs MNIST: set FASTMLP_DATA")
 def test_mnist_is_learned(capsys, monkeypatch):
-    monkeypatch.setitem(cli.TASKS, "mnist", dataclasses.replace(cli.TASKS["mnist"], twin_steps=3))  # slow in NumPy
+    monkeypatch.setitem(demo.TASKS, "mnist", dataclasses.replace(demo.TASKS["mnist"], twin_steps=3))  # slow in NumPy
     assert cli.main(["demo", "--data", "mnist", "--epochs", "1"]) == 0
     out = capsys.readouterr().out
     assert "60,000 to learn from, 10,000 held out" in out

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import fastmlp as fm
-from fastmlp import _engine, _names, preprocessing, programs
+from fastmlp import _engine, _names, preprocessing
 from fastmlp._validation import OtherNames
 from fastmlp.model import elsewhere
+from fastmlp.programs import train
 
 ARGUMENTS = {
     lambda: fm.SGD(lr=0.1): "SGD has no lr: it is called learning_rate here",
@@ -227,7 +228,7 @@ def test_names_of_metrics_hold_options():
 
 def test_the_command_line_takes_the_same_names():
     parser = argparse.ArgumentParser()
-    programs._add_training(parser)
+    train.add_training(parser)
     options = parser.parse_args(
         [
             "f",

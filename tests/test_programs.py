@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp import _classes, _names, _plain, _train, cli, files, programs, tables
+from fastmlp import _names, cli, files, tables
 from fastmlp.core import core_of
 from fastmlp.datasets import BREAST_CANCER_FEATURES, load_breast_cancer, load_digits
+from fastmlp.programs import _classes, _examples, _notes, predict, train
+from fastmlp.tables import plain
 
 # A Python in another folder that finds the package which is tested here, be it installed or built in place.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
@@ -247,8 +249,8 @@ def test_train_writes_model_history_and_picture(capsys):
     assert "data.csv: 40 rows, 2 columns and the target 'kind'" in out
     assert "classification, because the target is text: down" in out
     assert "32 rows to learn from, 8 for validation" in out
-    model, notes = _train.load("model.safetensors")
-    assert notes == _train.Notes("kind", ("a", "b"), ("down", "up"))
+    model, notes = _notes.load("model.safetensors")
+    assert notes == _notes.Notes("kind", ("a", "b"), ("down", "up"))
     assert [layer.units for layer in model.layers] == [8, 2]
     history = rows("model-history.csv")
     assert history[0] == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
@@ -371,7 +373,7 @@ def test_without_matplotlib_everything_but_the_picture(capsys, monkeypatch):
     assert sorted(path.name for path in Path().iterdir()) == ["data.csv", "model-history.csv", "model.safetensors"]
 
 
-@pytest.mark.parametrize("loss", _train.LOSSES_OF_CLASSES)
+@pytest.mark.parametrize("loss", train.LOSSES_OF_CLASSES)
 def test_losses_of_classes(loss):
     trained("--epochs", 50, "--loss", loss, "--learning-rate", "0.01", "--preprocessing", "whiten")
     run("predict", "model.safetensors", "data.csv")
@@ -389,7 +391,7 @@ def large_numbers():
     return ["x1,price,x2", *(f"{a},{250000 + 40000 * (a * a - b)},{b}" for a, b in x.tolist())]
 
 
-@pytest.mark.parametrize("loss", _train.LOSSES_OF_NUMBERS)
+@pytest.mark.parametrize("loss", train.LOSSES_OF_NUMBERS)
 def test_regression_learns_a_target_of_any_scale(capsys, loss):
     trained("--epochs", 150, "--learning-rate", "0.01", "--loss", loss, lines=large_numbers(), target="price", drop=())
     assert "regression, because the target is a number" in capsys.readouterr().out
@@ -410,15 +412,15 @@ def logged_losses(out):
     return [float(text) for text in re.search(r"training loss (\S+)\nvalidation loss (\S+)", out).groups()]
 
 
-@pytest.mark.parametrize("loss", _train.LOSSES_OF_NUMBERS)
+@pytest.mark.parametrize("loss", train.LOSSES_OF_NUMBERS)
 def test_losses_of_a_regression_say_their_units(capsys, monkeypatch, loss):
-    labels, draw = [], _train._curves
+    labels, draw = [], train._curves
 
     def spied(ax, *arguments):
         draw(ax, *arguments)
         labels.append(ax.get_ylabel())
 
-    monkeypatch.setattr(_train, "_curves", spied)
+    monkeypatch.setattr(train, "_curves", spied)
     trained("--epochs", 5, "--loss", loss, lines=large_numbers(), target="price", drop=())
     out = capsys.readouterr().out
     scale = float(re.search(r"those of the standardised target: minus \S+, divided by (\S+), its mean", out)[1])
@@ -460,7 +462,7 @@ def told_loss(capsys, path):
     return told, np.array(rows("data-predictions.csv")[1:], float)[:, 0]
 
 
-@pytest.mark.parametrize("loss", _train.LOSSES_OF_NUMBERS)
+@pytest.mark.parametrize("loss", train.LOSSES_OF_NUMBERS)
 def test_the_loss_that_is_told_is_that_of_predictions_in_units_of_the_target(capsys, loss):
     trained("--epochs", 9, "--loss", loss, "--validation-split", 0, lines=large_numbers(), target="price", drop=())
     out = capsys.readouterr().out
@@ -484,7 +486,7 @@ def test_the_loss_that_is_told_is_that_of_predictions_in_units_of_the_target(cap
 def test_a_regression_of_before_predicts_the_same(capsys, loss):
     """Files had weights in the target's own units, and Huber's corner there; they go on as they did."""
     trained("--epochs", 9, "--loss", loss, lines=large_numbers(), target="price", drop=())
-    model, notes = _train.load("model.safetensors")
+    model, notes = _notes.load("model.safetensors")
     mean, scale = (float(model.target_statistics[name][0]) for name in ("mean", "scale"))
     before = fastmlp.Model(
         model.layers,
@@ -493,7 +495,7 @@ def test_a_regression_of_before_predicts_the_same(capsys, loss):
         preprocessing="standardize",
     )
     X = tables.read("data.csv").numbers(["x1", "x2"], "")
-    held = _train.held_out(np.zeros(len(X), np.int64), 0.2, 0, "")
+    held = _examples.held_out(np.zeros(len(X), np.int64), 0.2, 0, "")
     before.adapt(X[~held])
     *others, (W, b) = model.weights
     before.weights = [*others, (scale * W.astype(float), mean + scale * b.astype(float))]
@@ -539,7 +541,7 @@ def test_float64_where_float32_would_lose_what_numbers_differ_in(capsys):
 
 @pytest.mark.parametrize("target", ["kind", "y"])
 def test_numbers_kept_in_float32_make_the_same_model_bit_by_bit(target):
-    class Wide(_plain.Numbers):
+    class Wide(plain.Numbers):
         """Keeps all in float64."""
 
         def __init__(self, n_rows, n_columns):
@@ -549,12 +551,14 @@ def test_numbers_kept_in_float32_make_the_same_model_bit_by_bit(target):
     rng = np.random.default_rng(1)
     X = rng.integers(-9, 300, (60, 5)) / 4
     lines = ["a,b,c,d,y,kind", *(",".join(map(str, [*row, "xyz"[i % 3]])) for i, row in enumerate(X))]
-    dtypes, made = [], _train.arrays
+    dtypes, made = [], _examples.arrays
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_train, "arrays", lambda *arguments: dtypes.append(made(*arguments)[0].dtype) or made(*arguments))
+        patch.setattr(
+            _examples, "arrays", lambda *arguments: dtypes.append(made(*arguments)[0].dtype) or made(*arguments)
+        )
         trained("--epochs", "3", lines=lines, target=target, drop=["kind" if target == "y" else "y"])
         run("predict", "model.safetensors", "data.csv")
-        patch.setattr(_plain, "Numbers", Wide)
+        patch.setattr(plain, "Numbers", Wide)
         trained("--epochs", "3", "--out", "wide.safetensors", lines=lines, target=target,
                 drop=["kind" if target == "y" else "y"])  # fmt: skip
         run("predict", "wide.safetensors", "data.csv", "--out", "wide.csv")
@@ -572,15 +576,15 @@ def test_one_bad_cell_does_not_make_a_regression_a_classification(capsys):
     write("data.csv", ["x,y", *(f"{i},{'12X'[i % 3]}" for i in range(30))])
     assert "though 20 others are" in failure(capsys, "train", "data.csv", "--target", "y")
     run("train", "data.csv", "--target", "y", "--task", "classification", "--epochs", 1, "--silent")
-    assert _train.load("model.safetensors")[1].classes == ("1", "2", "X")
+    assert _notes.load("model.safetensors")[1].classes == ("1", "2", "X")
 
 
 @pytest.mark.parametrize(
     ("module", "name", "left"),
     [
-        (_train.files, "save", []),
-        (_train.plotting, "history", ["model-history.csv", "model.safetensors"]),
-        (_train, "_write_history", ["model-curves.png", "model.safetensors"]),
+        (train.files, "save", []),
+        (train.plotting, "history", ["model-history.csv", "model.safetensors"]),
+        (train, "_write_history", ["model-curves.png", "model.safetensors"]),
     ],
 )
 def test_train_saves_the_model_whatever_becomes_of_the_other_files(capsys, monkeypatch, module, name, left):
@@ -593,6 +597,17 @@ def test_train_saves_the_model_whatever_becomes_of_the_other_files(capsys, monke
     assert cli.main(["train", "data.csv", "--target", "kind", "--epochs", "1", "--silent"]) == 1
     assert "the disk is full" in capsys.readouterr().err
     assert sorted(path.name for path in Path().iterdir()) == ["data.csv", *left]
+
+
+def test_errors_of_tables_name_the_options_of_the_commands(capsys):
+    def told(text, target, *options):
+        Path("data.csv").write_text(text)
+        return failure(capsys, "train", "data.csv", "--target", target, *options)
+
+    assert "Then give --separator ';')" in told("a;b\n1;2\n", "b")
+    assert "Then give --separator tab)" in told("a\tb\n1\t2\n", "b")
+    assert "give --header no for a file without names, or --header yes\n" in told("1,2\n3,4\n", "2")
+    assert "(by --header no columns are called by their numbers)" in told("1,2\n3,4\n", "a", "--header", "no")
 
 
 def test_arguments_of_train_that_can_not_be_meant(capsys):
@@ -617,7 +632,7 @@ def test_a_carriage_return_in_the_middle_of_a_line_is_told(capsys, text):
 def test_control_characters_of_classes_are_escaped():
     lines = (
         _classes.counts(["a\033[31m", "b\n"], np.array([0, 1])),
-        *programs.confusion(["a\033", "b\n"], np.eye(2, dtype=int)),
+        *predict.confusion(["a\033", "b\n"], np.eye(2, dtype=int)),
     )
     assert all(line.isprintable() for line in lines)
 
@@ -626,15 +641,15 @@ def test_task_overrides_what_the_target_looks_like(capsys):
     lines = ["x,n", *(f"{i},{i % 3}" for i in range(30))]
     trained("--epochs", 1, lines=lines, target="n", drop=())
     assert "one of 3 whole numbers: 0 (10), 1 (10), 2 (10)" in capsys.readouterr().out
-    assert _train.load("model.safetensors")[1].classes == ("0", "1", "2")
+    assert _notes.load("model.safetensors")[1].classes == ("0", "1", "2")
     trained("--epochs", 1, "--task", "regression", "--force", lines=lines, target="n", drop=())
     assert "regression, because of --task regression" in capsys.readouterr().out
-    assert _train.load("model.safetensors")[1].classes is None
+    assert _notes.load("model.safetensors")[1].classes is None
 
 
 def test_numbers_as_classes_are_the_same_however_they_are_written(capsys):
     trained("--epochs", 1, lines=["x,n", *(f"{i},{i % 2 + 9}" for i in range(30))], target="n", drop=())
-    assert _train.load("model.safetensors")[1].classes == ("9", "10")
+    assert _notes.load("model.safetensors")[1].classes == ("9", "10")
     write("other.csv", ["x,n", "1,9.0", "2,1e1"])
     run("predict", "model.safetensors", "other.csv")
     assert "of 2 rows are right" in capsys.readouterr().out
@@ -752,7 +767,7 @@ def test_columns_are_matched_by_name_and_the_target_may_be_missing(capsys):
 def test_files_without_names(capsys):
     lines = two_classes()[1:]
     trained("--epochs", 2, "--header", "no", lines=lines, target="3", drop=("1",))
-    assert _train.load("model.safetensors")[1].columns == ("2", "4")
+    assert _notes.load("model.safetensors")[1].columns == ("2", "4")
     run("predict", "model.safetensors", "data.csv", "--header", "no", "--out", "p.csv")
     assert "accuracy" in capsys.readouterr().out
     write("inputs.csv", [",".join(line.split(",")[1::2]) for line in lines])  # the model's columns alone
@@ -834,7 +849,7 @@ def test_split_writes_cells_that_every_reader_reads(capsys):
 def test_predictions_are_spelled_as_in_the_training_file(capsys, classes, are_told):
     trained("--epochs", 40, "--learning-rate", "0.05", drop=(), target="code",
             lines=["x,code", *(f"{i % 3 - 1 + i / 1000}, {classes[i % 3]} " for i in range(60))])  # fmt: skip
-    assert sorted(_train.load("model.safetensors")[1].classes) == sorted(classes)
+    assert sorted(_notes.load("model.safetensors")[1].classes) == sorted(classes)
     assert ("classes that are one number, kept apart" in capsys.readouterr().out) is are_told
     run("predict", "model.safetensors", "data.csv", "--keep", "code")
     assert all(row[0] == f" {row[1]} " for row in rows("data-predictions.csv")[1:])
@@ -874,7 +889,7 @@ def test_tables_without_names_of_another_width_are_refused(capsys):
     write("unnamed.csv", ["x,", *(f"{a},{b}" for _, a, _, b in cells)])
     assert "column 2 has no name" in failure(capsys, "predict", "model.safetensors", "unnamed.csv")
     trained("--epochs", 1, "--force")
-    assert _train.load("model.safetensors")[1].width is None
+    assert _notes.load("model.safetensors")[1].width is None
     write("data.csv", two_classes()[1:])
     message = failure(capsys, "predict", "model.safetensors", "data.csv", "--header", "no")
     assert "data.csv has no names and 4 columns: which are the model's is not known" in message
@@ -884,7 +899,7 @@ def test_names_are_found_however_their_accents_are_written(capsys):
     one, two = "Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"
     trained("--epochs", 1, target=two, drop=(two + "n",),
             lines=[f"a,{one}n,{one}", *(f"{i},{i},{(one, two, 'x')[i % 3]}" for i in range(30))])  # fmt: skip
-    assert _train.load("model.safetensors")[1].classes == (one, "x")
+    assert _notes.load("model.safetensors")[1].classes == (one, "x")
     write("new.csv", [f"{two},a,{two}2", f"{two},1,2"])
     run("predict", "model.safetensors", "new.csv", "--keep", one + "2", one)
     assert "of 1 row are right" in capsys.readouterr().out

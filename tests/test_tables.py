@@ -12,8 +12,11 @@ import hostile
 import numpy as np
 import pytest
 
-from fastmlp import _classes, _csv, _plain, tables
-from fastmlp._arguments import CommandError
+from fastmlp import tables
+from fastmlp.programs._classes import classes_of, task_of
+from fastmlp.programs._files import outputs
+from fastmlp.tables import TableError, classes, plain, source
+from fastmlp.tables.numbers import wrong_number
 
 
 @pytest.fixture
@@ -72,14 +75,14 @@ def test_names_are_wanted_or_not(table):
         ("a,b\n", "holds the names of its columns, but no row"),
         ("a,b\n1,\xe9".encode("latin-1"), "data.csv, line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"),
         ("a,b\n1,2".encode("utf-16"), "line 1: the byte 0xff is not UTF-8"),
-        ("1,2\n3,4", "line 1: '1' is a number, where the names of the columns are expected; give --header no"),
+        ("1,2\n3,4", "line 1: '1' is a number, where the names of the columns are expected; give header=False"),
         ("a,b,a\n1,2,3", "two columns are called 'a'"),
         ('a,b\n1,"2', "line 2: unexpected end of data; is a quote missing"),
         ('a,b\n1,"2"3', "line 2: "),
     ],
 )
 def test_files_that_are_no_tables(table, content, named):
-    with pytest.raises(CommandError) as error:
+    with pytest.raises(TableError) as error:
         table(content)
     assert named in str(error.value)
 
@@ -99,7 +102,7 @@ def test_files_that_are_no_tables(table, content, named):
     ],
 )
 def test_cells_that_are_no_numbers(table, content, named):
-    with pytest.raises(CommandError) as error:
+    with pytest.raises(TableError) as error:
         numbers(table(content, separator=";" if ";" in content else ","))
     assert named in str(error.value)
 
@@ -112,24 +115,24 @@ def test_underscores_elsewhere_do_no_harm(table):
 def test_empty_lines_of_one_column_may_be_missing_values(table):
     np.testing.assert_array_equal(numbers(table("\n\na,b\n\n1,2\n\n")), [[1, 2]])
     for content, line in (("a\n1\n\n3\n", 3), ("a\r\n1\r\n3\r\n\r\n", 4), ("\na\n1\n", 1)):
-        with pytest.raises(CommandError, match=f"data.csv, line {line} is empty: in a file of one column it may be"):
+        with pytest.raises(TableError, match=f"data.csv, line {line} is empty: in a file of one column it may be"):
             numbers(table(content))
-    with pytest.raises(CommandError, match="line 2 is empty"):
+    with pytest.raises(TableError, match="line 2 is empty"):
         table("x\n\ny\n", header=False).cells("1", "")
-    with pytest.raises(CommandError, match="separated by ';'"):
+    with pytest.raises(TableError, match="separated by ';'"):
         table("a;b\n\n1;2\n").position("a")
 
 
 def test_columns_that_are_missing(table):
-    with pytest.raises(CommandError, match=r"no column 'radus' \(did you mean 'radius'\?\), but 'radius', 'x'$"):
+    with pytest.raises(TableError, match=r"no column 'radus' \(did you mean 'radius'\?\), but 'radius', 'x'$"):
         table("radius,x\n1,2").position("radus")
-    with pytest.raises(CommandError, match=r"separated by ';'\? Then give --separator ';'\), but 'radius;x'"):
+    with pytest.raises(TableError, match=r"separated by ';'\? Then give separator=';'\), but 'radius;x'"):
         table("radius;x\n1;2").position("radius")
-    with pytest.raises(CommandError, match="give --separator tab"):
+    with pytest.raises(TableError, match=r"give separator='\\t'"):
         table("radius\tx\n1\t2").position("radius")
-    with pytest.raises(CommandError, match="called by their numbers"):
+    with pytest.raises(TableError, match="called by their numbers"):
         table("1,2\n3,4", header=False).position("radius")
-    with pytest.raises(CommandError, match=r"\.\.\. \(30\)"):
+    with pytest.raises(TableError, match=r"\.\.\. \(30\)"):
         table(",".join(f"c{i}" for i in range(30)) + "\n" + "1," * 29 + "1").position("x")
 
 
@@ -146,7 +149,7 @@ def test_columns_that_are_missing(table):
     ],
 )
 def test_which_targets_are_classes(texts, classification):
-    assert _classes.is_classification(texts)[0] is classification
+    assert classes.is_classification(texts)[0] is classification
 
 
 @pytest.mark.parametrize(("text", "meant"), [
@@ -156,7 +159,7 @@ def test_which_targets_are_classes(texts, classification):
     ("-12,345", "write -12.345 where the comma is meant for one, -12345 where it groups thousands"),
 ])  # fmt: skip
 def test_groups_of_thousands_have_three_digits(text, meant):
-    assert tables.wrong_number(text).endswith(meant)
+    assert wrong_number(text).endswith(meant)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,7 @@ def test_groups_of_thousands_have_three_digits(text, meant):
             ["1 234", "2'345", "a"],
             "line 2, column 'y': '1 234' is not a number; digits and a decimal point are expected",
         ),
-        (["50%", "20 %"], "write 50; mend it, or give --task classification if it names a class"),
+        (["50%", "20 %"], "write 50; mend it, or call them classes if it names a class"),
         (["1", "\u22122"], "line 3, column 'y': '\u22122' is not a number; digits and a decimal point are expected"),
         (["$5", "cheap", "dear"], None),
         (["1-2", "3-4"], None),
@@ -188,12 +191,12 @@ def test_groups_of_thousands_have_three_digits(text, meant):
 def test_a_few_bad_cells_do_not_make_a_target_text(table, cells, named):
     found = table("x;y\n" + "".join(f"1;{cell}\n" for cell in cells), separator=";")
     if named is None:
-        _classes.refuse_mixed(found, "y", found.cells("y", ""))
+        classes.refuse_mixed(found, "y", found.cells("y", ""), "call them classes")
         return
-    with pytest.raises(CommandError) as error:
-        _classes.refuse_mixed(found, "y", found.cells("y", ""))
+    with pytest.raises(TableError) as error:
+        classes.refuse_mixed(found, "y", found.cells("y", ""), "call them classes")
     assert named in str(error.value)
-    assert "or give --task classification" in str(error.value)
+    assert "or call them classes" in str(error.value)
 
 
 @pytest.mark.parametrize("number", ["1234", "1234567", "12345.6", "-1234.5", "+999999"])
@@ -201,9 +204,9 @@ def test_a_few_bad_cells_do_not_make_a_target_text(table, cells, named):
 def test_marks_of_groups_are_told_with_the_number_that_is_meant(number, mark):
     sign, digits, fraction = re.fullmatch(r"([+-]?)(\d+)(\.\d)?", number).groups("")
     grouped = f"{int(digits):,}".replace(",", mark)
-    assert tables.wrong_number(f"{sign}{grouped}{fraction}").endswith(f": write {number}")
-    assert tables.wrong_number(f"{sign}{grouped}{fraction.replace('.', ',')}").endswith(f": write {number}")
-    assert tables.wrong_number(f"{sign}1{mark}2").endswith("is not a number")  # a group has three digits
+    assert wrong_number(f"{sign}{grouped}{fraction}").endswith(f": write {number}")
+    assert wrong_number(f"{sign}{grouped}{fraction.replace('.', ',')}").endswith(f": write {number}")
+    assert wrong_number(f"{sign}1{mark}2").endswith("is not a number")  # a group has three digits
 
 
 @pytest.mark.parametrize(("text", "meant"), [
@@ -213,7 +216,7 @@ def test_marks_of_groups_are_told_with_the_number_that_is_meant(number, mark):
     ("\uff0d2e3", "-2e3"),
 ])  # fmt: skip
 def test_signs_of_units_and_other_minuses_are_told_with_the_number_that_is_meant(text, meant):
-    assert tables.wrong_number(text).endswith(f": write {meant}")
+    assert wrong_number(text).endswith(f": write {meant}")
 
 
 @pytest.mark.parametrize("text", [
@@ -221,7 +224,7 @@ def test_signs_of_units_and_other_minuses_are_told_with_the_number_that_is_meant
     "5 5%",
 ])  # fmt: skip
 def test_text_that_is_no_number_in_disguise_gets_no_such_remedy(text):
-    assert tables.wrong_number(text).endswith("is not a number")
+    assert wrong_number(text).endswith("is not a number")
 
 
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
@@ -235,13 +238,13 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 
 
 def test_names_of_classes():
-    assert _classes.class_names(["b", "a"]) == ("a", "b")
-    assert _classes.class_names(["10", "9", "09.0", "-1"]) == ("-1", "09.0", "9", "10")
-    assert _classes.class_names(["2", "0.5", ".50"]) == (".50", "0.5", "2")
+    assert classes.class_names(["b", "a"]) == ("a", "b")
+    assert classes.class_names(["10", "9", "09.0", "-1"]) == ("-1", "09.0", "9", "10")
+    assert classes.class_names(["2", "0.5", ".50"]) == (".50", "0.5", "2")
     long = [str(10**16 + i) for i in range(3)]
-    assert _classes.class_names(long[::-1]) == tuple(long)
-    assert _classes.one_number(["1E2", "7", "100", "x", "007"]) == [("1E2", "100"), ("7", "007")]
-    assert _classes.one_number([*long, "inf", "1e400"]) == []
+    assert classes.class_names(long[::-1]) == tuple(long)
+    assert classes.one_number(["1E2", "7", "100", "x", "007"]) == [("1E2", "100"), ("7", "007")]
+    assert classes.one_number([*long, "inf", "1e400"]) == []
 
 
 def test_names_are_not_compared_each_with_each():
@@ -381,7 +384,7 @@ def everything(read):
     def tried(function):
         try:
             result = function()
-        except CommandError as error:
+        except TableError as error:
             result = str(error)
         found.append(result)
         return result
@@ -402,20 +405,20 @@ def reader_of_numbers(request, monkeypatch):
     """What reads the numbers of plain files."""
     if request.param == "pyarrow":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install '.[tables]'")
-    monkeypatch.setattr(_plain, "LEAST_BYTES_OF_PYARROW", 0 if request.param == "pyarrow" else 2**62)
+    monkeypatch.setattr(plain, "LEAST_BYTES_OF_PYARROW", 0 if request.param == "pyarrow" else 2**62)
 
 
 @pytest.mark.parametrize("options", [{}, {"header": False}, {"separator": ";"}, {"separator": "\t"}])
 def test_both_readers_read_the_same_and_refuse_the_same(table, monkeypatch, reader_of_numbers, options):
-    made, n_fast, whole = [], 0, _plain.reader
-    monkeypatch.setattr(_plain, "reader", lambda *arguments: made.append(whole(*arguments)) or made[-1])
+    made, n_fast, whole = [], 0, plain.reader
+    monkeypatch.setattr(plain, "reader", lambda *arguments: made.append(whole(*arguments)) or made[-1])
     for content in NASTY:
         if options.get("separator") and isinstance(content, str):
             content = content.replace(",", options["separator"])
-        monkeypatch.setattr(_plain, "LEAST_BYTES", 2**62)
+        monkeypatch.setattr(plain, "LEAST_BYTES", 2**62)
         slow = everything(lambda content=content: table(content, **options))
         assert not any(made)
-        monkeypatch.setattr(_plain, "LEAST_BYTES", 0)
+        monkeypatch.setattr(plain, "LEAST_BYTES", 0)
         assert everything(lambda content=content: table(content, **options)) == slow, content[:100]
         n_fast += any(made)
         made.clear()
@@ -429,12 +432,12 @@ def test_parts_of_a_file_come_together(table, monkeypatch, reader_of_numbers):
     lines = [
         f"{generator.uniform(-9, 9)},{generator.choice(kinds)},{generator.randrange(10**6)}\n" for _ in range(3000)
     ]
-    monkeypatch.setattr(_plain, "_PART", 1000)
-    monkeypatch.setattr(_plain, "LEAST_BYTES", 2**62)
+    monkeypatch.setattr(plain, "_PART", 1000)
+    monkeypatch.setattr(plain, "LEAST_BYTES", 2**62)
     content = "a,kind,n\n" + "\n".join(lines)
     slow = table(content)
     X, cells = slow.numbers(["n", "a"], ""), slow.cells("kind", "")
-    monkeypatch.setattr(_plain, "LEAST_BYTES", 0)
+    monkeypatch.setattr(plain, "LEAST_BYTES", 0)
     fast = table(content)
     assert (slow.fast, fast.fast is None, fast.n_rows) == (None, False, 3000)
     np.testing.assert_array_equal(fast.numbers(["n", "a"], ""), X)
@@ -447,8 +450,8 @@ def test_parts_of_a_file_come_together(table, monkeypatch, reader_of_numbers):
     for damage, named in (("1,x,2,3", "4 cells"), ('1,"x"y,2', "quote"), ("1,x", "2 cells"), ("1,x,", "missing")):
         messages = []
         for least in (0, 2**62):
-            monkeypatch.setattr(_plain, "LEAST_BYTES", least)
-            with pytest.raises(CommandError, match=named) as error:
+            monkeypatch.setattr(plain, "LEAST_BYTES", least)
+            with pytest.raises(TableError, match=named) as error:
                 table(content + damage).numbers(["n"], "")
             messages.append(str(error.value))
         assert messages[0] == messages[1]
@@ -457,7 +460,7 @@ def test_parts_of_a_file_come_together(table, monkeypatch, reader_of_numbers):
 def test_a_file_that_changes_meanwhile_is_refused(table, tmp_path):
     found = table("a,b\n1,2\n")
     (tmp_path / "data.csv").write_text("a,b\n1,2\n3,4\n")
-    with pytest.raises(CommandError, match=r"data.csv has changed while it was read"):
+    with pytest.raises(TableError, match=r"data.csv has changed while it was read"):
         numbers(found)
 
 
@@ -467,14 +470,14 @@ def test_looking_for_inputs_does_not_open_a_pipe(tmp_path):
     os.mkfifo(pipe)
     found = []
     out = str(tmp_path / "out.npz")
-    looking = threading.Thread(target=lambda: found.append(tables.targets([out], [str(pipe)], False)), daemon=True)
+    looking = threading.Thread(target=lambda: found.append(outputs([out], [str(pipe)], False)), daemon=True)
     looking.start()
     looking.join(5)  # to open it waits for a writer, of whom there is none
     assert len(found) == 1
     with pytest.raises(OSError, match="absent"):
-        tables.targets([out], [str(tmp_path / "absent")], False)
+        outputs([out], [str(tmp_path / "absent")], False)
     with pytest.raises(IsADirectoryError):
-        tables.targets([out], [str(tmp_path)], False)
+        outputs([out], [str(tmp_path)], False)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name here")
@@ -491,8 +494,8 @@ def test_a_pipe_is_read_once(tmp_path):
 
 def test_without_pyarrow_python_reads_the_numbers(table, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    monkeypatch.setattr(_plain, "LEAST_BYTES", 0)
-    monkeypatch.setattr(_plain, "LEAST_BYTES_OF_PYARROW", 0)
+    monkeypatch.setattr(plain, "LEAST_BYTES", 0)
+    monkeypatch.setattr(plain, "LEAST_BYTES_OF_PYARROW", 0)
     found = table("a,b\n1,x\n2.5,y\n")
     np.testing.assert_array_equal(found.numbers(["a"], ""), [[1], [2.5]])
     assert texts(found, "b") == ["x", "y"]
@@ -500,9 +503,9 @@ def test_without_pyarrow_python_reads_the_numbers(table, monkeypatch):
 
 @pytest.mark.parametrize("least_bytes", [0, 2**62])
 def test_numbers_are_kept_as_they_are_in_the_smaller_dtype_that_can(table, monkeypatch, reader_of_numbers, least_bytes):
-    monkeypatch.setattr(_plain, "LEAST_BYTES", least_bytes)
-    monkeypatch.setattr(_plain, "_PART", 64)
-    monkeypatch.setattr(tables, "_AT_A_TIME", 8)
+    monkeypatch.setattr(plain, "LEAST_BYTES", least_bytes)
+    monkeypatch.setattr(plain, "_PART", 64)
+    monkeypatch.setattr(tables.table, "_AT_A_TIME", 8)
     n, last = 200, ["0", "0.5", "16777216", str(2.0**-149), "0.1", "16777217", "1e-46", "3e38"]
     for text in last:
         found = numbers(table("a,b,c\n" + "".join(f"{i},-0,{i / 4}\n" for i in range(n)) + f"1,{text},2\n"))
@@ -513,7 +516,7 @@ def test_numbers_are_kept_as_they_are_in_the_smaller_dtype_that_can(table, monke
 
 
 def test_columns_in_any_order_and_apart(table, monkeypatch, reader_of_numbers):
-    monkeypatch.setattr(_plain, "LEAST_BYTES", 0)
+    monkeypatch.setattr(plain, "LEAST_BYTES", 0)
     content = 'a,b,"c, d",e,f\r\n' + "".join(f'{i},"x, {i}",{i + 0.5},"{-i}",{i}e1\r\n\r\n' for i in range(50))
     found, i = table(content), np.arange(50)
     assert found.fast is not None
@@ -561,8 +564,8 @@ def test_accents_of_their_own_are_the_same_name_and_class(table):
     assert found.spelled == (two, "b")
     assert found.position(one) == found.position(two) == 0
     assert found.cells("b", "").spellings == (one,)
-    assert _classes.labels(found.cells("b", ""), (two,))[0].tolist() == [0, 0]
-    with pytest.raises(CommandError, match="two columns are called"):
+    assert classes.labels(found.cells("b", ""), (two,))[0].tolist() == [0, 0]
+    with pytest.raises(TableError, match="two columns are called"):
         table(f"{one},{two}\n1,2\n")
 
 
@@ -570,18 +573,18 @@ def test_classes_are_told_apart_by_their_spelling(table):
     long = [str(10**17 + i) for i in range(3)]
     found = table("c,d\n" + "".join(f"{long[i % 3]},{('007', '7', '1E2', '100 ')[i % 4]}\n" for i in range(12)))
     for column, expected in (("c", tuple(long)), ("d", ("007", "7", "100", "1E2"))):
-        cells, why = _classes.task_of(None, found, column)
+        cells, why = task_of(None, found, column)
         assert why.startswith("the target is one of ")
-        names = _classes.classes_of(found, column, cells)
+        names = classes_of(found, column, cells)
         assert names == expected
-        labels, respelled, unknown = _classes.labels(cells, names)
+        labels, respelled, unknown = classes.labels(cells, names)
         assert [names[label] for label in labels] == texts(found, column)
         assert (respelled, unknown) == ({}, {})
 
 
 def test_cells_of_another_spelling_are_of_the_class_that_is_the_same_number(table):
     cells = table("y\n" + "".join(f"{text}\n" for text in ("9.0", "1e1", "9", "7", "x", "007"))).cells("y", "")
-    labels, respelled, unknown = _classes.labels(cells, ("9", "10", "07", "7.0"))
+    labels, respelled, unknown = classes.labels(cells, ("9", "10", "07", "7.0"))
     assert labels.tolist() == [0, 1, 0, -1, -1, -1]  # 7 may be either of two
     assert respelled == {"9.0": "9", "1e1": "10"}
     assert unknown == {"7": 1, "x": 1, "007": 1}
@@ -599,15 +602,15 @@ def test_cells_of_another_spelling_are_of_the_class_that_is_the_same_number(tabl
 )
 def test_commas_in_numbers_are_told_with_what_they_may_mean(table, text, named):
     found = table("a;b\n" + f"1;{text}\n" * 30, separator=";")
-    with pytest.raises(CommandError) as error:
+    with pytest.raises(TableError) as error:
         found.numbers(["b"], "drop")
     if "mend" in named:
         assert str(error.value).endswith("'1,2,x' is not a number; mend it, or drop")
-        assert _classes.task_of(None, found, "b")[1] == "the target is text"
+        assert task_of(None, found, "b")[1] == "the target is text"
         return
     assert named in str(error.value)
-    with pytest.raises(CommandError, match=r"line 2, column 'b'.*--task classification") as error:
-        _classes.task_of(None, found, "b")
+    with pytest.raises(TableError, match=r"line 2, column 'b'.*--task classification") as error:
+        task_of(None, found, "b")
     assert named in str(error.value)
 
 
@@ -635,10 +638,10 @@ def test_what_is_written_is_read_again_by_every_reader(tmp_path, separator):
     """By one that cuts lines wherever Unicode ends one, one that leaves blanks out, and one that takes a mark away."""
     cells = [*RISKY, *(f"x{separator}{text}" for text in RISKY), "plain", "1.5"]
     rows = [cells, cells[::-1], *([text, "x"] for text in RISKY), *([text] for text in RISKY)]
-    with _csv.writing(tmp_path / "a.csv", separator) as writer:
+    with tables.writing(tmp_path / "a.csv", separator) as writer:
         writer.writerows(rows)
     content = (tmp_path / "a.csv").read_bytes().decode()
-    assert [cells for _, _, cells in _csv.records(_csv.text(tmp_path / "a.csv"), separator)] == rows
+    assert [cells for _, _, cells in source.records(source.text(tmp_path / "a.csv"), separator)] == rows
     for quoted in content.split('"')[::2]:  # what stands outside of quotes
         assert not set(quoted.replace("\n", "").replace(separator, "")).intersection("\r\x0b\x0c\x85\u2028\ufeff\xa0 ")
     for options in ({}, {"skipinitialspace": True}):

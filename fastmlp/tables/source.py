@@ -1,4 +1,4 @@
-"""CSV files, read by Python's csv without a change of any cell, and written so that no reader can misread one."""
+"""Files of text, and their rows by Python's csv, without a change of any cell."""
 
 import codecs
 import contextlib
@@ -9,19 +9,14 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, NoReturn
 
-from fastmlp import _writing
-from fastmlp._arguments import CommandError
+from fastmlp.tables.base import TableError
 
 _END_OF_LINE = re.compile(rb"\r\n|\r|\n")
 # How much of a file is looked at at a time, in bytes.
 _PART = 1 << 20
-
-
-# ---- reading ----
 
 
 class Source:
@@ -54,17 +49,17 @@ class Source:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        """The file from its begin; `CommandError` where it has changed since it was first read."""
+        """The file from its begin; `TableError` where it has changed since it was first read."""
         with io.BytesIO(self._content) if self._content is not None else open(self.name, "rb") as file:
             yield file
         self.check()
 
     def check(self) -> None:
-        """See that the file is what it was; `CommandError` where it has changed."""
+        """See that the file is what it was; `TableError` where it has changed."""
         if self._content is None:
             with open(self.name, "rb") as file:
                 if _seen(file) != self._seen:
-                    raise CommandError(f"{self.name} has changed while it was read; start again")
+                    raise TableError(f"{self.name} has changed while it was read; start again")
 
     def parts(self, begin: int = 0) -> Iterator[tuple[bytes, bytes, bytes]]:
         """One part after another, with the byte before and the byte behind it; at the ends these are ends of lines."""
@@ -107,7 +102,7 @@ def text(path: str) -> Text:
 
     Raises
     ------
-    CommandError
+    TableError
         Where it is not UTF-8, or holds the character NUL, which no text has.
     OSError
     """
@@ -151,7 +146,7 @@ def _refuse_bytes(source: Source) -> NoReturn:
                 f"{source.name}, line {{}}: the byte 0x{content[wrong]:02x} is not UTF-8; save the file as UTF-8 (a "
                 "spreadsheet program calls it 'CSV UTF-8')"
             )
-    raise CommandError(why.format(1 + sum(1 for _ in _END_OF_LINE.finditer(content, 0, wrong)))) from None
+    raise TableError(why.format(1 + sum(1 for _ in _END_OF_LINE.finditer(content, 0, wrong)))) from None
 
 
 @contextlib.contextmanager
@@ -197,7 +192,7 @@ def records(text: Text, separator: str) -> Iterator[tuple[int, int, list[str]]]:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise CommandError(
+                raise TableError(
                     f"{text.source.name}, line {line}: {error}; is a quote missing, or is this no CSV file?"
                 ) from None
             yield line, reader.line_num, cells
@@ -226,62 +221,3 @@ def _without_blanks(lines: Iterable[str], separator: str, blanks: str) -> Iterat
             kept.append(line[place:end])
             place = end
         yield "".join([*kept, line[place:]])
-
-
-# ---- writing ----
-
-# A cell in quotes means the same to every reader. Python's csv leaves a carriage return without them before 3.13; other
-# readers leave blanks around a cell out, end a line at any of these, or take a mark at the begin for the file's.
-_RISKY = re.compile('["\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]|^\\s|\\s$|^\\ufeff')
-
-
-class Writer:
-    """Writes rows of cells to a text file."""
-
-    def __init__(self, file: Any, separator: str) -> None:
-        self._file, self._separator = file, separator
-
-    def writerow(self, cells: Iterable[Any]) -> None:
-        """Write a row."""
-        texts = ["" if cell is None else str(cell) for cell in cells]
-        if texts == [""]:  # no empty line, which would be passed over
-            self._file.write('""\n')
-            return
-        self._file.write(self._separator.join(map(self._quoted, texts)) + "\n")
-
-    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
-        """Write some rows."""
-        for row in rows:
-            self.writerow(row)
-
-    def _quoted(self, text: str) -> str:
-        if self._separator not in text and _RISKY.search(text) is None:
-            return text
-        return '"' + text.replace('"', '""') + '"'
-
-
-@contextlib.contextmanager
-def writing(path: Path, separator: str = ",") -> Iterator[Writer]:
-    """A writer whose file is there, whole, in the end, or not at all."""
-    with writing_all([path], separator) as (writer,):
-        yield writer
-
-
-@contextlib.contextmanager
-def writing_all(paths: Sequence[Path], separator: str = ",") -> Iterator[list[Writer]]:
-    """Writers whose files are there, all of them whole, in the end, or none."""
-    with _writing.replacing_all(paths) as temporaries, contextlib.ExitStack() as stack:
-        writers = []
-        for path, temporary in zip(paths, temporaries, strict=True):
-            stack.enter_context(_writing.naming(path, temporary))
-            writers.append(stack.enter_context(writing_new(temporary, separator)))
-        yield writers
-
-
-@contextlib.contextmanager
-def writing_new(path: Path, separator: str = ",") -> Iterator[Writer]:
-    """A writer of a new file, which is on the disk in the end."""
-    with open(path, "x", newline="", encoding="utf-8") as file:
-        yield Writer(file, separator)
-        file.flush()
-        os.fsync(file.fileno())

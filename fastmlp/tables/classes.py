@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastmlp._arguments import CommandError, say
 from fastmlp._validation import Array
-from fastmlp.tables import Cells, Table, listed, normal, parsed, without_marks, wrong_number
+from fastmlp.tables.base import normal
+from fastmlp.tables.numbers import parsed, without_marks, wrong_number
+from fastmlp.tables.table import Cells, Table
 
 # A target of whole numbers is taken for classes where there are at most so many different ones.
 _MOST_CLASSES = 20
@@ -62,12 +63,21 @@ def _is_whole(value: decimal.Decimal) -> bool:
     return value.is_finite() and value.adjusted() < 309 and value == value.to_integral_value()
 
 
-def refuse_mixed(table: Table, column: str, cells: Cells) -> None:
+def refuse_mixed(table: Table, column: str, cells: Cells, as_classes: str) -> None:
     """Refuse a target that is meant to be numbers, but for some cells: it is not taken for text because of them.
+
+    Parameters
+    ----------
+    table : Table
+    column : str
+    cells : Cells
+        Of the column.
+    as_classes : str
+        How the caller says that they are classes, for the remedy.
 
     Raises
     ------
-    CommandError
+    TableError
         Where some cells are no numbers, and most are numbers, or are but for their commas, other marks of groups,
         signs of units or another minus; or those that are numbers can not be names of classes; or all others stand for
         missing values.
@@ -87,11 +97,11 @@ def refuse_mixed(table: Table, column: str, cells: Cells) -> None:
     if not mixed and n_numbers + n_marked <= n_wrong - n_marked:
         return
     row = int(np.argmax(~numeric[cells.codes]))
-    wrong, remedy = wrong_number(cells.spellings[cells.codes[row]]), "leave the line out, or give --task classification"
+    wrong, remedy = wrong_number(cells.spellings[cells.codes[row]]), f"leave the line out, or {as_classes}"
     if n_numbers:
         wrong = f"{wrong}, though {'1 other is' if n_numbers == 1 else f'{n_numbers:,} others are'}"
     if marked[cells.codes[row]]:
-        remedy = "give --task classification if it names a class"
+        remedy = f"{as_classes} if it names a class"
     table.refuse(table.line(row), column, str(wrong), remedy)
 
 
@@ -151,83 +161,3 @@ def labels(cells: Cells, classes: Sequence[str]) -> tuple[Array, dict[str, str],
                 unknown[text] = rows[code]
         found[code] = place
     return found[cells.codes], respelled, unknown
-
-
-def known_labels(table: Table, column: str, cells: Cells, classes: Sequence[str], remedy: str) -> Array:
-    """The positions of a target's cells among the classes, all of which are known.
-
-    Cells that are spelled differently are told.
-
-    Raises
-    ------
-    CommandError
-        Where one is not.
-    """
-    found, respelled, unknown = labels(cells, classes)
-    if unknown:
-        row = int(np.argmax(found < 0))
-        wrong = f"{cells.spellings[cells.codes[row]]!r} is none of the classes {listed(classes)}"
-        table.refuse(table.line(row), column, wrong, remedy)
-    tell_respelled(table.name, respelled)
-    return found
-
-
-def classes_of(table: Table, target: str, cells: Cells) -> tuple[str, ...]:
-    """The classes of a target that can be learned.
-
-    Raises
-    ------
-    CommandError
-        Where there is only one, or one for each row.
-    """
-    classes = class_names(cells.spellings)
-    if len(classes) == 1:
-        raise CommandError(f"{table.name}: the target {target!r} is {classes[0]!r} in every row; give another one")
-    if len(classes) == table.n_rows > 2:
-        raise CommandError(
-            f"{table.name}: the target {target!r} is different in every row ({listed(classes)}), so it names no "
-            "classes; give another --target, or --task regression if it is a number"
-        )
-    return classes
-
-
-def task_of(asked: str | None, table: Table, target: str) -> tuple[Cells | None, str]:
-    """The cells of a target of classes, or None for a regression, and why it is one.
-
-    Raises
-    ------
-    CommandError
-        Where a value is missing, or is no number though most are.
-    """
-    remedy = "leave the line out"
-    table.position(target)
-    if asked is not None:
-        return table.cells(target, remedy) if asked == "classification" else None, f"--task {asked}"
-    values = table.bulk_numbers(target)
-    if values is not None and is_continuous(values):  # without a text for each row
-        return None, "the target is a number"
-    cells = table.cells(target, remedy)
-    refuse_mixed(table, target, cells)
-    classification, why = is_classification(cells.spellings)
-    return cells if classification else None, why
-
-
-# ---- words ----
-
-
-def tell_respelled(name: str, respelled: dict[str, str]) -> None:
-    """Say which cells of a file were taken for which classes, as `labels` found them."""
-    for text, found in respelled.items():
-        say(f"{name}: {text!r} is taken for the class {found!r}, which is the same number")
-
-
-def printable(name: str) -> str:
-    """A name without characters that a terminal obeys: these as Python escapes them."""
-    return name if name.isprintable() else repr(name)[1:-1]
-
-
-def counts(classes: Sequence[str], positions: Array, at_most: int = 10) -> str:
-    """How many rows each class has."""
-    numbers = np.bincount(positions, minlength=len(classes)).tolist()
-    shown = [f"{printable(name)} ({count:,})" for name, count in zip(classes, numbers, strict=True)]
-    return ", ".join(shown[:at_most]) + (", ..." if len(shown) > at_most else "")

@@ -2,8 +2,8 @@
 
 Only files of which it is known that Python's csv makes the same cells of them: every quote begins or ends a cell or
 stands twice within one, no line ends with a carriage return alone. Of all others, and wherever a cell is no number or a
-row has too few cells or too many, there is no result here: tables.py then reads by Python's csv, which also knows the
-line of what is wrong. The numbers of many cells at once are read by pyarrow where it is there (_arrow.py), else by
+row has too few cells or too many, there is no result here: table.py then reads by Python's csv, which also knows the
+line of what is wrong. The numbers of many cells at once are read by pyarrow where it is there (arrow.py), else by
 Python.
 """
 
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from fastmlp import _arrow
-from fastmlp._csv import Source, Text
 from fastmlp._validation import Array
+from fastmlp.tables import arrow
+from fastmlp.tables.source import Source, Text
 
 # Smaller files are read by Python's csv, in a tenth of a second.
 LEAST_BYTES = 1 << 20
@@ -240,8 +240,8 @@ def reader(text: Text, begin: int, separator: str, n_columns: int) -> Reader | N
     looked = _look(source, begin, separator.encode())
     if looked is None:
         return None
-    is_large = source.size >= LEAST_BYTES_OF_PYARROW and _arrow.is_there()
-    parsed = _arrow.numbers if is_large else _numbers
+    is_large = source.size >= LEAST_BYTES_OF_PYARROW and arrow.is_there()
+    parsed = arrow.numbers if is_large else _numbers
     return Reader(source, begin, separator.encode(), n_columns, parsed, *looked)
 
 
