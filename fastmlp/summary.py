@@ -197,7 +197,7 @@ def batch_bytes(core: Core, batch_size: int) -> int:
     int
     """
     network = core.built_network()
-    widths = [network.n_inputs, network.n_outputs, *(2 * [layer.units for layer in network.layers])]
+    widths = [network.n_inputs, network.n_outputs, *(2 * [layer.units for layer in network.specs])]
     return batch_size * sum(_padded(width, core.dtype) for width in widths)
 
 
