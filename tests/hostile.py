@@ -41,6 +41,23 @@ class Late(BaseException):
 
 
 @contextlib.contextmanager
+def limited(spare):
+    """On Linux, an end of address space so many bytes away; gives whether there is one."""
+    limits = None
+    if sys.platform == "linux":
+        with open("/proc/self/statm", "rb", buffering=0) as statm:
+            mapped = int(statm.read(100).split()[0]) * resource.getpagesize()
+        if mapped < 1 << 40:  # not under a sanitizer, which maps terabytes
+            limits = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + spare, limits[1]))
+    try:
+        yield limits is not None
+    finally:
+        if limits is not None:
+            resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+@contextlib.contextmanager
 def watched(size):
     """Bounds for the reading of a file of so many bytes: of the processor's time and, on Linux, of address space."""
 
@@ -50,23 +67,16 @@ def watched(size):
     if sys.platform == "win32":  # which has neither limits nor such a timer
         yield
         return
-    before, limits = signal.signal(signal.SIGPROF, late), None
-    if sys.platform == "linux":
-        limits = resource.getrlimit(resource.RLIMIT_AS)
-        with open("/proc/self/statm", "rb", buffering=0) as statm:
-            mapped = int(statm.read(100).split()[0]) * resource.getpagesize()
-        if mapped < 1 << 40:  # not under a sanitizer, which maps terabytes
-            resource.setrlimit(resource.RLIMIT_AS, (mapped + SPARE + 50 * size, limits[1]))
+    before = signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
-        yield
+        with limited(SPARE + 50 * size):
+            yield
     except Late:
         raise Finding(f"it took more than {SECONDS} seconds of the processor") from None
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
-        if limits is not None:
-            resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 class Reader:
