@@ -372,9 +372,15 @@ def close(case, found, wanted, name):
     assert np.abs(found - wanted).max(initial=0) <= limit, (name, found, wanted)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One for all: to make another for each pair would take a tenth of the time."""
+    return tmp_path_factory.mktemp("pairs")
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids=" and ".join)
-def test_two_features_at_once(pair, tmp_path):
-    case = plain(tmp_path)
+def test_two_features_at_once(pair, folder):
+    case = plain(folder)
     for name in pair:
         FEATURES[name][1](case)
     model, start, history = trained(case)
