@@ -23,6 +23,7 @@ import tempfile
 import traceback
 import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -494,10 +495,15 @@ def main():
         sweep(given.child, given.first, given.step, given.in_a_row, given.folder)
         return 0
     bad = False
-    with tempfile.TemporaryDirectory() as folder:
+    # Each scenario is swept by a process of its own, which computes on one processor.
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
         library = compiled(folder)
-        for name in given.scenarios:
-            findings, raised, needed, lost = watched(name, library, given.first, given.step, given.in_a_row)
+
+        def swept(name):
+            return watched(name, library, given.first, given.step, given.in_a_row)
+
+        found = pool.map(swept, given.scenarios)
+        for name, (findings, raised, needed, lost) in zip(given.scenarios, found, strict=True):
             told = ", ".join(f"{kind or 'no error'} {n}" for kind, n in raised.most_common())
             if lost:
                 told += f"; {lost} times Python lost the arguments of a call"
