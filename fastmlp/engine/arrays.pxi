@@ -117,7 +117,7 @@ def plain_labels(value, ptrdiff_t n_samples, ptrdiff_t n_classes):
     """An int32 copy of a contiguous array of n_samples integers in [0, n_classes), None for anything else."""
     if not cnp.PyArray_CheckExact(value):
         return None
-    cdef cnp.ndarray array = value, copy
+    cdef cnp.ndarray array = value, found
     cdef const void *data = cnp.PyArray_DATA(array)
     cdef int kind = cnp.PyArray_TYPE(array)
     cdef cnp.npy_intp shape = n_samples
@@ -125,8 +125,8 @@ def plain_labels(value, ptrdiff_t n_samples, ptrdiff_t n_classes):
         return None
     if cnp.PyArray_BASE(array) != NULL and is_mapped(array):
         return None
-    copy = cnp.PyArray_EMPTY(1, &shape, cnp.NPY_INT32, 0)
-    cdef int32_t *to = <int32_t *>cnp.PyArray_DATA(copy)
+    found = cnp.PyArray_EMPTY(1, &shape, cnp.NPY_INT32, 0)
+    cdef int32_t *to = <int32_t *>cnp.PyArray_DATA(found)
     cdef bint inside = False
     if kind == cnp.NPY_INT64:
         inside = copy_labels(<const int64_t *>data, n_samples, n_classes, to)
@@ -134,4 +134,4 @@ def plain_labels(value, ptrdiff_t n_samples, ptrdiff_t n_classes):
         inside = copy_labels(<const int32_t *>data, n_samples, n_classes, to)
     elif kind == cnp.NPY_UINT8:
         inside = copy_labels(<const uint8_t *>data, n_samples, n_classes, to)
-    return copy if inside else None
+    return found if inside else None

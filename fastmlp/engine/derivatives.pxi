@@ -162,8 +162,8 @@ cdef void derive_blocks(const Plan *p, const Derivation *wanted, ptrdiff_t first
     cdef char *y = at(layer.y, thread * layer.block, p)
     cdef char *dx = at(p.input_gradients, thread * p.input_block, p)
     cdef int i
-    cdef Mode how
-    memset(&how, 0, sizeof(Mode))
+    cdef How how
+    memset(&how, 0, sizeof(How))
     how.derivative = True
     if thread == 0 and p.visit != NULL:
         p.visit.mode = mode

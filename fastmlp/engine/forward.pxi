@@ -19,22 +19,22 @@ cdef void map_panel(const Plan *p, const Layer *layer, ptrdiff_t panel, ptrdiff_
         memcpy(y, x, rows * 64)
 
 cdef void activate(const Plan *p, const Layer *layer, ptrdiff_t batch_row, ptrdiff_t rows, ptrdiff_t panel, char *y,
-                   char *d, const Mode *mode) noexcept nogil:
+                   char *d, const How *how) noexcept nogil:
     """Activation and dropout of one panel of outputs."""
     cdef fm_mask mask
-    if not mode.derivative:
+    if not how.derivative:
         d = NULL
     if layer.activation != NULL:
         layer.activation(rows * p.k.line, y, y, d, layer.alpha)
-    if layer.mask.rate > 0 and mode.training:
+    if layer.mask.rate > 0 and how.training:
         mask = layer.mask
-        mask.step = mode.step
+        mask.step = how.step
         p.k.dropout(rows, batch_row, panel * p.k.line, &mask, layer.activation == NULL, y, d)
     elif layer.activation == NULL and d != NULL:
         p.k.activation[0](rows * p.k.line, y, y, d, 0)  # identity: derivative 1
 
 cdef void forward(const Plan *p, int i, ptrdiff_t block, ptrdiff_t first_row, ptrdiff_t rows, ptrdiff_t first,
-                  ptrdiff_t last, const Mode *mode) noexcept nogil:
+                  ptrdiff_t last, const How *how) noexcept nogil:
     """Panels first ... last-1 of layer i for some rows of one block; LAYER_NORM wants all panels at once."""
     cdef const Layer *layer = &p.layers[i]
     cdef ptrdiff_t x_stride, line = p.k.line, panel, batch_row = block * p.block_rows + first_row
@@ -56,14 +56,14 @@ cdef void forward(const Plan *p, int i, ptrdiff_t block, ptrdiff_t first_row, pt
     else:
         for panel in range(first, last):
             map_panel(p, layer, panel, rows, at(x, panel * x_stride, p), at(y, (panel - first) * layer.stride, p),
-                      mode.training)
+                      how.training)
     if layer.kind == ADD:
         other = at(layer_input(p, layer.source + 1, block, &other_stride), first_row * line, p)
         for panel in range(first, last):
             p.k.add(rows * line, at(other, panel * other_stride, p), at(y, (panel - first) * layer.stride, p))
     if layer.has_derivative:
         for panel in range(first, last):
-            activate(p, layer, batch_row, rows, panel, y, d, mode)
+            activate(p, layer, batch_row, rows, panel, y, d, how)
             y = at(y, layer.stride, p)
             d = at(d, layer.stride, p)
 

@@ -20,8 +20,8 @@ cdef void infer_blocks(const Plan *p, ptrdiff_t first_block, ptrdiff_t last_bloc
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef char *y = at(layer.y, thread * layer.block, p)
     cdef int i
-    cdef Mode how
-    memset(&how, 0, sizeof(Mode))
+    cdef How how
+    memset(&how, 0, sizeof(How))
     if thread == 0 and p.visit != NULL:
         p.visit.mode = mode
     # Thread 0, which looks at Ctrl-C, has the last share, which is the largest.

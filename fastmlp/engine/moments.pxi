@@ -91,7 +91,7 @@ cdef class Columns:
         self.source.gather(rows, self.n, data, self.source.row_bytes, self.source.column_bytes, index,
                            self.source.mean, self.source.scale, to, self.stride)
 
-    cdef void weigh(self, ptrdiff_t rows, const double *weights, char *block) noexcept nogil:
+    cdef void scale_rows(self, ptrdiff_t rows, const double *weights, char *block) noexcept nogil:
         """A block with each row times its weight."""
         cdef ptrdiff_t panel, r, i, line = self.k.line
         cdef double *at_row
@@ -123,7 +123,7 @@ cdef class Columns:
                         at_panel = block.data + panel * self.stride * <ptrdiff_t>sizeof(double)
                         self.k.multiply(rows * line, at_panel, at_panel)
                 if w != NULL:
-                    self.weigh(rows, w + first, block.data)
+                    self.scale_rows(rows, w + first, block.data)
                 self.k.dense_bias_gradient(rows, MOMENT_ROWS, self.panels, &values, of_block.data)
             tree.grow(of_block)
             PyErr_CheckSignals()
@@ -177,7 +177,7 @@ def covariance(x, mean, subset=None, weights=None):
         with nogil:
             columns.read(first, rows, block.data)
             if w != NULL:
-                columns.weigh(rows, w + first, block.data)
+                columns.scale_rows(rows, w + first, block.data)
             for group in range(groups):
                 panel, at_a_time = part(panels, groups, group), part(panels, groups, group + 1)
                 at_a_time = at_a_time - panel

@@ -34,7 +34,7 @@ cdef bint call_loss(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, int thre
     fm_barrier_wait(p.barrier, thread, n_threads)
     return not p.custom.failed
 
-cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const Mode *mode, int thread,
+cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const How *how, int thread,
                                int n_threads) noexcept nogil:
     """Whole blocks of rows, from the gather to the input gradients. Only a batch normalisation, whose statistics are
     shared by panels, stops at a barrier, once on the way up and once on the way down."""
@@ -54,7 +54,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
             for i in range(begin, end):
                 if interrupted(p, thread):
                     break
-                forward(p, i, block, 0, n, 0, p.layers[i].panels, mode)
+                forward(p, i, block, 0, n, 0, p.layers[i].panels, how)
             if end == p.n_layers and p.custom == NULL:
                 right += loss(p, block, 0, n, gradient_scale, True)
                 descend(p, p.n_layers - 1, stop, block, n, rows, thread)
@@ -83,7 +83,7 @@ cdef ptrdiff_t phase_1_by_rows(const Plan *p, ptrdiff_t first_row, ptrdiff_t row
             descend(p, end, stop, block, n, rows, thread)
     return right
 
-cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const Mode *mode, int thread,
+cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const How *how, int thread,
                                  int n_threads) noexcept nogil:
     """One block of few rows: each layer is shared by panels, so that a core streams only its part of the weights; a
     layer normalisation, which wants whole rows, by rows."""
@@ -99,11 +99,11 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
         if interrupted(p, thread):
             pass
         elif p.layers[i].kind == LAYER_NORM:
-            forward(p, i, 0, first, n, 0, panels, mode)
+            forward(p, i, 0, first, n, 0, panels, how)
         else:
             if p.layers[i].kind == BATCH_NORM:
                 batch_statistics(p, i, rows, begin, end)
-            forward(p, i, 0, 0, rows, begin, end, mode)
+            forward(p, i, 0, 0, rows, begin, end, how)
         fm_barrier_wait(p.barrier, thread, n_threads)
     if p.custom == NULL:
         right = loss(p, 0, first, n, p.row_scale / rows, True)
@@ -130,12 +130,12 @@ cdef ptrdiff_t phase_1_by_panels(const Plan *p, ptrdiff_t first_row, ptrdiff_t r
             fm_barrier_wait(p.barrier, thread, n_threads)
     return right
 
-cdef inline ptrdiff_t phase_1(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const Mode *mode, int thread,
+cdef inline ptrdiff_t phase_1(const Plan *p, ptrdiff_t first_row, ptrdiff_t rows, const How *how, int thread,
                               int n_threads) noexcept nogil:
     """Losses and input gradients of a batch; right predictions of this thread's share."""
     if p.share_panels and n_threads > 1:
-        return phase_1_by_panels(p, first_row, rows, mode, thread, n_threads)
-    return phase_1_by_rows(p, first_row, rows, mode, thread, n_threads)
+        return phase_1_by_panels(p, first_row, rows, how, thread, n_threads)
+    return phase_1_by_rows(p, first_row, rows, how, thread, n_threads)
 
 cdef inline void phase_2(const Plan *p, ptrdiff_t rows, const fm_hyper *hyper, bint follow, int thread,
                          int n_threads) noexcept nogil:

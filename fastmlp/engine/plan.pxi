@@ -39,7 +39,7 @@ cdef struct Layer:
     char *statistics            # LAYER_NORM, of rows: mean, scale; BATCH_NORM, of columns: these, dgamma, dbeta
     ptrdiff_t statistics_bytes  # from one of these to the next
 
-cdef struct Mode:               # of a forward pass
+cdef struct How:                # a forward pass goes
     bint derivative             # leave the derivatives in dz
     bint training               # draw masks, and normalise by the statistics of the batch
     uint64_t step               # whose masks

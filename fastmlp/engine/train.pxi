@@ -83,7 +83,7 @@ cdef Progress run_steps(Plan *p, Progress at_start, ptrdiff_t n_steps, const dou
     cdef unsigned long long mode = fm_flush_subnormals()
     cdef double mean_loss, weight
     cdef bint is_last, due = True, follow
-    cdef Mode how
+    cdef How how
     how.derivative, how.training = True, not p.inference
     if thread == 0 and p.custom != NULL:
         p.custom.mode = mode
