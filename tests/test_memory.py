@@ -70,8 +70,8 @@ def model_of(widths, **options):
     return fm.Model(layers, "softmax_cross_entropy", **options)
 
 
-# Rows of the largest batch are so many that what is kept of it once more would show beside SMALL: of an output of ten
-# in the narrow networks, of any hidden layer in the wide ones.
+# In the largest batch activations are most of what a narrow network needs, and as much as the weights of a wide one: of
+# more rows the budget of those would hide another copy of the weights.
 NARROW, WIDE = [(64, 64, 10), (10, 46, 46, 10)], [(784, 512, 512, 10), (256, 1024, 1024, 10)]
 BATCHES = [*itertools.product(NARROW, [1, 32, 128, 1000]), *itertools.product(WIDE, [1, 32, 128, 300])]
 

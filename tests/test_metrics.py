@@ -1,6 +1,7 @@
 """Metrics against scikit-learn's, and in a model."""
 
 import copy
+import itertools
 import math
 import pickle
 from types import SimpleNamespace
@@ -47,28 +48,30 @@ def close(found, expected):
 def test_classification(sklearn, n, n_classes, seed):
     y, p = classes(n, n_classes, seed)
     labels = p.argmax(axis=1)
-    every = range(n_classes)
+    # Once: the forms of predictions below say the same.
+    there = sklearn.confusion_matrix(y, labels, labels=range(n_classes))
+    right = sklearn.accuracy_score(y, labels)
+    balanced = sklearn.recall_score(y, labels, average="macro", labels=np.unique(y), zero_division=0)
+    names, averages = ("precision", "recall", "f1"), AVERAGES + ["binary"] * (n_classes == 2)
+    expected = {
+        (name, average): getattr(sklearn, f"{name}_score")(y, labels, average=average, zero_division=0)
+        for name, average in itertools.product(names, averages)
+    }
     for predictions in (p, labels, p.astype(np.float32)) + ((p[:, 1], p[:, 1:]) if n_classes == 2 else ()):
-        close(M.accuracy(y, predictions), sklearn.accuracy_score(y, labels))
-        there = sklearn.confusion_matrix(y, labels, labels=every)
+        close(M.accuracy(y, predictions), right)
         found = M.confusion_matrix(y, predictions)
         assert found.dtype == np.int64
         assert np.array_equal(found, there[: len(found), : len(found)])
         assert found.sum() == n
-        close(M.balanced_accuracy(y, predictions), sklearn.recall_score(
-            y, labels, average="macro", labels=np.unique(y), zero_division=0))  # fmt: skip
-        for name in ("precision", "recall", "f1"):
-            function = getattr(sklearn, f"{name}_score")
+        close(M.balanced_accuracy(y, predictions), balanced)
+        for name in names:
             for average in AVERAGES:
-                expected = function(y, labels, average=average, zero_division=0)
-                close(getattr(M, name)(y, predictions, average), expected)
+                close(getattr(M, name)(y, predictions, average), expected[name, average])
             if n_classes == 2:
-                expected = function(y, labels, zero_division=0)
-                close(getattr(M, name)(y, predictions), expected)
-                close(getattr(M, name)(y, predictions, "binary"), expected)
+                close(getattr(M, name)(y, predictions), expected[name, "binary"])
+                close(getattr(M, name)(y, predictions, "binary"), expected[name, "binary"])
             elif len(found) > 2:
-                expected = function(y, labels, average="macro", zero_division=0)
-                close(getattr(M, name)(y, predictions), expected)
+                close(getattr(M, name)(y, predictions), expected[name, "macro"])
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 11, 40])

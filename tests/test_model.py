@@ -869,7 +869,7 @@ def test_the_gil_is_free_while_training(slow):
     thread = threading.Thread(target=count)
     thread.start()
     before = turns
-    step.train_on_batch(X[:20_000], t[:20_000])  # one call into the engine, of half a second
+    step.train_on_batch(X[:5_000], t[:5_000])  # one call into the engine, of some tenths of a second
     during = turns - before
     done.set()
     thread.join()

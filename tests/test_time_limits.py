@@ -21,7 +21,9 @@ def test_hangs():
 
 def run_pytest(folder, *arguments, **options):
     """What a pytest of its own says, with the settings of this one and the package that is tested here."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", str(TESTS.parent / "pyproject.toml")]
+    command = [sys.executable, "-m", "pytest", "-c", str(TESTS.parent / "pyproject.toml")]
+    for plugin in ("cacheprovider", "hypothesispytest", "benchmark"):  # the last two take longer to start than the test
+        command += ["-p", f"no:{plugin}"]
     environment = {**os.environ, "PYTHONPATH": str(Path(fm.__file__).parents[1])}
     return subprocess.run(
         [*command, "--rootdir", str(TESTS.parent), *map(str, arguments)],
@@ -54,10 +56,10 @@ def starts(tree):
     """The calls in a test module that wait for a process."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            owner, name = ast.unparse(node.func.value), node.func.attr
-            if (
-                owner == "subprocess" and name in ("run", "call", "check_call", "check_output")
-            ) or name == "communicate":
+            owner, name = node.func.value, node.func.attr
+            if name == "communicate" or (
+                name in ("run", "call", "check_call", "check_output") and ast.unparse(owner) == "subprocess"
+            ):
                 yield node
 
 
