@@ -106,8 +106,8 @@ import numpy as np
 import fastmlp as fm
 from fastmlp import cli
 
-name, folder, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
-os.chdir(folder)
+folder, limit, names = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+os.dup2(1, 2)
 X = np.random.default_rng(0).standard_normal((64, 5))
 Y = np.random.default_rng(1).integers(0, 3, 64)
 model = fm.Model([fm.Dense(300, "relu"), fm.Dense(3)], "softmax_cross_entropy", "adam")
@@ -125,26 +125,39 @@ def limited():
 
 
 train = ["train", "data.csv", "--target", "y", "--epochs", "1", "--hidden", "300", "--out", "out", "--force"]
-work = {
+works = {
     "save": lambda: model.save("out"),
     "Checkpoint": lambda: model.fit(X, Y, epochs=2, verbose=0, callbacks=[fm.Checkpoint("out")]),
     "ModelCheckpoint": lambda: model.fit(X, Y, epochs=2, verbose=0, callbacks=[fm.ModelCheckpoint("out")]),
     "CSVLogger": lambda: model.fit(X, Y, epochs=2, verbose=0, callbacks=[Wordy(), fm.CSVLogger("log.csv")]),
     "train": lambda: cli.main(train),
-}[name]
+}
 limited()
-try:
-    result = work()
-except OSError as error:
-    print("OSError", error.errno, error)
-else:
-    print("returned", result)
-model.predict(X)
+for name in names:
+    os.chdir(os.path.join(folder, name))
+    print("====", flush=True)
+    try:
+        result = works[name]()
+    except OSError as error:
+        print("OSError", error.errno, error)
+    else:
+        print("returned", result)
+    model.predict(X)
 """
 
 
+def told_of_a_full_disk(folder, limit, names):
+    """What each of FULL's works says in a folder of its name, where files end at a limit; all in one process."""
+    done = run("-c", FULL, folder, limit, *names)
+    assert done.returncode == 0, done.stdout
+    found = done.stdout.split("====\n")[1:]
+    assert len(found) == len(names)
+    return found
+
+
 def one_that_is_there(folder):
-    """A file `out` of another model, and its bytes."""
+    """A folder with a file `out` of another model; its bytes."""
+    folder.mkdir()
     classifier(n_inputs=5).save(folder / "out")
     with open(folder / "data.csv", "w") as file:
         file.write("a,b,y\n" + "".join(f"{i},{i % 7},{'pq'[i % 2]}\n" for i in range(40)))
@@ -152,28 +165,26 @@ def one_that_is_there(folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE stands for a full disk")
-@pytest.mark.parametrize("what", ["save", "Checkpoint", "ModelCheckpoint", "train"])
 @pytest.mark.parametrize("limit", [0, 5000])
-def test_a_disk_that_is_full(what, limit, tmp_path):
+def test_a_disk_that_is_full(limit, tmp_path):
     """The error names the file, the old file is there, and nothing else."""
-    before = one_that_is_there(tmp_path)
-    done = run("-c", FULL, what, tmp_path, limit)
-    assert done.returncode == 0, done.stderr
-    told = done.stdout + done.stderr
-    assert os.strerror(errno.EFBIG) in told
-    assert "out" in told
-    assert "Traceback" not in told
-    assert (tmp_path / "out").read_bytes() == before
-    assert sorted(os.listdir(tmp_path)) == ["data.csv", "out"]
+    names = ["save", "Checkpoint", "ModelCheckpoint", "train"]
+    before = [one_that_is_there(tmp_path / name) for name in names]
+    for name, old, told in zip(names, before, told_of_a_full_disk(tmp_path, limit, names), strict=True):
+        assert os.strerror(errno.EFBIG) in told, name
+        assert "out" in told, name
+        assert "Traceback" not in told, name
+        assert (tmp_path / name / "out").read_bytes() == old, name
+        assert sorted(os.listdir(tmp_path / name)) == ["data.csv", "out"], name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_FSIZE stands for a full disk")
 def test_a_log_on_a_disk_that_is_full(tmp_path):
     """The lines before it stay; the one that did not fit is cut off."""
-    one_that_is_there(tmp_path)
-    done = run("-c", FULL, "CSVLogger", tmp_path, 4000)
-    assert done.stdout.startswith(f"OSError {errno.EFBIG}"), done.stdout + done.stderr
-    assert (tmp_path / "log.csv").read_text().startswith("epoch,loss,accuracy,quantity 0")
+    one_that_is_there(tmp_path / "CSVLogger")
+    (told,) = told_of_a_full_disk(tmp_path, 4000, ["CSVLogger"])
+    assert told.startswith(f"OSError {errno.EFBIG}"), told
+    assert (tmp_path / "CSVLogger" / "log.csv").read_text().startswith("epoch,loss,accuracy,quantity 0")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
