@@ -209,7 +209,7 @@ def names(folder: Path, index: str) -> str:
 def purposes(name: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """The members of a class by purpose, each with the directive that describes it; at the end what has none."""
     thing = object_at(name)
-    members = [member for member in dir(thing) if member[0] != "_" and member != "other_names"]
+    members = [member for member in dir(thing) if member[0] != "_"]
     chosen = PURPOSES[name]
     more = [member for member in members if member not in {each for some in chosen.values() for each in some}]
     return [

@@ -32,7 +32,7 @@ class Callback(OtherNames):
     ...             self.stop("loss below 0.1")
     """
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "filepath": "path", "filename": "path", "file_path": "path", "threshold": "min_delta", "epsilon": "min_delta",
         "save_weights_only": "a file holds all of the model", "save_freq": "it writes after each epoch",
         "period": "it writes after each epoch", "min_learning_rate": "min_lr",

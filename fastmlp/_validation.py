@@ -28,22 +28,22 @@ _CHECK_BYTES = 1 << 22
 class OtherNames(Shown):
     """Base of classes with arguments that other libraries call otherwise: an error says what they are called here.
 
-    `other_names` of a class, beside those of its bases, holds names, or other remedies, of several words.
+    `_other_names` of a class, beside those of its bases, holds names, or other remedies, of several words.
     """
 
-    other_names: ClassVar[dict[str, str]] = {}
+    _other_names: ClassVar[dict[str, str]] = {}
 
     def __new__(cls, *arguments: Any, **options: Any) -> "OtherNames":
         """Look at the names of the arguments, and at the number of those without a name."""
+        if cls.__init__ is object.__init__ and (arguments or options):  # which does not say so after this method
+            raise TypeError(f"{cls.__name__} takes no arguments")
         code = getattr(cls.__init__, "__code__", None)
-        if code is None:  # that of object, which takes nothing, but does not say so after this method
-            if arguments or options:
-                raise TypeError(f"{cls.__name__} takes no arguments")
+        if code is None or code.co_flags & inspect.CO_VARKEYWORDS:  # what it takes is not known here
             return super().__new__(cls)
         taken, known = code.co_varnames[1 : code.co_argcount], code.co_varnames
         for name in options.keys() - known:
             for base in cls.__mro__:
-                remedy = vars(base).get("other_names", {}).get(name)
+                remedy = vars(base).get("_other_names", {}).get(name)
                 if remedy is not None:
                     raise TypeError(f"{cls.__name__} has no {name}: {elsewhere(remedy)}")
         if len(arguments) > len(taken) and not code.co_flags & inspect.CO_VARARGS:

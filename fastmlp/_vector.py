@@ -12,9 +12,9 @@ def joined(layer_arrays: LayerArrays, chosen: Sequence[Sequence[bool]]) -> Array
 
     `chosen` says it for the first arrays of each layer; what is beyond them, running statistics, is left out.
     """
-    pairs = zip(layer_arrays, chosen, strict=True)
+    by_layer = zip(layer_arrays, chosen, strict=True)
     return np.concatenate(
-        [a.ravel() for arrays, flags in pairs for a, flag in zip(arrays, flags, strict=False) if flag]
+        [a.ravel() for arrays, flags in by_layer for a, flag in zip(arrays, flags, strict=False) if flag]
     )
 
 

@@ -137,11 +137,11 @@ def output_folder(name: Any) -> Path:
     """The folder for results, made if missing, in which files can be made; OSError, the system's, where they cannot."""
     folder = Path(name).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    _check_folder(folder)
+    check_folder(folder)
     return folder
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """See that files can be made in a folder; else the system's own error, be it the folder's or the file system's."""
     if os.access(folder, os.W_OK | os.X_OK):
         return
@@ -167,7 +167,7 @@ def writable(path: Any) -> Path:
             os.close(os.open(target, os.O_WRONLY))  # the system says why
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None
-    _check_folder(target.parent)
+    check_folder(target.parent)
     return target
 
 

@@ -86,7 +86,7 @@ class Core:
         seed: int | None,
         dtype: npt.DTypeLike,
         preprocessing: str | Preprocessing | None,
-        metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]],
+        metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]] | None,
         targets: str | None,
     ) -> None:
         self.layers = checked(layers)
@@ -136,7 +136,9 @@ class Core:
             self.network.refuse_in_step()
         self.n_threads, self.runs = chosen, {}
 
-    def set_metrics(self, metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]]) -> None:
+    def set_metrics(
+        self, metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]] | None
+    ) -> None:
         """What is reported besides loss and accuracy."""
         self.metrics = metrics_module.suited(metrics, self.loss, self.n_outputs)
 

@@ -55,9 +55,9 @@ def jvp(
     tangents = np.broadcast_to(np.zeros(1, core.dtype), array.shape)
     if dX is not None:
         tangents = _pushed(core, _like("dX", dX, np.shape(X), core.dtype).reshape(array.shape))
-    pairs = None if dweights is None else core.gradient_arrays("dweights", dweights)
+    tangents_of_weights = None if dweights is None else core.gradient_arrays("dweights", dweights)
     scores, out = (np.empty((len(array), core.n_outputs), core.dtype) for _ in range(2))
-    core.with_run(lambda run: run.push(tangents, out, scores, pairs), len(array), "derivatives", array)
+    core.with_run(lambda run: run.push(tangents, out, scores, tangents_of_weights), len(array), "derivatives", array)
     _evaluation.check_range(core, array, scores)
     learned = core.target_statistics
     return _targets.restored(scores, learned), _targets.moved(out, learned, core.dtype)

@@ -58,11 +58,11 @@ class History(dict[str, list[float]]):
 
     def before(self, epoch: int) -> "History":
         """A copy of the epochs before one, to go on from."""
-        kept = History()
-        kept.epoch = [number for number in self.epoch if number < epoch]
-        n = len(kept.epoch)
-        kept.update({name: values[:n] for name, values in self.items() if n})
-        return kept
+        earlier = History()
+        earlier.epoch = [number for number in self.epoch if number < epoch]
+        n = len(earlier.epoch)
+        earlier.update({name: values[:n] for name, values in self.items() if n})
+        return earlier
 
     def extend(self, epochs: Sequence[int], logs: Mapping[str, Sequence[float]]) -> None:
         """Add epochs and values by name; NaN to what they do not tell, and to the epochs before of what is new."""

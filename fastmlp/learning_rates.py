@@ -122,7 +122,7 @@ def find_learning_rate(
     >>> 1e-4 < found.suggestion < 1e-1
     True
     """
-    core = copy.copy(core_of(model))  # with weights of its own
+    core = core_of(model)
     batch_size, steps = bounded_integer("batch_size", batch_size), bounded_integer("steps", steps, at_least=10)
     least = finite_number("least", least, above=0)
     most = finite_number("most", most, above=0)
@@ -130,6 +130,7 @@ def find_learning_rate(
         raise ValueError(f"least={least:g} must be below most={most:g}")
     if isinstance(core.optimizer, LBFGS):
         raise TypeError("LBFGS has no learning rate to find; choose another optimizer")
+    core = copy.deepcopy(core)
     X, targets = core.data(X, y)
     learned = core.unlearned(X, targets, None, None)
     core.build(X.shape[1])

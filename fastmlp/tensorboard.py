@@ -4,11 +4,12 @@ import errno
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fastmlp._callback import Callback, Logs
 from fastmlp._validation import file_path
-from fastmlp._writing import output_folder
+from fastmlp._writing import check_folder
 
 
 class TensorBoard(Callback):
@@ -36,7 +37,7 @@ class TensorBoard(Callback):
     >>> callbacks = [fm.TensorBoard("logs/wide"), fm.EarlyStopping(patience=5)]
     """
 
-    other_names = {  # noqa: RUF012  (as that of the base)
+    _other_names = {  # noqa: RUF012  (as that of the base)
         "logdir": "log_dir", "path": "log_dir", "histogram_freq": "it writes the scalars of each epoch alone",
         "write_graph": "it writes the scalars of each epoch alone", "update_freq": "it writes after each epoch",
         "profile_batch": "it writes the scalars of each epoch alone",
@@ -49,9 +50,13 @@ class TensorBoard(Callback):
     def check(self, companions: Sequence[Callback]) -> None:
         """Whether the package is there, and the folder can be."""
         _events()
-        if os.path.exists(self.log_dir) and not os.path.isdir(self.log_dir):
-            raise NotADirectoryError(errno.ENOTDIR, "log_dir must be a folder", self.log_dir)
-        output_folder(self.log_dir)
+        if "://" in self.log_dir:  # not of this machine's files: the package writes there, or says why not
+            return
+        folder = Path(os.path.abspath(self.log_dir))
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "log_dir must be a folder", str(there))
+        check_folder(there)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Nothing is written yet."""

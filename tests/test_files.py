@@ -846,6 +846,26 @@ def test_files_of_before_steps_had_weights_load(tmp_path):
             np.testing.assert_allclose(array, other, rtol=1e-12)
 
 
+def test_statistics_in_pickles_of_earlier_models_load():
+    X = np.random.default_rng(0).standard_normal((40, 5)) + 3
+    y = 7 * X[:, :2] + 100
+    model = fm.Model([fm.Dense(2)], preprocessing="whiten", targets="standardize", seed=3)
+    model.fit(X, y, epochs=2, verbose=0)
+    core = model._core
+    old = fm.Model.__new__(fm.Model)
+    old.__setstate__({
+        "_layers": core.layers, "_n_outputs": 2, "_weighted": core.weighted, "_loss": core.loss, "_dtype": "float32",
+        "_optimizer": core.optimizer, "_seed": 3, "_preprocessing": core.preprocessing, "_targets": "standardize",
+        "_metrics": (), "_kept": None, "_notes": {}, "_n_threads": None, "stop_training": False,
+        "stop_reason": "callback", "history": model.history, "n_inputs": 5, "weights": core.network.get_weights(),
+        "training": core.network.get_state(), "_statistics": core.statistics,
+        "_target_statistics": core.target_statistics,
+    })  # fmt: skip
+    assert old.predict(X).tobytes() == model.predict(X).tobytes()
+    assert old.statistics.keys() == {"mean", "matrix"}
+    assert old.target_statistics.keys() == {"mean", "scale"}
+
+
 def test_pickles_of_earlier_models_load():
     """What their state had not yet has its default; models had no core, and a history its values in an attribute."""
     X, y = np.random.default_rng(0).standard_normal((40, 5)), np.arange(40) % 3
@@ -853,12 +873,14 @@ def test_pickles_of_earlier_models_load():
     model = fm.Model([fm.Dense(5, "tanh"), fm.Dense(3)], "softmax_cross_entropy", optimizer, dtype="float64")
     model.fit(X, y, batch_size=10, epochs=2, verbose=0)
     assert model._core.network.get_state()["pending"] == 2
-    same = ("n_inputs", "weights", "training", "history", "stop_training", "stop_reason")
+    core = model._core
     state = {
-        name if name in same else {"callback_states": "_kept"}.get(name, f"_{name}"): value
-        for name, value in model._core.__getstate__().items()
-        if name not in ("targets", "target_statistics", "statistics")
-    }
+        "_layers": core.layers, "_n_outputs": core.n_outputs, "_weighted": core.weighted, "_loss": core.loss,
+        "_dtype": core.dtype, "_optimizer": core.optimizer, "_seed": core.seed, "_preprocessing": core.preprocessing,
+        "_metrics": core.metrics, "_kept": core.callback_states, "_notes": core.notes, "_n_threads": core.n_threads,
+        "stop_training": False, "stop_reason": "callback", "n_inputs": 5, "weights": core.network.get_weights(),
+        "training": core.network.get_state(), "own": "attribute of a subclass",
+    }  # fmt: skip
     del state["training"]["weights"]
     history = fm.History.__new__(fm.History)
     history.__setstate__({"epoch": [0, 1], "history": model.history.history, "stopped": "epochs done"})
@@ -868,6 +890,7 @@ def test_pickles_of_earlier_models_load():
     assert dict(old.history) == dict(model.history)
     assert (old.history.epoch, old.history.stopped) == ([0, 1], "epochs done")
     assert old.history.history == model.history.history
+    assert old.own == "attribute of a subclass"
     for each in (old, model):
         each.fit(X, y, batch_size=10, epochs=2, verbose=0)
     for (W, b), (other, c) in zip(old.weights, model.weights, strict=True):

@@ -76,3 +76,44 @@ def test_rooms_of_one_floor_make_no_circle():
 
 def test_only_the_benches_import_single_kernels():
     assert {room for room, paths in rooms().items() if "_kernels" in set().union(*map(imported, paths))} == {"bench"}
+
+
+def modules():
+    """{dotted name: file} of the package."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ["fastmlp", *path.relative_to(PACKAGE).with_suffix("").parts]
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def test_modules_make_no_circle():
+    """Within a room neither. `from fastmlp import x` of a module x is an arrow to that alone."""
+    known = modules()
+    left = {}
+    for module, path in known.items():
+        targets = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets |= {name if name in known else node.module for name in inner}
+        left[module] = (targets & known.keys()) - {module, "fastmlp"}
+    del left["fastmlp"]  # which names all of them, for types
+    while free := {module for module, targets in left.items() if not targets}:
+        left = {module: targets - free for module, targets in left.items() if module not in free}
+    assert not left
+
+
+def test_nothing_is_imported_by_a_name_in_a_string():
+    """But what the package itself imports when it is asked for: the tests above would not see it."""
+    for module, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        assert module == "fastmlp" or not re.search(r"import_module\(|__import__\(", text), module
+
+
+def test_every_folder_with_modules_is_a_package():
+    """Or a module of its name that an earlier release left there would come before it."""
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert all((folder / "__init__.py").exists() for folder in folders)

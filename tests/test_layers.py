@@ -266,7 +266,7 @@ def test_weights_of_every_layer_are_assignable(stack):
             np.testing.assert_array_equal(a, b)
 
 
-def test_plan_merges_activation_and_dropout_but_not_across_a_skip():
+def test_specs_merge_activation_and_dropout_but_not_across_a_skip():
     kinds = [spec.kind for spec in layers.specs([fm.Dense(4), fm.Activation("relu"), fm.Dropout(0.5)], 3)]
     assert kinds == ["dense"]
     specs = layers.specs([fm.Dense(4), fm.Residual([fm.Activation("relu"), fm.Dropout(0.5)]), fm.Dropout(0.1)], 3)

@@ -46,6 +46,19 @@ def test_targets_are_scaled_as_fit_does(preprocessing):
     np.testing.assert_array_equal(found.losses, fm.find_learning_rate(adapted, X, y, steps=20).losses)
 
 
+def test_a_loss_of_ones_own_stays_as_it_is():
+    class Counts:
+        calls = 0
+
+        def __call__(self, scores, targets):
+            self.calls += 1
+            return float(np.square(scores - targets).mean()), 2 * (scores - targets) / targets.size
+
+    loss = Counts()
+    fm.find_learning_rate(model(loss=loss), X, Y, steps=20)
+    assert loss.calls == 0
+
+
 @pytest.mark.parametrize("built", [False, True])
 def test_the_model_stays_as_it_is(built):
     swept = model(optimizer="adam", preprocessing="standardize")

@@ -712,6 +712,14 @@ def test_buffers_do_not_pile_up():
 # ---- copies ----
 
 
+@pytest.mark.parametrize("name", ["fit", "predict", "vjp", "evaluate", "save"])
+def test_methods_pickle_and_have_the_name_that_users_know(name):
+    method = getattr(fm.Model, name)
+    assert pickle.loads(pickle.dumps(method)) is method
+    with pytest.raises(TypeError, match=rf"Model\.{name}\(\)"):
+        method(classifier(), **{"no such argument": 1})
+
+
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)),
                                   lambda m: pickle.loads(pickle.dumps(m, 2))])  # fmt: skip
 @pytest.mark.parametrize("optimizer", ["sgd", fm.SGD(0.01, 0.9), "rmsprop", "adam", "adamw"])

@@ -1,6 +1,7 @@
 """Names of Keras, PyTorch and scikit-learn: an error says what is called otherwise here, or where it is."""
 
 import argparse
+import functools
 import re
 
 import numpy as np
@@ -71,8 +72,31 @@ def test_what_an_argument_is_said_to_be_called_is_an_argument():
     for base in kinds:
         made = [getattr(kind.__init__, "__code__", None) for kind in classes_of(base)]
         known = {name for code in filter(None, made) for name in code.co_varnames}
-        for remedy in vars(base).get("other_names", {}).values():
+        for remedy in vars(base).get("_other_names", {}).values():
             assert " " in remedy or remedy in known, (base, remedy)
+
+
+def test_a_model_of_ones_own_may_take_what_it_wants():
+    class Net(fm.Model):
+        def __init__(self, n, **options):
+            rate = options.pop("learning_rate")
+            super().__init__([fm.Dense(n)], optimizer=fm.SGD(rate), **options)
+
+    class Named:
+        def __init__(self, *arguments, name="net", **options):
+            self.called = name
+            super().__init__(*arguments, **options)
+
+    class NamedModel(Named, fm.Model):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+
+    class Wrapped(fm.Model):
+        __init__ = functools.partialmethod(fm.Model.__init__, [fm.Dense(3)])
+
+    assert Net(4, learning_rate=0.25, seed=2).optimizer == fm.SGD(0.25)
+    assert NamedModel([fm.Dense(1)], name="mine").called == "mine"
+    assert Wrapped(seed=4).n_outputs == 3
 
 
 def test_a_class_of_ones_own_may_take_what_it_wants():

@@ -340,8 +340,9 @@ def expected(case, model, start):
     if case.fit.get("validation_split"):
         rows, _ = split(model.loss.strata(targets), case.fit["validation_split"], model.seed)
     if model.targets is not None:
-        learned = model.target_statistics
-        targets = (targets - learned["mean"]) / learned["scale"]
+        counted = None if weights is None or case.as_batches else weights[rows]  # `adapt` in `trained` has none
+        mean, scale = mean_and_scale(targets[rows], counted)
+        targets = (targets - mean) / scale
     X = programs_strategy.scaled(model, case.X)
     twin = programs_strategy.twin_of(start, "float64")(targets)
     twin.set_optimizer(model.optimizer.kernel)
@@ -353,6 +354,12 @@ def expected(case, model, start):
         case.fit["shuffle"], model.seed, None if weights is None else weights[rows],
     )  # fmt: skip
     return twin, losses.reshape(EPOCHS, -1) @ of_batch / len(rows), X, targets
+
+
+def mean_and_scale(y, weights):
+    """What targets="standardize" learns of targets, each counted by its weight."""
+    mean = np.average(y, axis=0, weights=weights)
+    return mean, np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
 
 
 def held_out(case, model, targets):
@@ -393,7 +400,13 @@ def test_two_features_at_once(pair, folder):
         twin.layers = [layer._replace(w=w, b=b) for layer, (w, b) in zip(twin.layers, twin.average, strict=True)]
     predictions = model.predict(case.hand_over(case.X))
     if model.targets is not None:
-        predictions = (predictions - model.target_statistics["mean"]) / model.target_statistics["scale"]
+        weights, rows = case.fit.get("sample_weight"), slice(None)
+        if case.fit.get("validation_split"):
+            rows, _ = split(model.loss.strata(case.y), case.fit["validation_split"], model.seed)
+        if case.as_batches:
+            weights = None  # those of `adapt` in `trained`
+        mean, scale = mean_and_scale(case.y[rows], None if weights is None else weights[rows])
+        predictions = (predictions - mean) / scale
     close(case, predictions, twin.predict(X, model.loss.link), "predictions")
     for callback in case.fit.get("callbacks", ()):
         if isinstance(callback, EveryBatch):

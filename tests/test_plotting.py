@@ -586,3 +586,14 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one_and_no_figure(tmp_p
     assert plt.get_fignums() == before
     small().plot(to_file=tmp_path / "model")
     assert sorted(found.name for found in tmp_path.iterdir()) == ["model.nonsense", "model.png"]
+
+
+def test_a_decision_boundary_is_of_the_predict_of_a_class_of_ones_own():
+    class Sure(fm.Model):
+        def predict(self, X, *options):
+            return np.tile(np.float32([1, 0]), (len(X), 1))
+
+    model = Sure([fm.Dense(2)], "softmax_cross_entropy", n_inputs=2)
+    ax = plotting.decision_boundary(model, np.random.default_rng(0).standard_normal((9, 2)))
+    image = ax.get_images()[0].get_array()
+    assert (image == image[0, 0]).all()

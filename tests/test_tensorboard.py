@@ -94,9 +94,17 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_changes(tmp_pat
     pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install '.[tensorboard]'")
     (tmp_path / "file").write_text("")
     model = classifier()
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(NotADirectoryError, match="file"):
         model.fit(X, Y, callbacks=[fm.TensorBoard(tmp_path / "file" / "logs")], verbose=0)
     assert not model.built
+
+
+def test_no_folder_is_made_where_another_callback_objects(tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed: pip install '.[tensorboard]'")
+    callbacks = [fm.TensorBoard(tmp_path / "logs"), fm.ModelCheckpoint(tmp_path / "nowhere" / "net.safetensors")]
+    with pytest.raises(FileNotFoundError):
+        classifier().fit(X, Y, callbacks=callbacks, verbose=0)
+    assert not (tmp_path / "logs").exists()
 
 
 def test_names_of_keras_are_answered():

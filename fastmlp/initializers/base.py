@@ -23,7 +23,7 @@ _AT_A_TIME = 1 << 11
 class Initializer(OtherNames):
     """Base of all initializers. One of your own overrides `draw`; a model with it can be pickled, but not saved."""
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "std": "stddev", "mean": "it is 0 here", "seed": "it is an argument of Model",
         **dict.fromkeys(("minval", "maxval", "a", "b", "low", "high"), "it is called limit here: from -limit to limit"),
         "val": "value", "scale": "it is called stddev, limit, gain or value here", "nonlinearity": "the names say it: "

@@ -25,7 +25,7 @@ def check_training(layer: Any) -> None:
 class Layer(OtherNames):
     """Base of all layers. Those without other word have as many outputs as inputs."""
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "kernel_initializer": "initializer", "out_features": "units", "bias": "use_bias", "eps": "epsilon",
         **dict.fromkeys(("input_shape", "input_dim", "in_features"), "it is called n_inputs, an argument of Model"),
         "kernel_regularizer": "it is called l1 and l2 here", "bias_regularizer": "biases have no penalty here",

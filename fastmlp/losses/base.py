@@ -44,7 +44,7 @@ class Loss(OtherNames):
     BY_NAME.
     """
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "from_logits": "losses always take raw scores here", "pos_weight": "positive_weight",
         "weight": "it is called class_weight here, an argument of fit",
         **dict.fromkeys(("class_weight", "sample_weight"), "it is an argument of fit"),

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from fastmlp import _targets
 from fastmlp import losses as losses_module
 from fastmlp import metrics as metrics_module
 from fastmlp import optimizers as optimizers_module
-from fastmlp._validation import Array, LayerArrays, OtherNames, bounded_integer, counted, sample_weights, samples
+from fastmlp._validation import Array, LayerArrays, OtherNames, bounded_integer, counted
 from fastmlp.core import Core
 from fastmlp.history import History
 from fastmlp.layers import Layer
@@ -21,6 +20,7 @@ from fastmlp.model.differentiates import Differentiates
 from fastmlp.model.predicts import Predicts
 from fastmlp.model.trains import Trains
 from fastmlp.preprocessing import Preprocessing
+from fastmlp.training import single
 
 # What may be assigned.
 _ASSIGNED = ("history", "metrics", "n_threads", "optimizer", "stop_reason", "stop_training", "weights")
@@ -67,7 +67,7 @@ class Model(Trains, Predicts, Differentiates, OtherNames):
     preprocessing : str, Preprocessing or None, default None
         {"standardize", "whiten"} or an object such as ``fastmlp.Standardize()``: how inputs are read, see
         `fastmlp.preprocessing`. Fitted to the training samples by the first `fit`, or by `adapt`.
-    metrics : sequence of str, callable or Metric, default ()
+    metrics : sequence of str, callable or Metric, or None, default ()
         What `evaluate` reports besides the loss (and the accuracy of a classification), and `fit` of its validation
         data: names or objects from `fastmlp.metrics`, or functions ``f(y_true, y_pred)`` that return a number. They
         cost a prediction of the data each time, and are not computed of the training data.
@@ -96,7 +96,7 @@ class Model(Trains, Predicts, Differentiates, OtherNames):
     (3, 10)
     """
 
-    other_names = elsewhere.ARGUMENTS
+    _other_names = elsewhere.ARGUMENTS
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Model(Trains, Predicts, Differentiates, OtherNames):
         dtype: npt.DTypeLike = "float32",
         n_threads: int | None = None,
         preprocessing: str | Preprocessing | None = None,
-        metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]] = (),
+        metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]] | None = (),
         targets: str | None = None,
     ) -> None:
         self._core = Core(layers, loss, optimizer, seed, dtype, preprocessing, metrics, targets)
@@ -153,7 +153,7 @@ class Model(Trains, Predicts, Differentiates, OtherNames):
         return self._core.metrics
 
     @metrics.setter
-    def metrics(self, metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]]) -> None:
+    def metrics(self, metrics: Sequence[str | metrics_module.Metric | Callable[[Array, Array], float]] | None) -> None:
         self._core.set_metrics(metrics)
 
     @property
@@ -283,28 +283,7 @@ class Model(Trains, Predicts, Differentiates, OtherNames):
         ValueError
             If the model has no preprocessing, or with y no ``targets="standardize"``.
         """
-        core = self._core
-        if y is not None and core.targets is None:
-            raise ValueError("this model reads targets as they are; make it with targets='standardize', or leave out y")
-        if core.preprocessing is None and y is None:
-            remedy = "its targets it learns by adapt(X, y)"
-            if core.targets is None:
-                remedy = "make it with preprocessing=fastmlp.Standardize()"
-            raise ValueError(f"this model has no preprocessing to adapt; {remedy}")
-        array = samples("X", X, core.n_inputs, core.dtype)
-        weights = None
-        if sample_weight is not None:
-            weights = sample_weights("sample_weight", sample_weight, len(array), core.dtype)
-        statistics: dict[str, Array] = {}
-        of_targets: dict[str, Array] = {}
-        if core.preprocessing is not None:
-            statistics = core.preprocessing.fitted(array, None, core.dtype, weights)
-        if y is not None:
-            targets = core.loss.targets(y, len(array), core.n_outputs, core.dtype)
-            of_targets = _targets.fitted(targets, None, core.dtype, weights)
-        with core.turn.of_callback():
-            core.build(array.shape[1])
-            core.adapt(statistics, of_targets)
+        single.adapt(self._core, X, y, sample_weight)
         return self
 
     # ---- what trainings leave, and callbacks want ----
@@ -443,8 +422,8 @@ class Model(Trains, Predicts, Differentiates, OtherNames):
 
 for part in (Trains, Predicts, Differentiates):
     for function in vars(part).values():
-        if callable(function):  # what errors and help say is the name that users know
-            function.__qualname__ = f"Model.{function.__name__}"
+        if callable(function):  # errors, help and pickles have the name that users know
+            function.__module__, function.__qualname__ = __name__, f"Model.{function.__name__}"
 
 
 def load(path: Any, loss: str | losses_module.Loss | Callable[..., Any] | None = None) -> Model:

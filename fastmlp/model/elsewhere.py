@@ -38,5 +38,6 @@ ARGUMENTS = {
     **dict.fromkeys(("alpha", "weight_decay"), "give l2 to each Dense, or weight_decay to fastmlp.AdamW"),
     **dict.fromkeys(("epochs", "max_iter", "n_epochs"), "give epochs to fit"), "batch_size": "give it to fit",
     "callbacks": "give them to fit", "verbose": "give it to fit", "device": "it computes on the processor's cores",
-    "early_stopping": "give callbacks=[fastmlp.EarlyStopping()] to fit", "name": "a model has no name",
+    "early_stopping": "give callbacks=[fastmlp.EarlyStopping()] to fit",
+    "name": "leave it out, only its file has one",
 }  # fmt: skip

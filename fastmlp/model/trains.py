@@ -92,8 +92,8 @@ class Trains:
         Raises
         ------
         ValueError, TypeError
-            Before anything has changed; but after the first epoch for batches that have weights of 0 alone, and for
-            validation data that the preprocessing makes too large for the dtype.
+            Before anything has changed; but after the first epoch for validation data that the preprocessing makes too
+            large for the dtype, or whose batches have weights of 0 alone, and in the end where all batches had such.
         DivergedError
             The loss, a weight or a running statistic became NaN or infinite; the weights are those before the epoch in
             which it did, and the states of the optimizer start afresh. Schedules and masks of dropout go on.

@@ -69,7 +69,7 @@ class Optimizer(OtherNames):
        arXiv:1211.5063, algorithm 1.
     """
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "lr": "learning_rate", "eps": "epsilon", "beta1": "beta_1", "beta2": "beta_2",
         "betas": "it is called beta_1 and beta_2 here",
         "clipnorm": "it is called global_clipnorm (of all gradients together) here",

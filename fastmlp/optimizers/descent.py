@@ -105,7 +105,7 @@ class RMSprop(Optimizer):
     0.95
     """
 
-    other_names: ClassVar[dict[str, str]] = {"alpha": "rho", "decay_rate": "rho", "momentum": "it has none here"}
+    _other_names: ClassVar[dict[str, str]] = {"alpha": "rho", "decay_rate": "rho", "momentum": "it has none here"}
 
     learning_rate: float | Schedule = 0.001
     rho: float = 0.9

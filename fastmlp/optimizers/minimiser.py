@@ -49,7 +49,7 @@ class LBFGS(Optimizer):
     LBFGS(max_iterations=50)
     """
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "max_iter": "max_iterations", "maxiter": "max_iterations", "tol": "tolerance", "tolerance_grad": "tolerance",
         "gtol": "tolerance", "history_size": "memory", "maxcor": "memory",
         **dict.fromkeys(("learning_rate", "lr"), "the minimisation chooses its own steps"),

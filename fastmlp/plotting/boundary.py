@@ -1,13 +1,12 @@
 """The predictions of a model of two inputs over the plane. `plotting.decision_boundary` draws them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastmlp import _evaluation
 from fastmlp._figures import COLOURS, MARKERS, colour_bar
 from fastmlp._validation import Array, bounded_integer, numeric_array
 from fastmlp.core import Core
@@ -29,8 +28,11 @@ class Plane:
     level: float | None  # between two classes; None: there are none, or more
 
 
-def of(core: Core, X: npt.ArrayLike, y: npt.ArrayLike | None, output: int) -> Plane:
-    """Predictions around some samples; a ValueError where they cannot be drawn."""
+def of(
+    core: Core, predict: Callable[[npt.ArrayLike], Array], X: npt.ArrayLike, y: npt.ArrayLike | None, output: int
+) -> Plane:
+    """Predictions around some samples, by `Model.predict` or what a class of the user's own has in its place; a
+    ValueError where they cannot be drawn."""
     n_inputs, loss = core.built_network().n_inputs, core.loss
     if n_inputs != 2:
         raise ValueError(f"a decision boundary is drawn of two inputs, but this model has {n_inputs}")
@@ -38,7 +40,7 @@ def of(core: Core, X: npt.ArrayLike, y: npt.ArrayLike | None, output: int) -> Pl
     if classes and output:
         raise ValueError(f"output={output} has no meaning for classes, of which all are drawn; leave it out")
     output = bounded_integer("output", output, at_least=0, below=core.n_outputs)
-    _evaluation.forward(core, X, loss.link)  # checks them
+    predict(X)  # checks them
     if y is not None:
         core.data(X, y)
     points = numeric_array("X", X).astype(np.float64).reshape(-1, 2)
@@ -50,7 +52,7 @@ def of(core: Core, X: npt.ArrayLike, y: npt.ArrayLike | None, output: int) -> Pl
     margin = np.where(high > low, 0.08 * (high - low), 1.0)
     sides = [np.linspace(*ends, RESOLUTION) for ends in zip(low - margin, high + margin, strict=True)]
     grid = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
-    found = _evaluation.forward(core, grid, loss.link).astype(np.float64).reshape(RESOLUTION, RESOLUTION, -1)
+    found = predict(grid).astype(np.float64).reshape(RESOLUTION, RESOLUTION, -1)
     if classes:
         return Plane(points, y, sides, found, True, None, None)
     found = found[..., output]

@@ -139,7 +139,7 @@ def activations(
     Raises
     ------
     ValueError, TypeError
-        Where a name is unknown or a limit is not below the other.
+        Where a name is unknown, a limit is not below the other, or alpha is below 0.
 
     Examples
     --------

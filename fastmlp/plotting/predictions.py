@@ -172,7 +172,7 @@ def decision_boundary(
     >>> history = model.fit(X, y, epochs=20, verbose=0)
     >>> ax = fm.plotting.decision_boundary(model, X, y)
     """
-    picture = boundary.of(core_of(model), X, y, output)
+    picture = boundary.of(core_of(model), model.predict, X, y, output)
     n = boundary.n_classes(picture)
     if labels is not None and len(labels) < n:
         raise ValueError(f"labels names {counted(len(labels), 'class')}, but there are {n}")

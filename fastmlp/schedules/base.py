@@ -38,7 +38,7 @@ class Schedule(OtherNames):
     0.05
     """
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "lr": "initial_learning_rate", "learning_rate": "initial_learning_rate", "base_lr": "initial_learning_rate",
         "gamma": "decay_rate", "step_size": "it is called decay_steps here", "end_lr": "end_learning_rate",
         "optimizer": "give the schedule to the optimizer, as its learning_rate",

@@ -50,7 +50,7 @@ class CosineRestarts(Schedule):
            0.11715729, 0.8       ])
     """
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "decay_steps": "first_decay_steps", "T_0": "first_decay_steps", "T_max": "first_decay_steps", "T_mult": "t_mul",
         "eta_min": "it is called alpha here, a share of initial_learning_rate",
     }  # fmt: skip
@@ -122,7 +122,7 @@ class OneCycle(Schedule):
     [0.04, 1.0, 4e-06]
     """
 
-    other_names: ClassVar[dict[str, str]] = {
+    _other_names: ClassVar[dict[str, str]] = {
         "max_lr": "max_learning_rate", "initial_learning_rate": "max_learning_rate",
         **dict.fromkeys(("epochs", "steps_per_epoch"), "give total_steps=epochs * steps_per_epoch"),
     }  # fmt: skip
@@ -176,7 +176,7 @@ class Warmup(Schedule):
     array([0.2, 0.4, 0.6, 0.8, 0.8, 0.8])
     """
 
-    other_names: ClassVar[dict[str, str]] = {"warmup_steps": "steps", "total_iters": "steps", "schedule": "then"}
+    _other_names: ClassVar[dict[str, str]] = {"warmup_steps": "steps", "total_iters": "steps", "schedule": "then"}
 
     steps: int
     then: float | Schedule

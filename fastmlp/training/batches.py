@@ -44,7 +44,7 @@ class BatchRun:
         self.rows: list[int] = []  # of the steps of the last `train`
         self.waited = 0.0  # seconds that it waited for batches
         self.done = 0  # steps of this epoch
-        self.heaviest = 0.0  # of the weights of its samples
+        self.heaviest: float | None = None  # of the weights of all samples of the training
         self.interrupted = False  # by Ctrl-C: the thread gets no more time than after an error
         self.reader: Reader | None = None
         if not isinstance(batches, Iterator):
@@ -163,7 +163,7 @@ class BatchRun:
             X, targets, weights = batch[0], batch[1], batch[2] if len(batch) == 3 else None
             if self.class_weight is not None:
                 weights = self.core.sample_weights(weights, targets, self.class_weight, some=False)
-            self.heaviest = max(self.heaviest, 1.0 if weights is None else float(weights.max()))
+            self.heaviest = max(self.heaviest or 0.0, 1.0 if weights is None else float(weights.max()))
 
             def step(run: Any, rate: Array = rates[i : i + 1]) -> tuple[Array, Array]:
                 run.start_epoch()
@@ -181,6 +181,12 @@ class BatchRun:
             self._end()
         return np.concatenate([*losses, np.empty(0)]), np.concatenate([*right, np.empty(0, np.intp)])
 
+    def check_weights(self) -> None:
+        """ValueError where all samples of the training had the weight 0: it learned nothing."""
+        if self.heaviest is not None:
+            name = "sample_weight" if self.class_weight is None else "class_weight * sample_weight"
+            check_some_weight(f"{name} of all batches", np.array(self.heaviest), self.core.dtype)
+
     def _end(self) -> None:
         """The epoch is over, or the iterable."""
         assert self.reader is not None
@@ -191,9 +197,7 @@ class BatchRun:
             )
         if self.done == 0:
             raise self._empty()
-        name = "sample_weight" if self.class_weight is None else "class_weight * sample_weight"
-        check_some_weight(f"{name} of all batches of an epoch", np.array(self.heaviest), self.core.dtype)
-        self.done, self.heaviest = 0, 0.0
+        self.done = 0
         if not isinstance(self.batches, Iterator):
             self.reader.stop(math.inf)
             self.reader = None

@@ -114,6 +114,8 @@ def _fit_batches(core: Core, model: Any, given: Any, options: Options) -> Histor
         pace = _pace.Pace(1, core.network.work(len(first), True))  # of chunks; each batch finds its threads
         history = session.train(source, pace)
         source.interrupted = history.stopped == "interrupted"
+        if not source.interrupted:
+            source.check_weights()
         return history
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fastmlp import _engine
+from fastmlp import _engine, _targets
 from fastmlp._evaluation import check_range
-from fastmlp._validation import LayerArrays
+from fastmlp._validation import Array, LayerArrays, sample_weights, samples
 from fastmlp.core import Core
 from fastmlp.history import History
 from fastmlp.training.session import diverged
@@ -46,3 +46,28 @@ def apply_gradients(core: Core, gradients: Sequence[Sequence[npt.ArrayLike]]) ->
     arrays = core.gradient_arrays("gradients", gradients)
     with core.turn:
         core.network.apply_gradients(arrays, core.optimizer.hyper(), core.optimizer.rate(core.network.step))
+
+
+def adapt(core: Core, X: Any, y: Any, sample_weight: Any) -> None:
+    """`Model.adapt`."""
+    if y is not None and core.targets is None:
+        raise ValueError("this model reads targets as they are; make it with targets='standardize', or leave out y")
+    if core.preprocessing is None and y is None:
+        remedy = "its targets it learns by adapt(X, y)"
+        if core.targets is None:
+            remedy = "make it with preprocessing=fastmlp.Standardize()"
+        raise ValueError(f"this model has no preprocessing to adapt; {remedy}")
+    array = samples("X", X, core.n_inputs, core.dtype)
+    weights = None
+    if sample_weight is not None:
+        weights = sample_weights("sample_weight", sample_weight, len(array), core.dtype)
+    statistics: dict[str, Array] = {}
+    of_targets: dict[str, Array] = {}
+    if core.preprocessing is not None:
+        statistics = core.preprocessing.fitted(array, None, core.dtype, weights)
+    if y is not None:
+        targets = core.loss.targets(y, len(array), core.n_outputs, core.dtype)
+        of_targets = _targets.fitted(targets, None, core.dtype, weights)
+    with core.turn.of_callback():
+        core.build(array.shape[1])
+        core.adapt(statistics, of_targets)
