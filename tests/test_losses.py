@@ -83,6 +83,12 @@ def run(variant, scores, *arguments, **named):
     return _kernels.loss(name, scores, *arguments, options=options(scores.shape[1]), **named)
 
 
+def less(errors, limits):
+    """NumPy's own comparison, which takes longer than a loss, only where it has something to tell."""
+    if not (errors < limits).all():
+        np.testing.assert_array_less(errors, np.broadcast_to(limits, errors.shape))
+
+
 def close(variant, scores, targets, found, dtype, tolerance, row_scale=1.0, gradient_scale=1.0):
     """Compare with the twin in float64; the errors of a loss grow with the numbers that it adds up."""
     losses, right, dscores = found
@@ -90,11 +96,13 @@ def close(variant, scores, targets, found, dtype, tolerance, row_scale=1.0, grad
     exact = reference.LOSSES[name](z, targets, row_scale, gradient_scale, **options(z.shape[1]))
     size, gradient_size = sizes_of(name, z, targets, options(z.shape[1]))
     assert losses.dtype == dtype
-    np.testing.assert_array_less(np.abs(losses - exact[0]), abs(row_scale) * tolerance("loss") * size + 1e-40)
+    assert losses.shape == exact[0].shape
+    less(np.abs(losses - exact[0]), abs(row_scale) * tolerance("loss") * size + 1e-40)
     assert right == exact[1]
     if dscores is not None:
         limit = abs(gradient_scale) * tolerance("loss gradient") * gradient_size + 1.01 * np.finfo(dtype).tiny
-        np.testing.assert_array_less(np.abs(dscores - exact[2]), np.broadcast_to(limit, dscores.shape))
+        assert dscores.shape == exact[2].shape
+        less(np.abs(dscores - exact[2]), limit)
 
 
 @every_loss
