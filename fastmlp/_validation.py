@@ -374,7 +374,8 @@ def class_weights(value: Any, classes: Array, n_classes: int) -> Array:
         )
     weights = np.ones(n_classes)
     for key, weight in value.items():
-        if not isinstance(key, numbers.Integral | np.bool_) or not 0 <= int(key) < n_classes:
+        whole = isinstance(key, numbers.Real | np.bool_) and float(key).is_integer()  # 1.0 is 1
+        if not whole or not 0 <= int(key) < n_classes:
             raise ValueError(f"class_weight names the class {key!r}, but there are the classes 0 to {n_classes - 1}")
         weights[int(key)] = finite_number(f"class_weight[{key!r}]", weight, at_least=0)
     return weights[classes]

@@ -712,6 +712,24 @@ def test_buffers_do_not_pile_up():
 # ---- copies ----
 
 
+def test_a_class_that_forgets_to_make_its_model_is_told():
+    class Forgets(fm.Model):
+        def __init__(self):
+            self.mine = 3
+
+    for use in (repr, lambda m: m.fit(np.ones((2, 2)), [0, 1]), lambda m: m.weights, pickle.dumps):
+        with pytest.raises(AttributeError, match=r"this Forgets has no layers: call super\(\).__init__"):
+            use(Forgets())
+
+
+def test_base_classes_say_what_one_of_ones_own_must_define():
+    X, y = np.ones((4, 2)), np.ones(4)
+    with pytest.raises(NotImplementedError, match="Rates must define rates"):
+        fm.Model([fm.Dense(1)], optimizer=fm.SGD(type("Rates", (fm.schedules.Schedule,), {})())).fit(X, y, verbose=0)
+    with pytest.raises(NotImplementedError, match="give a function of scores and targets"):
+        fm.Model([fm.Dense(1)], type("Own", (fm.losses.Loss,), {})()).fit(X, y, verbose=0)
+
+
 @pytest.mark.parametrize("name", ["fit", "predict", "vjp", "evaluate", "save"])
 def test_methods_pickle_and_have_the_name_that_users_know(name):
     method = getattr(fm.Model, name)

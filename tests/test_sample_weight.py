@@ -263,7 +263,8 @@ def test_a_batch_among_others_may_be_without_weight():
     assert history["val_loss"][-1] == model.evaluate(batches)["loss"]
     assert history["val_loss"][-1] < found["loss"]
     before = model.weights
-    model.fit([batches[0]], verbose=0)
+    with pytest.raises(ValueError, match="sample_weight of all batches holds zeros alone"):
+        model.fit([batches[0]], verbose=0)
     for array, old in zip(model.weights[0], before[0], strict=True):
         np.testing.assert_array_equal(array, old)
 
@@ -273,3 +274,14 @@ def test_a_batch_of_classes_without_weight_is_a_step_like_others():
     batches = [(X, np.array([0, 0, 0, 0])), (X, np.array([0, 1, 1, 0]))]
     model = fm.Model([fm.Dense(2)], "softmax_cross_entropy")
     assert len(model.fit(batches, class_weight={0: 0}, verbose=0)["loss"]) == 1
+
+
+def test_a_class_may_be_named_by_a_float_that_is_its_number():
+    """As `dict(zip(numpy.unique(y), weights))` of a y of floats does."""
+    X, y = np.random.default_rng(0).standard_normal((30, 4)), np.arange(30) % 2.0
+    one, other = (fm.Model([fm.Dense(1)], "binary_cross_entropy") for _ in range(2))
+    one.fit(X, y, class_weight={0.0: 1, np.float32(1): 10}, verbose=0)
+    other.fit(X, y, class_weight={0: 1, 1: 10}, verbose=0)
+    assert one.weights[0][0].tobytes() == other.weights[0][0].tobytes()
+    with pytest.raises(ValueError, match=r"names the class 0\.5"):
+        one.fit(X, y, class_weight={0.5: 1}, verbose=0)

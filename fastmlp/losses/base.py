@@ -61,7 +61,9 @@ class Loss(OtherNames):
 
     def kernel(self, targets: Array) -> str:
         """Name of the C kernel for such targets."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no kernel: give a function of scores and targets as loss instead"
+        )
 
     def row_scale(self, n_outputs: int) -> float:
         """Factor from the kernel's sum over outputs to the loss of a sample."""

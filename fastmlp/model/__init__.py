@@ -381,6 +381,10 @@ class Model(Trains, Predicts, Differentiates, OtherNames):
     if not TYPE_CHECKING:  # where any name would do then
 
         def __getattr__(self, name: str) -> Any:
+            if "_core" not in self.__dict__:
+                raise AttributeError(
+                    f"this {type(self).__name__} has no layers: call super().__init__(layers, ...) first"
+                )
             remedy = f"; {elsewhere.MEMBERS[name]}" if name in elsewhere.MEMBERS else ""
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{remedy}")
 

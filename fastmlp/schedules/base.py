@@ -63,7 +63,9 @@ class Schedule(OtherNames):
 
     @quiet
     def _at(self, steps: Array) -> Array:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} must define rates(first, n), an array of the rates of n steps"
+        )
 
     def __call__(self, step: int) -> float:
         return float(self.rates(step, 1)[0])
