@@ -46,7 +46,7 @@ LAYERS = {
     for name in layers.__all__
     if isinstance(kind := getattr(layers, name), type) and kind is not layers.Layer
 }
-INITIALIZERS = {kind.__name__: kind for kind in {type(initializer) for initializer in initializers.BY_NAME.values()}}
+INITIALIZERS = {type(initializer).__name__: type(initializer) for initializer in initializers.BY_NAME.values()}
 
 
 def save(core: Core, path: Any, notes: Mapping[str, str] | None = None) -> None:
