@@ -94,6 +94,8 @@ def dtype_of_predictions(dtype: str, learned: Statistics) -> str:
 def restored(out: Array, learned: Statistics) -> Array:
     """Outputs of the network (n_samples, n_outputs) in the targets' units: in float64, rounded once, or not at all
     where digits would be lost."""
+    if not learned:
+        return out
     return np.asarray(in_units(out, learned).astype(dtype_of_predictions(out.dtype.name, learned), copy=False))
 
 
