@@ -90,13 +90,15 @@ def dtype_of_predictions(dtype: str, learned: Statistics) -> str:
     return "float64" if (half_a_step * np.abs(learned["mean"]) > LOST * learned["scale"]).any() else dtype
 
 
-@quiet
 def restored(out: Array, learned: Statistics) -> Array:
     """Outputs of the network (n_samples, n_outputs) in the targets' units: in float64, rounded once, or not at all
-    where digits would be lost."""
-    if not learned:
-        return out
-    return np.asarray(in_units(out, learned).astype(dtype_of_predictions(out.dtype.name, learned), copy=False))
+    where digits would be lost. As they are, and at no cost, where nothing was learned of targets."""
+    return _rounded(in_units(out, learned), dtype_of_predictions(out.dtype.name, learned)) if learned else out
+
+
+@quiet
+def _rounded(predictions: Array, dtype: str) -> Array:
+    return predictions.astype(dtype, copy=False)
 
 
 @quiet
