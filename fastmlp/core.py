@@ -416,6 +416,12 @@ class Core:
 
     # ---- copies ----
 
+    def in_dtype(self, dtype: str) -> "Core":
+        """A copy that computes in another dtype."""
+        made = Core.__new__(Core)
+        made.__setstate__({**self.__getstate__(), "dtype": dtype})
+        return made
+
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name not in _UNCOPIED}
         if self.network is not None:

@@ -7,6 +7,7 @@ bend of the loss (L(w + h) - 2 L(w) + L(w - h)) / h does not halve with h. The s
 kink itself is left out and counted.
 """
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
@@ -162,17 +163,17 @@ def check(
     if max_entries is not None:
         max_entries = bounded_integer("max_entries", max_entries)
     seed = bounded_integer("seed", seed, at_least=0)
-    core_of(model)
-    copy = _in_float64(model)
+    core_of(model)  # a TypeError of anything else
+    twin = _in_float64(model)
     data = (X, y) if sample_weight is None else (X, y, sample_weight)
-    loss, gradients = copy.loss_and_gradients(*data)
+    loss, gradients = twin.loss_and_gradients(*data)
     if not math.isfinite(loss):
         raise ValueError(f"the loss is {loss}: there is nothing to differentiate; look at the weights and the data")
-    weights = [tuple(array.copy() for array in pair) for pair in copy.weights]
+    weights = [tuple(array.copy() for array in pair) for pair in twin.weights]
 
     def loss_of_weights() -> float:
-        copy.weights = weights
-        return copy.loss_and_gradients(*data)[0]
+        twin.weights = weights
+        return twin.loss_and_gradients(*data)[0]
 
     everything = np.concatenate([array.ravel() for pair in gradients for array in pair])
     small = _SMALL * float(np.abs(everything[np.isfinite(everything)]).max(initial=0))
@@ -180,7 +181,7 @@ def check(
     entries: list[Entry] = []
     by_parameter: dict[tuple[int, str], float] = {}
     n_kinks = 0
-    for layer, parameter, array, gradient in _parameters(copy, weights, gradients):
+    for layer, parameter, array, gradient in _parameters(twin, weights, gradients):
         first = len(entries)
         for index in _chosen(array.shape, max_entries, rng):
             found = float(gradient[index])
@@ -207,10 +208,9 @@ def check(
 
 def _in_float64(model: Model) -> Model:
     """A copy of the model, of its class and with all that it holds, that computes in float64."""
-    copy = object.__new__(type(model))
-    state = model.__getstate__()
-    copy.__setstate__({**state, "_core": {**state["_core"], "dtype": "float64"}})
-    return copy
+    made = copy.copy(model)
+    made._core = core_of(model).in_dtype("float64")
+    return made
 
 
 def _parameters(model: Model, weights: Any, gradients: Any) -> Iterator[tuple[int, str, Any, Any]]:

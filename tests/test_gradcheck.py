@@ -289,3 +289,16 @@ def test_wrong_data_and_an_infinite_loss():
 def test_only_models_are_checked():
     with pytest.raises(TypeError, match=r"model must be a fastmlp\.Model, not int"):
         fm.gradcheck.check(3, np.ones((2, 2)), [0, 1])
+
+
+def test_a_class_of_ones_own_may_pickle_as_it_wants():
+    class Noted(fm.Model):
+        def __getstate__(self):
+            return {"note": "mine", "rest": super().__getstate__()}
+
+        def __setstate__(self, state):
+            super().__setstate__(state["rest"])
+
+    model = Noted([fm.Dense(3, "tanh"), fm.Dense(1)])
+    X = np.random.default_rng(0).standard_normal((9, 4))
+    assert fm.gradcheck.check(model, X, X[:, :1]).max_relative_error < 1e-6
