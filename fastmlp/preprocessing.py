@@ -22,6 +22,10 @@ from fastmlp._validation import Array, choice, finite_number, keep, scalar, show
 Statistics = dict[str, Array]
 
 
+# Of a class of one's own without the methods that learn and apply something.
+_UNDEFINED = "{} must define fitted, shapes and scaling: derive from fastmlp.Standardize or fastmlp.Whiten"
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Preprocessing(Shown):
     """Base of all preprocessing."""
@@ -30,16 +34,16 @@ class Preprocessing(Shown):
     def fitted(self, X: Array, subset: Array | None, dtype: str, weights: Array | None = None) -> Statistics:
         """Statistics of the rows `subset` of X (n_samples, n_inputs), or of all, by their weights (n_samples, 1) where
         there are any: float64 arrays by name."""
-        raise NotImplementedError
+        raise NotImplementedError(_UNDEFINED.format(type(self).__name__))
 
     def shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the statistics, by name."""
-        raise NotImplementedError
+        raise NotImplementedError(_UNDEFINED.format(type(self).__name__))
 
     @quiet
     def scaling(self, statistics: Statistics) -> tuple[Array, Array, Array | None]:
         """(mean, scale, matrix): the network gets ``((x - mean) * scale) @ matrix``; None is the identity."""
-        raise NotImplementedError
+        raise NotImplementedError(_UNDEFINED.format(type(self).__name__))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal object."""

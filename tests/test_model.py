@@ -728,6 +728,14 @@ def test_base_classes_say_what_one_of_ones_own_must_define():
         fm.Model([fm.Dense(1)], optimizer=fm.SGD(type("Rates", (fm.schedules.Schedule,), {})())).fit(X, y, verbose=0)
     with pytest.raises(NotImplementedError, match="give a function of scores and targets"):
         fm.Model([fm.Dense(1)], type("Own", (fm.losses.Loss,), {})()).fit(X, y, verbose=0)
+    scaled = type("Scaled", (fm.preprocessing.Preprocessing,), {})()
+    with pytest.raises(NotImplementedError, match="Scaled must define fitted, shapes and scaling"):
+        fm.Model([fm.Dense(1)], preprocessing=scaled).fit(X, y, verbose=0)
+    drawn = type("Drawn", (fm.initializers.Initializer,), {})()
+    with pytest.raises(NotImplementedError, match="Drawn draws nothing: derive from another class"):
+        fm.Model([fm.Dense(1, initializer=drawn)]).fit(X, y, verbose=0)
+    with pytest.raises(NotImplementedError, match=r"Own has no kernel: derive from a class of fastmlp\.optimizers"):
+        fm.Model([fm.Dense(1)], optimizer=type("Own", (fm.optimizers.Optimizer,), {})()).fit(X, y, verbose=0)
 
 
 @pytest.mark.parametrize("name", ["fit", "predict", "vjp", "evaluate", "save"])

@@ -46,4 +46,6 @@ class Initializer(OtherNames):
 
     def _values(self, uniform: Array, n_in: int, n_out: int) -> Array:
         """From variables uniform in (0, 1)."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} draws nothing: derive from another class of fastmlp.initializers, or give an array"
+        )

@@ -142,7 +142,9 @@ class Optimizer(OtherNames):
     @property
     def kernel(self) -> str:
         """Name of the C kernel."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no kernel: derive from a class of fastmlp.optimizers that has"
+        )
 
     @property
     def kernel_states(self) -> tuple[str, ...]:

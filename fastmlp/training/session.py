@@ -1,5 +1,6 @@
 """One training: chunks of steps in the engine, and between them progress, callbacks and Ctrl-C."""
 
+import abc
 import math
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from fastmlp.training.steps import Steps
 SMALL_BYTES = 1 << 18
 
 
-class Session:
+class Session(abc.ABC):
     """A training, of whatever kind: who hears of it, what it is validated on, and what it leaves behind.
 
     Ctrl-C ends it with the history of the epochs that were finished; a second one, while callbacks end theirs, is a
@@ -101,13 +102,15 @@ class Session:
         if self.validation is not None and core.metrics and isinstance(core.loss, Custom):
             _evaluation.validate(core, self.validation)  # whether these metrics suit what the function takes
 
+    @abc.abstractmethod
     def begin(self) -> None:
         """Before anybody hears of the training."""
 
+    @abc.abstractmethod
     def train_epochs(self) -> str:
         """All epochs; why they ended."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def end(self) -> None:
         """In any case, before callbacks end theirs."""
 
@@ -198,6 +201,9 @@ class Epochs(Session):
             if self.epoch < self.epochs and not core.stop_training:
                 hooks.keep(core, self.epoch)
         return str(core.stop_reason) if core.stop_training else "epochs done"
+
+    def end(self) -> None:
+        """The weights are those of the last step, or of the epoch before one that diverged."""
 
     def _columns(self) -> dict[str, list[float]]:
         """What is logged of each of the epochs that were recorded."""
