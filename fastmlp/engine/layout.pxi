@@ -131,17 +131,17 @@ cdef class Layout:
             self.k.scatter(layer.n_in, layer.n_out, memory.data + layer.w, layer.n_in * self.k.line, to, layer.n_out)
         return W
 
-    cdef void pack(self, Memory memory, pairs, Memory running=None) except *:
+    cdef void pack(self, Memory memory, layer_arrays, Memory running=None) except *:
         """Write the arrays of all layers. Of a list all of them or, where memory ends, none; of another iterable those
         of one layer at a time."""
         cdef int i
         shapes = self.shapes(running is not None)
-        if isinstance(pairs, list):  # what may fail comes first
+        if isinstance(layer_arrays, list):  # what may fail comes first
             whole = []
-            for arrays, shape in zip(pairs, shapes, strict=True):
+            for arrays, shape in zip(layer_arrays, shapes, strict=True):
                 whole.append(self.ready(arrays, shape))
-            pairs, shapes = whole, None
-        remaining = iter(pairs)
+            layer_arrays, shapes = whole, None
+        remaining = iter(layer_arrays)
         cdef ptrdiff_t pair = 0
         for i in range(self.n_layers):
             if self.layers[i].lines == 0:

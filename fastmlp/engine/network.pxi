@@ -131,13 +131,13 @@ cdef class Network(Layout):
         cdef bint afresh = snapshot[1] != self.optimizer or not self.states.keys() <= self.copies.keys()
         cdef Memory memory
         sources = {"params": self.params, "running": self.running, **self.states}
-        cdef list pairs = []
+        cdef list moves = []
         for name, memory in sources.items():
             if memory is not None:
                 source = self.copies.get("params" if name == "average" and "average" not in self.copies else name)
-                pairs.append((memory, source, afresh and name in self.states and name != "average"))
+                moves.append((memory, source, afresh and name in self.states and name != "average"))
         # From here on nothing needs memory.
-        for memory, source, is_zeroed in pairs:
+        for memory, source, is_zeroed in moves:
             if is_zeroed:
                 memset(memory.data, 0, memory.n_bytes)
             else:
@@ -168,10 +168,10 @@ cdef class Network(Layout):
         layer_norm: gamma, beta; batch_norm: these, running mean and variance; prelu: slopes."""
         return self.unpack(self.params, self.running)
 
-    def set_weights(self, pairs):
+    def set_weights(self, layer_arrays):
         """Pairs as of `get_weights`, from any iterable."""
         self.refuse_in_step()
-        self.pack(self.params, pairs, self.running)
+        self.pack(self.params, layer_arrays, self.running)
         self.start_average()
 
     def set_scaling(self, mean, scale, matrix=None, dict statistics=None):
