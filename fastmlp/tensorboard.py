@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fastmlp._callback import Callback, Logs
 from fastmlp._validation import file_path
@@ -37,7 +37,7 @@ class TensorBoard(Callback):
     >>> callbacks = [fm.TensorBoard("logs/wide"), fm.EarlyStopping(patience=5)]
     """
 
-    _other_names = {  # noqa: RUF012  (as that of the base)
+    _other_names: ClassVar[dict[str, str]] = {
         "logdir": "log_dir", "path": "log_dir", "histogram_freq": "it writes the scalars of each epoch alone",
         "write_graph": "it writes the scalars of each epoch alone", "update_freq": "it writes after each epoch",
         "profile_batch": "it writes the scalars of each epoch alone",

@@ -81,7 +81,7 @@ class Case:
         for i, (pair, twin_pair) in enumerate(zip(pairs, twin_pairs, strict=True)):
             for name, a, b in zip("wb", pair, twin_pair[:2], strict=True):
                 limit = tolerance("training") * (np.abs(twin_pair[0]).max() + np.abs(b).max())
-                if a.shape != b.shape or not (np.abs(a - b) <= limit).all():  # what follows takes as long as the steps
+                if a.shape != b.shape or not (np.abs(a - b) <= limit).all():  # or NumPy, slowly, tells where
                     np.testing.assert_allclose(a, b, rtol=0, atol=limit, err_msg=f"{what}, {name} of layer {i}")
 
 

@@ -116,7 +116,7 @@ def test_mnist_with_adam(mnist):
     """The digits above are learned from three seeds."""
     (X, y), (X_test, y_test) = mnist
     layers = [fm.Dense(512, "relu"), fm.Dense(512, "relu"), fm.Dense(10)]
-    falling = fm.schedules.Polynomial(2e-3, 2 * 469, 0.0)  # as good after two epochs as a constant rate after five
+    falling = fm.schedules.Polynomial(2e-3, 2 * 469, 0.0)  # to nothing, in two epochs
     model = fm.Model(layers, "softmax_cross_entropy", fm.Adam(falling), seed=0)
     model.fit((X / 255).astype(np.float32), y, batch_size=128, epochs=2, verbose=0)
     assert model.evaluate((X_test / 255).astype(np.float32), y_test)["accuracy"] >= 0.978

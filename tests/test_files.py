@@ -382,7 +382,7 @@ def loads(path):
 @contextlib.contextmanager
 def within_memory(most):
     """Nothing in it takes more bytes than that, at once or left over from each of many reads. On Linux a MemoryError
-    says so, of what Rust and C take, too; elsewhere Python's own count, with which all takes four times as long."""
+    says so, of what Rust and C take, too; elsewhere Python's own count, which slows all of it."""
     with hostile.limited(most) as is_limited:
         if not is_limited:
             tracemalloc.start()

@@ -84,7 +84,7 @@ def run(variant, scores, *arguments, **named):
 
 
 def less(errors, limits):
-    """NumPy's own comparison, which takes longer than a loss, only where it has something to tell."""
+    """NumPy's own comparison, which is slow, only where it has something to tell."""
     if not (errors < limits).all():
         np.testing.assert_array_less(errors, np.broadcast_to(limits, errors.shape))
 

@@ -381,7 +381,7 @@ def close(case, found, wanted, name):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """One for all: to make another for each pair would take a tenth of the time."""
+    """One for all pairs, each of which writes what it reads."""
     return tmp_path_factory.mktemp("pairs")
 
 

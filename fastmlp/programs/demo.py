@@ -253,7 +253,7 @@ def seconds_since_start() -> tuple[float, str]:
             return time.clock_gettime(time.CLOCK_BOOTTIME) - started, "the start of the process"
         except (OSError, ValueError, IndexError):
             pass
-    return time.perf_counter() - _IMPORTED, "the import of fastmlp.cli"
+    return time.perf_counter() - _IMPORTED, "the import of fastmlp's demo"
 
 
 # ---- arguments ----
